@@ -1,0 +1,75 @@
+"""What happened. Past tense; published only after the change it tells of is committed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from local_server.domain.deployments import Failure, Generation, State
+from local_server.domain.ids import ApiId
+
+LogStream = Literal["out", "err", "apimarket"]
+"""A program's standard output, its standard error, or a word of ours between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRegistered:
+    api_id: ApiId
+
+
+@dataclass(frozen=True, slots=True)
+class ApiChanged:
+    """Manifest or registration changed."""
+
+    api_id: ApiId
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRemoved:
+    api_id: ApiId
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """What the API's deployment is doing changed; `progress` is a word about long work ("installing numpy")."""
+
+    api_id: ApiId
+    state: State
+    failure: Failure | None
+    progress: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished:
+    """A save came to serve, or did not."""
+
+    api_id: ApiId
+    generation: Generation
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    api_id: ApiId
+    generation: int
+    stream: LogStream
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogWritten:
+    """Lines in order; one event for many lines."""
+
+    api_id: ApiId
+    lines: Sequence[LogLine]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChanged:
+    engine: str
+    available: bool
+    detail: str
+
+
+Event = ApiRegistered | ApiChanged | ApiRemoved | StateChanged | GenerationFinished | LogWritten | EngineChanged

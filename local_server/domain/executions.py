@@ -1,0 +1,44 @@
+"""One request through the gateway, as the log keeps it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from local_server.domain.ids import ApiId, RequestId
+
+
+class CallOutcome(StrEnum):
+    OK = "ok"
+    CLIENT_ERROR = "client_error"
+    """The API answered 4xx."""
+    SERVER_ERROR = "server_error"
+    """The API answered 5xx."""
+    UNAVAILABLE = "unavailable"
+    """The gateway answered, since no generation could."""
+    UPSTREAM_FAILED = "upstream_failed"
+    TIMEOUT = "timeout"
+    ABORTED = "aborted"
+    """The client gave up."""
+    REFUSED = "refused"
+    """The gateway refused: key, rate, quota, size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    id: RequestId
+    api_id: ApiId
+    generation: int
+    """0 where none answered."""
+    method: str
+    path: str
+    """Without the prefix and without the query (it may hold secrets)."""
+    status: int
+    outcome: CallOutcome
+    started_at: datetime
+    total_us: int
+    upstream_us: int
+    """Until the first byte of the answer; 0 where none answered."""
+    bytes_in: int
+    bytes_out: int
+    held: bool
+    """Waited for a generation to become ready."""

@@ -1,0 +1,25 @@
+"""Where the gateway may find an API, and what it says while it finds none."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from local_server.domain.ids import ApiId
+
+Availability = Literal["serving", "starting", "stopped", "failed"]
+"""`starting`: requests are held for a while; `stopped`, `failed`: refused at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    api_id: ApiId
+    owner: str
+    slug: str
+    availability: Availability
+    detail: str = ""
+    """Why it is not serving: one line for the caller's error."""
+    pending_error: str = ""
+    """While an older generation serves: why the newest save does not (header X-Apimarket-Pending-Error)."""
+    timeout_s: float = 30.0
+    """Until the first byte of the answer."""
+    cors: tuple[str, ...] = ()
+    """Origins whose pages may call; `*` for all."""

@@ -1,0 +1,159 @@
+"""APIs, their state and their generations on the wire."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FailureView(BaseModel):
+    kind: str
+    message: str
+    headline: str
+    file: str | None = None
+    line: int | None = None
+    traceback: str = ""
+    hint: str = ""
+
+
+class GenerationView(BaseModel):
+    number: int
+    digest: str
+    outcome: str
+    """starting, serving, failed, superseded, drained"""
+    started_at: datetime
+    deps_key: str = ""
+    timings_ms: dict[str, float] = Field(default_factory=dict)
+    """detect, snapshot, build, announce, import, ready, swap, total"""
+    failure: FailureView | None = None
+
+
+class TrafficView(BaseModel):
+    """The last minute through the gateway."""
+
+    requests_per_s: float = 0.0
+    """Mean of the last 10 s."""
+    p95_ms: float | None = None
+    error_rate: float = 0.0
+    """Share of answers 5xx and broken off, 0 to 1."""
+    history: list[int] = Field(default_factory=list)
+    """Requests in each of the last 60 seconds, oldest first."""
+
+
+class UsageView(BaseModel):
+    memory_bytes: int
+    cpu_percent: float
+
+
+class ApiView(BaseModel):
+    """`status NAME --json`, and each row of `ls --json`."""
+
+    id: str
+    name: str
+    owner: str
+    runtime: str
+    state: str
+    """stopped, building, starting, running, failed, stopping"""
+    engine: str
+    isolated: bool
+    url: str
+    host_url: str
+    version: str
+    error: str | None = None
+    """One line: why the newest save does not serve."""
+    failure: FailureView | None = None
+    progress: str = ""
+    """What long work is doing now: `installing numpy`."""
+    generation: GenerationView | None = None
+    """The newest."""
+    serving: int | None = None
+    """Number of the generation that answers now."""
+    directory: str
+    summary: str = ""
+    tags: list[str] = Field(default_factory=list)
+    visibility: str = "private"
+    desired_state: str = "running"
+    entry: str | None = None
+    health: str | None = None
+    memory_mb: int = 512
+    cpus: float = 1.0
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    traffic: TrafficView = Field(default_factory=TrafficView)
+    usage: UsageView | None = None
+
+
+class RegisterApi(BaseModel):
+    """POST /api/v1/apis: register an existing directory."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    directory: str
+    name: str | None = None
+    """None: from its apimarket.toml, else from the directory's name."""
+    start: bool = True
+
+
+class ScaffoldApi(BaseModel):
+    """POST /api/v1/apis/scaffold: write a template into a new directory and register it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    template: str = "python"
+    directory: str | None = None
+    """None: `name` below the server's projects directory."""
+    start: bool = True
+
+
+class DeployApi(BaseModel):
+    """POST /executor/deploy"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    """An id, a slug, or owner/slug."""
+
+
+class PatchApi(BaseModel):
+    """PATCH /api/v1/apis/{id}: only the named fields change; they are written to apimarket.toml too."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    summary: str | None = None
+    tags: list[str] | None = None
+    visibility: Literal["private", "unlisted", "public"] | None = None
+
+
+class TemplateView(BaseModel):
+    name: str
+    runtime: str
+    title: str
+    summary: str
+
+
+class LogLineView(BaseModel):
+    api: str
+    """The API's name."""
+    generation: int
+    stream: str
+    """out, err, apimarket"""
+    text: str
+    at: datetime
+
+
+class ExecutionView(BaseModel):
+    id: str
+    api: str
+    generation: int
+    method: str
+    path: str
+    status: int
+    outcome: str
+    started_at: datetime
+    total_ms: float
+    upstream_ms: float
+    bytes_in: int
+    bytes_out: int
+    held: bool
