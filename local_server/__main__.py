@@ -1,0 +1,6 @@
+"""`python -m local_server` is `apimarket`."""
+
+from local_server.cli import main
+
+if __name__ == "__main__":
+    main()

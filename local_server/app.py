@@ -1,0 +1,185 @@
+"""The composition root: the only file that knows every part. `create_app` puts them together, `serve` runs them."""
+
+import errno
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import uvicorn
+from fastapi import Depends, FastAPI, Request
+from fastapi_offline import FastAPIOffline
+
+from local_server import __version__
+from local_server.control import routes as control
+from local_server.control.access import bearer, require_token
+from local_server.control.problems import install_problem_handlers
+from local_server.control.routes import runtime_of
+from local_server.data_directory import DataDirectory
+from local_server.domain.errors import PortTaken
+from local_server.domain.registry import Api
+from local_server.executor.routes import ExecutorPorts
+from local_server.executor.routes import make_routers as make_executor_routers
+from local_server.gateway.asgi import Gateway
+from local_server.gateway.edge import Edge
+from local_server.gateway.hosts import Hosts
+from local_server.registry.routes import RegistryPorts
+from local_server.registry.routes import make_router as make_registry_router
+from local_server.runtime import Recorders, open_runtime
+from local_server.settings import Settings
+from local_server.system import RealSystem
+from local_server.wire.apis import ApiView
+
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - addresses to listen on, never names to answer to
+SHUTDOWN_S = 10
+BACKLOG = 2048
+
+
+def create_app(
+    settings: Settings, data: DataDirectory, port: int, stop: Callable[[bool], None]
+) -> tuple[Edge, FastAPI]:
+    """The whole server as one ASGI application, and the control API in it (`state.runtime` is there once it runs).
+    `port` is the one it is reached at; `stop` ends it."""
+    recorders = Recorders()
+    names = [name for name in (settings.host, *settings.allowed_hosts) if name not in WILDCARDS]
+    gateway = Gateway(recorders.record, RealSystem(), hosts=Hosts(names, port))
+    url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{port}"
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_runtime(settings, data, url, port, gateway, recorders, stop) as runtime:
+            app.state.runtime, app.state.token = runtime, runtime.token
+            data.announce(url, __version__)
+            yield
+            runtime.stream.close()
+
+    app = create_control(lifespan)
+    return Edge(app, gateway), app
+
+
+def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastAPI:
+    """The control API. Without a lifespan it serves nothing, but has its OpenAPI document."""
+    app = FastAPIOffline(
+        redoc_url=None,
+        title="apimarket",
+        version=__version__,
+        summary="Run, watch and publish small HTTP APIs from your own machine.",
+        lifespan=lifespan,
+        static_url="/static/docs",
+    )
+    install_problem_handlers(app)
+    token = [Depends(bearer), Depends(require_token)]
+    executor, executor_service = make_executor_routers(
+        ExecutorPorts(lambda request: runtime_of(request).executor, _find, _view)
+    )
+    registry = make_registry_router(
+        RegistryPorts(lambda request: runtime_of(request).registry, _view, _after_register, _before_remove)
+    )
+    app.include_router(control.open_router)
+    app.include_router(executor, prefix="/api/v1", dependencies=token)
+    app.include_router(control.router, dependencies=token)
+    app.include_router(registry, dependencies=token)
+    app.include_router(executor_service, prefix="/executor", dependencies=token)
+    return app
+
+
+async def _find(request: Request, reference: str) -> Api:
+    return await runtime_of(request).registry.resolve(reference)
+
+
+async def _view(request: Request, api: Api) -> ApiView:
+    return await runtime_of(request).views.api_with_usage(api)
+
+
+async def _after_register(request: Request, api: Api, start: bool) -> None:
+    if start:
+        await runtime_of(request).executor.deploy(api)
+    else:
+        await runtime_of(request).executor.know(api)
+
+
+async def _before_remove(request: Request, api: Api) -> None:
+    await runtime_of(request).executor.remove(api)
+
+
+class _Server(uvicorn.Server):
+    """Ends the event streams first, which would otherwise keep a stopping server waiting for their readers."""
+
+    control: FastAPI
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        runtime = getattr(self.control.state, "runtime", None)
+        if runtime is not None:
+            runtime.stream.close()
+        await super().shutdown(sockets)
+
+
+def serve(host: str = "127.0.0.1", port: int = 8080, engine: str = "auto", home: Path | None = None) -> int:
+    """Run a server until it is told to stop. Returns the exit code. Raises AlreadyRunning, PortTaken, StorageNewer,
+    StorageFull before it begins."""
+    chosen = {"host": host, "port": port, "engine": engine} | ({"home": home.absolute()} if home else {})
+    settings = Settings.model_validate(Settings().model_dump() | chosen)
+    _configure_logging()
+    with DataDirectory(settings.home) as data, _listen(settings.host, settings.port) as listener:
+        return _run(settings, data, listener)
+
+
+def _run(settings: Settings, data: DataDirectory, listener: socket.socket) -> int:
+    server: _Server
+
+    def stop(apis: bool) -> None:
+        runtime = server.control.state.runtime
+        runtime.stop_apis = apis
+        server.should_exit = True
+
+    port = listener.getsockname()[1]
+    app, control_app = create_app(settings, data, port, stop)
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="auto",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,  # an API's own Date passes through; the edge gives one where there is none
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    server = _Server(config)
+    server.control = control_app
+    sys.stderr.write(f"apimarket {__version__} on http://{settings.host}:{port}  (Ctrl-C to stop)\n")
+    sys.stderr.flush()
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(port, _holder(port)) from None
+        raise
+
+
+def _holder(port: int) -> str:
+    """Who listens on the port, as far as this user may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.Error, OSError):
+        return "another program"
+    return "another program"
+
+
+def _configure_logging() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("uvicorn.error", "watchfiles", "httpx2", "httpcore2", "urllib3", "docker"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,75 @@
+"""Errors of the control API as `application/problem+json` (RFC 9457), whatever raised them."""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from local_server.domain.errors import ApimarketError, TokenRequired
+from local_server.wire.problems import MEDIA_TYPE, Problem
+
+logger = logging.getLogger("apimarket.control")
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Every error that leaves `app` is a problem; what nobody expected is logged with its traceback, and says none."""
+    app.add_exception_handler(ApimarketError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ApimarketError)
+    problem = Problem(
+        title=error.title, status=error.status, detail=error.detail, code=error.code, hint=error.hint, **error.extra
+    )
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, TokenRequired) else {}
+    return _answer(request, problem, headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    mistakes = [
+        {"where": ".".join(str(part) for part in found["loc"]), "message": found["msg"]} for found in error.errors()
+    ]
+    detail = "; ".join(f"{mistake['where']}: {mistake['message']}" for mistake in mistakes)
+    problem = Problem(
+        title="The request is not as it should be",
+        status=422,
+        detail=detail,
+        code="invalid_request",
+        hint="What each call takes is at /docs.",
+        mistakes=mistakes,
+    )
+    return _answer(request, problem)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    code = title.lower().replace(" ", "_")
+    hint = "Every path and method is at /docs." if error.status_code in (404, 405) else ""
+    detail = f"{request.method} {request.url.path}: {title.lower()}"
+    problem = Problem(title=title, status=error.status_code, detail=detail, code=code, hint=hint)
+    return _answer(request, problem, dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    problem = Problem(
+        title=ApimarketError.title,
+        status=500,
+        detail="An error that nobody expected was written to the server's log.",
+        code=ApimarketError.code,
+        hint="Look into server.log in the data directory, and please report it.",
+    )
+    return _answer(request, problem)
+
+
+def _answer(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    content = problem.model_dump() | {"instance": request.url.path}
+    return JSONResponse(content, problem.status, headers, MEDIA_TYPE)

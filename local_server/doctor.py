@@ -1,0 +1,90 @@
+"""Looks at this machine and says what works, what does not, and the command that mends it."""
+
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from local_server.executor.engine import EngineHealth
+from local_server.wire.server import Check
+
+LOW_DISK_BYTES = 1 << 30
+FEW_WATCHES = 16_384
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_watches")
+SAFE_SQLITE = (3, 51, 3)
+
+Tool = Callable[[], str | None]
+"""Where a toolchain was found, or None."""
+
+
+def examine(home: Path, engine: str, health: EngineHealth, node: Tool, go: Tool) -> list[Check]:
+    """Every check, most important first. Blocking: looks at disks and runs nothing."""
+    checks = [_engine(engine, health), _disk(home), _permissions(home), _python(), _sqlite()]
+    checks += _toolchains(engine, {"node": node, "go": go})
+    checks += _watches()
+    return checks
+
+
+def _engine(engine: str, health: EngineHealth) -> Check:
+    if not health.available:
+        fix = "Start Docker, or run without it: apimarket serve --engine process"
+        return Check(name="engine", status="failed", detail=f"{engine}: {health.detail}", fix=fix)
+    if engine == "process":
+        detail = "local processes (no isolation): the code of your APIs runs as you, with your files in reach"
+        fix = "For isolation, install and start Docker, then: apimarket stop && apimarket"
+        return Check(name="engine", status="warning", detail=detail, fix=fix)
+    return Check(name="engine", status="ok", detail=f"{engine} {health.version}".strip())
+
+
+def _toolchains(engine: str, tools: dict[str, Tool]) -> Iterator[Check]:
+    for name, find in tools.items():
+        where = find()
+        if engine == "docker":
+            yield Check(name=name, status="ok", detail="runs in containers; nothing is needed on this machine")
+        elif where:
+            yield Check(name=name, status="ok", detail=where)
+        else:
+            detail = f"{name} APIs cannot run here: no {name} on PATH"
+            yield Check(name=name, status="warning", detail=detail, fix=f"pip install 'apimarket[{name}]'")
+
+
+def _disk(home: Path) -> Check:
+    free = shutil.disk_usage(home).free
+    detail = f"{free / (1 << 30):.1f} GiB free in {home}"
+    if free < LOW_DISK_BYTES:
+        return Check(name="disk", status="warning", detail=detail, fix="Free some space; layers and logs need it.")
+    return Check(name="disk", status="ok", detail=detail)
+
+
+def _permissions(home: Path) -> Check:
+    token = home / "token"
+    loose = [path for path in (home, token) if path.exists() and path.stat().st_mode & 0o077]
+    if loose and os.name == "posix":
+        names = ", ".join(str(path) for path in loose)
+        return Check(name="permissions", status="failed", detail=f"others can read {names}", fix=f"chmod go= {names}")
+    return Check(name="permissions", status="ok", detail="the data directory and the token are yours alone")
+
+
+def _python() -> Check:
+    return Check(name="python", status="ok", detail=sys.version.split()[0])
+
+
+def _sqlite() -> Check:
+    detail = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info < SAFE_SQLITE:
+        # Versions before 3.51.3 can corrupt a WAL that two processes write or checkpoint at once.
+        detail += "; kept safe by one writer and the lock on the data directory"
+    return Check(name="sqlite", status="ok", detail=detail)
+
+
+def _watches() -> Iterator[Check]:
+    if not INOTIFY.exists():
+        return
+    limit = int(INOTIFY.read_text())
+    if limit < FEW_WATCHES:
+        detail = f"this system allows {limit} file watches; beyond them, saves are found by polling"
+        yield Check(
+            name="file watches", status="warning", detail=detail, fix="sudo sysctl fs.inotify.max_user_watches=524288"
+        )

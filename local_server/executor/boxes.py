@@ -1,0 +1,129 @@
+"""The boxes of one API: at most one for new generations, beside those whose generations still serve or drain."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from local_server.domain.manifest import Manifest
+from local_server.domain.registry import Api
+from local_server.executor.box import Box
+from local_server.executor.engine import LayerRequest, Sandbox, SandboxSpec
+from local_server.executor.logs import LogBook
+from local_server.executor.workshop import Workshop
+
+
+class Boxes:
+    def __init__(
+        self,
+        api: Api,
+        shop: Workshop,
+        log: LogBook,
+        lost: Callable[[Box, int | None], None],
+        progress: Callable[[str], None],
+    ) -> None:
+        self._api = api
+        self._shop = shop
+        self._log = log
+        self._lost = lost
+        self._progress = progress
+        self._all: set[Box] = set()
+        self.current: Box | None = None
+        """Where new generations start; None before the first one, and after it was lost."""
+        self._opening: tuple[str, asyncio.Task[Box]] | None = None
+
+    def adopt(self, sandbox: Sandbox, manifest: Manifest) -> Box:
+        """Take over a sandbox that an earlier server started."""
+        return self._keep(sandbox, _key(sandbox.layer_key, manifest))
+
+    async def key(self, source: Path, manifest: Manifest) -> str:
+        """Names the box that a tree with this manifest needs."""
+        request = LayerRequest(manifest.runtime, manifest.runtime_version, source)
+        return _key(await asyncio.to_thread(self._shop.engine.layer_key, request), manifest)
+
+    def ready(self, key: str) -> Box | None:
+        """A box of that key that is there already; it is the current one from now on."""
+        for box in self._all:
+            if box.alive and box.key == key:
+                self.current = box
+                return box
+        return None
+
+    async def open(self, key: str, source: Path, manifest: Manifest) -> Box:
+        """The box of that key: the current one, or a new one on a layer that is installed first if it must be.
+
+        Cancelling the caller does not end the work, since the next save most likely wants the same box; asking for
+        another key does. Raises what Engine.prepare and Engine.start raise."""
+        if (box := self.ready(key)) is not None:
+            return box
+        if self._opening is not None and (self._opening[0] != key or self._opening[1].done()):
+            self._opening[1].cancel()
+            self._opening = None
+        if self._opening is None:
+            work = self._make(key, source, manifest)
+            task = asyncio.create_task(work, name=f"open-{self._api.slug}")
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # also when nobody waits
+            self._opening = key, task
+        return await asyncio.shield(self._opening[1])
+
+    async def close_idle(self) -> None:
+        """End every box that is neither current nor in use."""
+        for box in [box for box in self._all if box is not self.current and not box.busy]:
+            self._all.discard(box)
+            await box.close()
+
+    async def close(self) -> None:
+        """End all of them."""
+        await self._stop_opening()
+        boxes, self._all, self.current = self._all, set(), None
+        await asyncio.gather(*(box.close() for box in boxes))
+
+    async def detach(self) -> None:
+        """Let go of all of them; under Docker they run on."""
+        await self._stop_opening()
+        boxes, self._all, self.current = self._all, set(), None
+        await asyncio.gather(*(box.detach() for box in boxes))
+
+    async def _stop_opening(self) -> None:
+        if self._opening is not None:
+            task = self._opening[1]
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+            self._opening = None
+
+    async def _make(self, key: str, source: Path, manifest: Manifest) -> Box:
+        request = LayerRequest(manifest.runtime, manifest.runtime_version, source)
+        layer = await self._shop.engine.prepare(request, self._progress)
+        trees = self._shop.trees(self._api.id)
+        trees.mkdir(parents=True, exist_ok=True)
+        spec = SandboxSpec(
+            api_id=self._api.id,
+            name=self._api.full_name,
+            runtime=manifest.runtime,
+            runtime_version=manifest.runtime_version,
+            layer=layer,
+            trees=trees,
+            memory_mb=manifest.run.memory_mb,
+            cpus=manifest.run.cpus,
+            egress=manifest.run.egress,
+        )
+        return self._keep(await self._shop.engine.start(spec), key)
+
+    def _keep(self, sandbox: Sandbox, key: str) -> Box:
+        box = Box(sandbox, key, self._log, self._ended)
+        self._all.add(box)
+        self.current = box
+        return box
+
+    def _ended(self, box: Box, number: int | None) -> None:
+        if number is None:
+            self._all.discard(box)
+            if self.current is box:
+                self.current = None
+        self._lost(box, number)
+
+
+def _key(layer_key: str, manifest: Manifest) -> str:
+    run = manifest.run
+    return f"{manifest.runtime}{manifest.runtime_version or ''}:{layer_key}:{run.memory_mb}:{run.cpus}:{run.egress}"

@@ -1,0 +1,102 @@
+"""Starts one generation in a box: finds what to run, compiles it if need be, starts it, asks whether it answers."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_server.domain.deployments import Failure, Generation, Phase
+from local_server.domain.manifest import Manifest, Runtime
+from local_server.domain.registry import Api
+from local_server.domain.trees import Tree
+from local_server.executor import health
+from local_server.executor.box import Box, Program, Ready, StartFailed
+from local_server.executor.engine import BuildRequest, Engine, Progress
+from local_server.registry.detect import detect_entry
+
+PHASES: tuple[Phase, ...] = ("detect", "snapshot", "build", "announce", "import", "ready", "swap", "total")
+HEALTH_S = 10.0
+
+
+@dataclass(slots=True)
+class Launch:
+    """A generation on its way."""
+
+    generation: Generation
+    tree: Tree
+    directory: Path
+    """Where the tree is laid out."""
+    timings: dict[str, float]
+    tried: bool = False
+    """It was started in some box; another try needs another number."""
+    served: bool = False
+
+    def phases(self) -> dict[Phase, float]:
+        """The timings so far, in order, in milliseconds."""
+        return {phase: round(self.timings[phase], 2) for phase in PHASES if phase in self.timings}
+
+
+async def launch(
+    engine: Engine, api: Api, manifest: Manifest, launching: Launch, box: Box, progress: Progress
+) -> Ready:
+    """Bring a generation to the point where it can take traffic. Cancelling ends it.
+
+    Raises StartFailed, BuildFailed, SandboxFailed and what else Engine.build raises."""
+    program = await _program(engine, api, manifest, launching, box, progress)
+    announced = time.perf_counter()
+    number = launching.generation.number
+    ready = await box.start(number, program)
+    waited_ms = (time.perf_counter() - announced) * 1000
+    launching.timings["import"] = ready.import_ms
+    launching.timings["ready"] = ready.ready_ms
+    launching.timings["announce"] = max(0.0, waited_ms - ready.import_ms - ready.ready_ms)
+    checking = time.perf_counter()
+    if problem := await _check(api, manifest, box, ready):
+        await box.stop(number)
+        raise StartFailed(Failure("health", problem, hint="Correct it, or change [run] health in apimarket.toml."))
+    launching.timings["ready"] += (time.perf_counter() - checking) * 1000
+    return ready
+
+
+async def _check(api: Api, manifest: Manifest, box: Box, ready: Ready) -> str:
+    if manifest.run.health is None and ready.kind != "command":
+        return ""  # the agent has seen it accept, and its server is known to speak HTTP
+    return await health.answers(
+        box.sandbox.address(ready.port),
+        manifest.run.health or "/",
+        f"{api.slug}.localhost",
+        HEALTH_S,
+        any_status=manifest.run.health is None,
+    )
+
+
+async def _program(
+    engine: Engine, api: Api, manifest: Manifest, launching: Launch, box: Box, progress: Progress
+) -> Program:
+    entry, command = manifest.run.entry, manifest.run.command
+    if command is None and entry is None:
+        entry = detect_entry(launching.directory, manifest.runtime)
+        if entry is None:
+            raise StartFailed(
+                Failure(
+                    "entry",
+                    f"No entry point for {manifest.runtime} was found",
+                    hint="Name it in apimarket.toml: [run] entry = …  or  command = […]",
+                )
+            )
+    if command is None and manifest.runtime is Runtime.GO:
+        command, entry = await _compile(engine, manifest, launching, box, entry or ".", progress), None
+    env = dict(manifest.run.env)
+    env["APIMARKET_API"] = api.full_name
+    env["APIMARKET_GENERATION"] = str(launching.generation.number)
+    return Program(launching.directory, entry, command, env)
+
+
+async def _compile(
+    engine: Engine, manifest: Manifest, launching: Launch, box: Box, package: str, progress: Progress
+) -> tuple[str, ...]:
+    started = time.perf_counter()
+    output = launching.directory.with_name(f"{launching.directory.name}.build") / "app"
+    output.parent.mkdir(exist_ok=True)
+    await engine.build(BuildRequest(manifest.runtime_version, launching.directory, package, output), progress)
+    launching.timings["build"] = (time.perf_counter() - started) * 1000
+    return (box.sandbox.inside(output),)

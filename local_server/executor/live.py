@@ -1,0 +1,148 @@
+"""The generation that serves, the one before it, and how the traffic moves between them.
+
+A generation gives way in this order: first its new requests, then the ones under way, then, after a while in which an
+undo may have it back at once, its processes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from local_server.domain.deployments import Generation, Outcome, State
+from local_server.domain.registry import Api
+from local_server.domain.routing import Availability, Route
+from local_server.domain.trees import Tree
+from local_server.executor.box import Box, Ready
+from local_server.executor.record import Record
+from local_server.executor.traffic import Lane
+from local_server.executor.workshop import Workshop
+
+AVAILABILITY: dict[State, Availability] = {
+    State.STOPPED: "stopped",
+    State.STOPPING: "stopped",
+    State.FAILED: "failed",
+}
+
+
+@dataclass(eq=False, slots=True)
+class Live:
+    """A generation that takes traffic, or did until a moment ago."""
+
+    generation: Generation
+    tree: Tree
+    box: Box
+    ready: Ready
+    lane: Lane
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the wait for an undo is over: one came, or a later generation took this place."""
+
+    @property
+    def number(self) -> int:
+        return self.generation.number
+
+
+class Line:
+    """The traffic of one API. `api` and `record` are the runner's; `ended` is called when processes were ended."""
+
+    def __init__(self, api: Api, shop: Workshop, record: Record, ended: Callable[[], Awaitable[None]]) -> None:
+        self.api = api
+        self.live: Live | None = None
+        self._shop = shop
+        self._record = record
+        self._ended = ended
+        self._previous: Live | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def swap(self, generation: Generation, tree: Tree, box: Box, ready: Ready) -> Live:
+        """Point the traffic at a generation that is ready, in one step; the one before it gives way."""
+        address = box.sandbox.address(ready.port)
+        lane = self._shop.traffic.open(generation.api_id, generation.number, generation.tree, address)
+        old, self.live = self.live, Live(generation, tree, box, ready, lane)
+        self._record.change(State.RUNNING)
+        self.route()
+        if old is not None:
+            if self._previous is not None:
+                self._previous.wanted.set()
+            self._previous = old
+            self.keep(self._give_way(old))
+        return self.live
+
+    def recall(self) -> bool:
+        """Swap back to the generation before, if its processes are still warm."""
+        warm, self._previous = self._previous, None
+        if warm is None or warm.wanted.is_set() or not warm.box.has(warm.number):
+            return False
+        warm.wanted.set()
+        live = self.swap(replace(warm.generation, outcome=Outcome.SERVING), warm.tree, warm.box, warm.ready)
+        self._record.serve(live.generation)
+        return True
+
+    def lose(self, box: Box, number: int | None) -> Live | None:
+        """A ready generation (None: all of the box) ended by itself. Returns it if it was the one that serves."""
+        live = self.live
+        if live is None or live.box is not box or number not in (None, live.number):
+            return None
+        self.live = None
+        self.keep(live.lane.close())
+        return live
+
+    def route(self) -> None:
+        """Tell the gateway what stands here."""
+        failure = self._record.failure
+        headline = failure.headline if failure else ""
+        self._shop.traffic.route(
+            Route(
+                api_id=self.api.id,
+                owner=self.api.owner,
+                slug=self.api.slug,
+                availability="serving" if self.live else AVAILABILITY.get(self._record.state, "starting"),
+                detail=self._record.progress or headline,
+                pending_error=headline if self.live else "",
+                timeout_s=self.api.manifest.run.timeout_s,
+                cors=self.api.manifest.gateway.cors,
+            ),
+            self.live.lane if self.live else None,
+        )
+
+    def in_use(self) -> int:
+        """The lowest number of a generation whose files are still needed."""
+        return min((live.number for live in (self.live, self._previous) if live), default=0)
+
+    def keep(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Let something run on beside; `close` ends it."""
+        task = asyncio.create_task(work, name=f"line-{self.api.slug}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self, drain_s: float) -> None:
+        """Take no more traffic; wait for what is under way."""
+        live, self.live = self.live, None
+        self.route()
+        if live is not None:
+            await live.lane.drain(drain_s)
+            await live.lane.close()
+        await self.detach()
+
+    async def detach(self) -> None:
+        """Let go of everything as it is."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._previous = None
+
+    async def _give_way(self, old: Live) -> None:
+        self._record.finish(replace(old.generation, outcome=Outcome.DRAINED))
+        await old.lane.drain(self._shop.pace.drain_s)
+        await old.lane.close()
+        try:
+            async with asyncio.timeout(self._shop.pace.warm_s):
+                await old.wanted.wait()
+        except TimeoutError:
+            old.wanted.set()
+        if self._previous is old:
+            self._previous = None
+        if self.live is not None and self.live.box is old.box and self.live.number == old.number:
+            return  # an undo has it back
+        await old.box.stop(old.number)
+        await self._ended()

@@ -1,0 +1,219 @@
+"""Keeps every API that should run running: one runner each, and a loop that converges after whatever happened.
+
+Desired state is a row; what runs is what the engine reports. Start of the server, a crash, a container removed by
+hand, an engine that was away: all end in the same comparison.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, State
+from local_server.domain.errors import ApiNotFound
+from local_server.domain.events import EngineChanged
+from local_server.domain.ids import ApiId
+from local_server.domain.registry import Api
+from local_server.executor.engine import EngineHealth, Sandbox, SandboxUsage
+from local_server.executor.logs import LogBook
+from local_server.executor.reload import Runner
+from local_server.executor.workshop import Workshop
+from local_server.storage.base import ReadTx
+
+STARTS_AT_ONCE = 2
+"""Runners that may begin at the same time when a server starts: each first start is busy for a second or so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an API's deployment is doing now."""
+
+    desired: DesiredState
+    state: State
+    failure: Failure | None
+    progress: str
+    newest: Generation | None
+    serving: int | None
+
+
+class Executor:
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+        self._runners: dict[ApiId, Runner] = {}
+        self._health = EngineHealth(False, "", "not asked yet")
+        self._starting: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(STARTS_AT_ONCE)
+
+    @property
+    def engine_name(self) -> str:
+        return self._shop.engine.name
+
+    @property
+    def isolated(self) -> bool:
+        return self._shop.engine.isolated
+
+    @property
+    def health(self) -> EngineHealth:
+        """What the engine said when it was last asked."""
+        return self._health
+
+    # -- Life ----------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take over what runs already, and start what should run. Returns once every API has a route."""
+        await self._ask_engine()
+
+        def question(tx: ReadTx) -> tuple[Sequence[Api], dict[ApiId, Deployment]]:
+            return tx.registry.all(), {row.api_id: row for row in tx.deployments.all()}
+
+        apis, rows = await self._shop.storage.read(question)
+        adopted = await self._adopt({api.id for api in apis if _wanted(rows.get(api.id))})
+        for api in apis:
+            runner = await self._add(api, rows.get(api.id))
+            if _wanted(rows.get(api.id)):
+                self._begin(self._start(runner, adopted.get(api.id)))
+
+    async def watch_engine(self) -> None:
+        """Ask again and again whether the engine answers; when it is back, so are the APIs. Never returns."""
+        while True:
+            await asyncio.sleep(self._shop.pace.engine_retry_s)
+            before = self._health
+            await self._ask_engine()
+            if before.available != self._health.available:
+                health = self._health
+                self._shop.publish(EngineChanged(self.engine_name, health.available, health.detail))
+            if self._health.available:
+                for runner in self._runners.values():
+                    runner.retry()
+
+    async def close(self, *, stop_apis: bool = False) -> None:
+        """Let go of every API. Under Docker they run on, unless `stop_apis`; what should run is not changed by it."""
+        for task in list(self._starting):
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*(self._end(runner, stop_apis) for runner in self._runners.values()))
+        self._runners.clear()
+        await self._shop.engine.close()
+
+    # -- Acts ----------------------------------------------------------------------------------------------------
+
+    async def deploy(self, api: Api) -> None:
+        """Run it, now and after every restart. Returns at once; `status` tells how it goes."""
+        runner = self._runners.get(api.id) or await self._add(api, None)
+        runner.run()
+
+    async def know(self, api: Api) -> None:
+        """Give it a URL that says it is stopped."""
+        if api.id not in self._runners:
+            await self._add(api, None)
+
+    async def restart(self, api: Api) -> None:
+        """A fresh process of what the directory holds, with nothing dropped."""
+        runner = self._runners.get(api.id) or await self._add(api, None)
+        running = runner.record.state is not State.STOPPED
+        runner.run()
+        if running:
+            runner.wake(again=True)
+
+    async def stop(self, api: Api) -> None:
+        """End it after the requests under way, and keep it ended."""
+        if (runner := self._runners.get(api.id)) is not None:
+            await runner.stop()
+
+    async def undo(self, api: Api) -> Generation | None:
+        """Back to the generation before; the directory counts again at the next save. None: there is none."""
+        return await self._runner(api).undo()
+
+    async def remove(self, api: Api) -> None:
+        """End it and forget its route, its trees and its log."""
+        runner = self._runners.pop(api.id, None)
+        if runner is not None:
+            self._shop.watch(api.id, frozenset())
+            await runner.stop()
+            await runner.log.close()
+        self._shop.traffic.forget(api.id)
+        directory = self._shop.directory(api.id)
+        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+    def changed(self, api_id: ApiId) -> None:
+        """Something in the API's directory changed."""
+        if (runner := self._runners.get(api_id)) is not None:
+            runner.wake()
+
+    # -- Questions -----------------------------------------------------------------------------------------------
+
+    def status(self, api_id: ApiId) -> Status:
+        runner = self._runners.get(api_id)
+        if runner is None:
+            return Status(DesiredState.STOPPED, State.STOPPED, None, "", None, None)
+        record = runner.record
+        serving = runner.live.number if runner.live else None
+        return Status(record.row.desired_state, record.state, record.failure, record.progress, record.newest, serving)
+
+    def log(self, api: Api) -> LogBook:
+        return self._runner(api).log
+
+    async def usage(self, api_id: ApiId) -> SandboxUsage | None:
+        runner = self._runners.get(api_id)
+        return await runner.usage() if runner else None
+
+    async def generations(self, api: Api, limit: int = 50) -> Sequence[Generation]:
+        return await self._shop.storage.read(lambda tx: tx.deployments.generations(api.id, limit))
+
+    # -- Small parts ---------------------------------------------------------------------------------------------
+
+    def _runner(self, api: Api) -> Runner:
+        runner = self._runners.get(api.id)
+        if runner is None:
+            raise ApiNotFound(api.slug)
+        return runner
+
+    async def _add(self, api: Api, row: Deployment | None) -> Runner:
+        now = self._shop.system.now()
+        row = row or Deployment(api.id, DesiredState.STOPPED, State.STOPPED, self.engine_name, None, None, now)
+        # Whatever state an earlier server wrote, nothing of it is known to be true now.
+        row = replace(row, state=State.STOPPED, engine=self.engine_name)
+        log = LogBook(api.id, self._shop.directory(api.id), self._shop.system, self._shop.publish)
+        await log.open()
+        runner = Runner(api, self._shop, log, row)
+        newest = await self._shop.storage.read(lambda tx: tx.deployments.generations(api.id, 1))
+        runner.record.newest = newest[0] if newest else None
+        self._runners[api.id] = runner
+        runner.announce()
+        return runner
+
+    async def _start(self, runner: Runner, sandbox: Sandbox | None) -> None:
+        async with self._room:
+            if sandbox is not None and await runner.resume(sandbox):
+                runner.run()
+                return
+            runner.run()
+            await runner.first_outcome()
+
+    async def _adopt(self, wanted: set[ApiId]) -> dict[ApiId, Sandbox]:
+        adopted: dict[ApiId, Sandbox] = {}
+        if not self._health.available:
+            return adopted
+        for sandbox in await self._shop.engine.adopt():
+            if sandbox.api_id in wanted and sandbox.api_id not in adopted:
+                adopted[sandbox.api_id] = sandbox
+            else:
+                await sandbox.stop()
+        return adopted
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="executor-start")
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _end(self, runner: Runner, stop_api: bool) -> None:
+        await (runner.stop(DesiredState.RUNNING) if stop_api else runner.detach())
+        await runner.log.close()
+
+    async def _ask_engine(self) -> None:
+        self._health = await self._shop.engine.health()
+
+
+def _wanted(row: Deployment | None) -> bool:
+    return row is not None and row.desired_state is DesiredState.RUNNING

@@ -1,0 +1,34 @@
+"""What the executor needs of a gateway: to point an API's traffic at a generation, and to know when one is idle."""
+
+from typing import Protocol, TypeVar
+
+from local_server.domain.ids import ApiId
+from local_server.domain.routing import Route
+
+
+class Lane(Protocol):
+    """The gateway's way to one generation, with a connection pool of its own."""
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until no request is under way, then close idle connections. False when some were still open at the
+        end of the time. New requests must have been routed elsewhere before."""
+
+    async def close(self) -> None:
+        """Break off what is left. May be called twice."""
+
+
+LaneT = TypeVar("LaneT", bound=Lane)
+
+
+class Traffic(Protocol[LaneT]):
+    """A gateway, which takes back only lanes that it opened itself."""
+
+    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int]) -> LaneT:
+        """A lane to a generation that is ready. Connects lazily."""
+
+    def route(self, route: Route, lane: LaneT | None) -> None:
+        """From now on requests for the route's API go to `lane`; with None they are held or refused as
+        `route.availability` says. Replaces what stood there in one step."""
+
+    def forget(self, api_id: ApiId) -> None:
+        """The API is gone: its URLs answer 404."""

@@ -1,0 +1,52 @@
+"""What every runner works with, gathered once by the composition root."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_server.domain.events import Event
+from local_server.domain.ids import ApiId
+from local_server.executor.engine import Engine
+from local_server.executor.traffic import Traffic
+from local_server.registry.service import Registry
+from local_server.storage.base import Storage
+from local_server.storage.blobs import BlobStore
+from local_server.system import System
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the executor waits for what, in seconds."""
+
+    drain_s: float = 30.0
+    """Requests under way on an old generation may take this long."""
+    warm_s: float = 10.0
+    """An old generation stays ready for this long after its last request: undo is a pointer move."""
+    scan_s: float = 2.0
+    """Between two looks at a directory whose events may have been lost."""
+    crash_window_s: float = 10.0
+    crash_limit: int = 3
+    crash_backoff_s: tuple[float, ...] = (0.05, 0.5, 2.0)
+    engine_retry_s: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    engine: Engine
+    traffic: Traffic[Any]
+    storage: Storage
+    blobs: BlobStore
+    registry: Registry
+    system: System
+    home: Path
+    publish: Callable[[Event], None]
+    watch: Callable[[ApiId, frozenset[str]], None]
+    pace: Pace
+
+    def directory(self, api_id: ApiId) -> Path:
+        """Where an API's trees and log lie."""
+        return self.home / "apis" / api_id
+
+    def trees(self, api_id: ApiId) -> Path:
+        return self.directory(api_id) / "trees"

@@ -1,0 +1,220 @@
+"""Opens everything a server is made of, in order, and closes it in reverse."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import psutil
+
+from local_server import __version__
+from local_server.analytics.service import AccessLog
+from local_server.analytics.traffic import TrafficWindows
+from local_server.data_directory import DataDirectory
+from local_server.domain.errors import NameTaken
+from local_server.domain.executions import Execution
+from local_server.domain.ids import ApiId, UserId
+from local_server.domain.registry import Api, User
+from local_server.events.bus import Bus
+from local_server.events.sse import Stream
+from local_server.executor.engine import Engine, EngineSettings
+from local_server.executor.service import Executor
+from local_server.executor.watch import Watcher
+from local_server.executor.workshop import Pace, Workshop
+from local_server.feed import Feed
+from local_server.gateway.asgi import Gateway
+from local_server.loop_watch import LoopWatch
+from local_server.registry.service import Registry
+from local_server.settings import Settings
+from local_server.storage.base import ReadTx, Storage, Tx
+from local_server.storage.blobs import BlobStore
+from local_server.storage.sqlite import SqliteStorage
+from local_server.system import RealSystem, System
+from local_server.tasks import supervise
+from local_server.views import Views
+from local_server.wire.server import ServerView
+
+logger = logging.getLogger("apimarket")
+
+HOUSEKEEPING_S = 3600.0
+
+
+class Recorders(list[Callable[[Execution], None]]):
+    """Who is told of each request. The gateway is made before those who listen to it."""
+
+    def record(self, execution: Execution) -> None:
+        for recorder in self:
+            recorder(execution)
+
+
+@dataclass(slots=True)
+class Runtime:
+    """All parts of a running server."""
+
+    settings: Settings
+    data: DataDirectory
+    token: str
+    url: str
+    storage: Storage
+    system: System
+    registry: Registry
+    executor: Executor
+    gateway: Gateway
+    access_log: AccessLog
+    views: Views
+    stream: Stream
+    loop_watch: LoopWatch
+    started_at: float
+    stop: Callable[[bool], None]
+    """End the server; with True, what it runs as well."""
+    stop_apis: bool = False
+
+    def server_view(self) -> ServerView:
+        health = self.executor.health
+        return ServerView(
+            version=__version__,
+            profile=self.settings.profile,
+            pid=os.getpid(),
+            url=self.url,
+            home=str(self.settings.home),
+            owner=self.registry.owner.handle,
+            engine=self.executor.engine_name,
+            engine_available=health.available,
+            engine_detail=health.detail or health.version,
+            isolated=self.executor.isolated,
+            storage=self.storage.description,
+            uptime_s=round(time.monotonic() - self.started_at, 1),
+            memory_bytes=psutil.Process().memory_info().rss,
+            loop_stalls=self.loop_watch.stalls,
+            executions_dropped=self.access_log.dropped,
+        )
+
+
+@asynccontextmanager
+async def open_runtime(
+    settings: Settings,
+    data: DataDirectory,
+    url: str,
+    port: int,
+    gateway: Gateway,
+    recorders: "Recorders",
+    stop: Callable[[bool], None],
+) -> AsyncIterator[Runtime]:
+    """Everything open and serving what should run; closed again at the end, whatever happened in between."""
+    system = RealSystem()
+    bus = Bus()
+    async with AsyncExitStack() as stack:
+        storage = await SqliteStorage.open(settings.home / "registry.db", bus.publish)
+        stack.push_async_callback(storage.close)
+        registry = Registry(storage, system, settings.projects, await _owner(storage, system, settings.owner))
+        blobs = BlobStore(settings.home / "blobs")
+        windows = TrafficWindows(system)
+        access_log = AccessLog(storage)
+        stack.push_async_callback(access_log.close)
+        recorders += [windows.record, access_log.offer]
+
+        def changed(api_id: ApiId) -> None:
+            executor.changed(api_id)
+
+        watcher = Watcher(changed, poll=settings.poll)
+        stack.push_async_callback(watcher.close)
+        engine = await choose_engine(settings, storage.install_id)
+        pace = Pace(drain_s=settings.drain_s, warm_s=settings.warm_s)
+        shop = Workshop(
+            engine, gateway, storage, blobs, registry, system, settings.home, bus.publish, watcher.watch, pace
+        )
+        executor = Executor(shop)
+        views = Views(executor, windows.view, url, port)
+        stream = Stream()
+
+        async def find(api_id: ApiId) -> Api | None:
+            return await storage.read(lambda tx: tx.registry.get(api_id))
+
+        feed = Feed(bus, stream, views, windows, find)
+        access_log.listeners.append(feed.requests)
+        runtime = Runtime(
+            settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
+            LoopWatch(), time.monotonic(), stop,
+        )  # fmt: skip
+        stack.push_async_callback(_close_executor, runtime)
+        tasks = {
+            "bus": feed.follow_bus,
+            "traffic": feed.follow_traffic,
+            "access-log": access_log.run,
+            "loop-watch": runtime.loop_watch.run,
+            "engine": executor.watch_engine,
+            "housekeeping": lambda: _keep_house(runtime, blobs),
+        }
+        for name, work in tasks.items():
+            stack.push_async_callback(_end, asyncio.create_task(supervise(name, work), name=name))
+        await executor.open()
+        yield runtime
+
+
+async def choose_engine(settings: Settings, install_id: str) -> Engine:
+    """Docker where it is asked for, or where it answers; else local processes."""
+    engine_settings = EngineSettings(settings.home, install_id, dict(os.environ))
+    if settings.engine != "process":
+        from local_server.executor.engines.docker import DockerEngine
+
+        docker = DockerEngine(engine_settings)
+        if settings.engine == "docker" or (await docker.health()).available:
+            return docker
+        await docker.close()
+    from local_server.executor.engines.process import ProcessEngine
+
+    return ProcessEngine(engine_settings)
+
+
+async def _owner(storage: Storage, system: System, handle: str) -> User:
+    """The user of this machine: made at the first start, and kept when the machine's user is called otherwise."""
+    users = await storage.read(lambda tx: tx.accounts.all())
+    if users:
+        return users[0]
+    user = User(UserId(system.new_id()), handle, system.now())
+    try:
+        await storage.write(lambda tx: tx.accounts.add(user))
+    except NameTaken:
+        return (await storage.read(lambda tx: tx.accounts.all()))[0]
+    return user
+
+
+async def _close_executor(runtime: Runtime) -> None:
+    await runtime.executor.close(stop_apis=runtime.stop_apis)
+
+
+async def _keep_house(runtime: Runtime, blobs: BlobStore) -> None:
+    """Forget old requests, and blobs that no kept generation needs. Never returns."""
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_S)
+        await runtime.storage.write(
+            partial(_prune, runtime.system.now() - timedelta(runtime.settings.keep_executions_days))
+        )
+        await asyncio.to_thread(_collect, blobs, await _needed(runtime.storage))
+
+
+async def _needed(storage: Storage) -> set[str]:
+    def question(tx: ReadTx) -> set[str]:
+        trees = (tx.deployments.tree(digest) for digest in tx.deployments.live_trees())
+        return {entry.sha256 for tree in trees if tree for entry in tree.entries.values()}
+
+    return await storage.read(question)
+
+
+def _prune(before: datetime, tx: Tx) -> None:
+    tx.usage.prune(before)
+
+
+def _collect(blobs: BlobStore, keep: set[str]) -> None:
+    freed = blobs.collect(keep)
+    logger.info("freed %d bytes of blobs that nothing needs", freed)
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,47 @@
+"""Every setting of the server, in one tree: from the command line, else `APIMARKET_*`, else these defaults."""
+
+import getpass
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from local_server.domain.names import slugify
+
+
+def default_home() -> Path:
+    return Path(platformdirs.user_data_dir("apimarket", appauthor=False))
+
+
+def default_owner() -> str:
+    """The owner on a laptop is whoever is logged in."""
+    try:
+        return slugify(getpass.getuser(), fallback="me-myself")
+    except (KeyError, OSError):  # a container with a uid that has no name
+        return "owner"
+
+
+class Settings(BaseSettings):
+    """Settings of one server. An unknown `APIMARKET_*` variable is ignored; a wrong value is an error."""
+
+    model_config = SettingsConfigDict(env_prefix="APIMARKET_", extra="ignore", frozen=True)
+
+    profile: Literal["local", "hosted"] = "local"
+    home: Path = Field(default_factory=default_home)
+    """The data directory: registry, blobs, trees, layers, logs, token."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    """0 takes any free one; `server.json` in the data directory says which."""
+    engine: Literal["auto", "docker", "process"] = "auto"
+    owner: str = Field(default_factory=default_owner)
+    projects: Path = Field(default_factory=Path.cwd)
+    """Where new projects are made when no directory is named."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names to answer to, beside the loopback ones."""
+    drain_s: float = Field(default=30.0, ge=0)
+    warm_s: float = Field(default=10.0, ge=0)
+    poll: bool = False
+    """Watch by polling: for network mounts, where no events arrive."""
+    keep_executions_days: int = Field(default=30, ge=1)
