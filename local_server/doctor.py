@@ -4,10 +4,13 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+from local_server.domain.errors import ToolchainMissing
+from local_server.domain.manifest import Runtime
 from local_server.executor.engine import EngineHealth
+from local_server.executor.engines.process.toolchains import Toolchains
 from local_server.wire.server import Check
 
 LOW_DISK_BYTES = 1 << 30
@@ -15,14 +18,11 @@ FEW_WATCHES = 16_384
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_watches")
 SAFE_SQLITE = (3, 51, 3)
 
-Tool = Callable[[], str | None]
-"""Where a toolchain was found, or None."""
 
-
-def examine(home: Path, engine: str, health: EngineHealth, node: Tool, go: Tool) -> list[Check]:
-    """Every check, most important first. Blocking: looks at disks and runs nothing."""
+def examine(home: Path, engine: str, health: EngineHealth) -> list[Check]:
+    """Every check, most important first. Blocking: asks the toolchains their version."""
     checks = [_engine(engine, health), _disk(home), _permissions(home), _python(), _sqlite()]
-    checks += _toolchains(engine, {"node": node, "go": go})
+    checks += _toolchains(engine)
     checks += _watches()
     return checks
 
@@ -38,16 +38,19 @@ def _engine(engine: str, health: EngineHealth) -> Check:
     return Check(name="engine", status="ok", detail=f"{engine} {health.version}".strip())
 
 
-def _toolchains(engine: str, tools: dict[str, Tool]) -> Iterator[Check]:
-    for name, find in tools.items():
-        where = find()
+def _toolchains(engine: str) -> Iterator[Check]:
+    toolchains = Toolchains(os.environ)
+    for runtime in (Runtime.NODE, Runtime.GO):
         if engine == "docker":
-            yield Check(name=name, status="ok", detail="runs in containers; nothing is needed on this machine")
-        elif where:
-            yield Check(name=name, status="ok", detail=where)
+            yield Check(name=runtime, status="ok", detail="runs in containers; nothing is needed on this machine")
+            continue
+        try:
+            found = toolchains.find(runtime, None)
+        except ToolchainMissing as error:
+            fix = f"pip install 'apimarket[{runtime}]'"
+            yield Check(name=runtime, status="warning", detail=error.detail, fix=fix)
         else:
-            detail = f"{name} APIs cannot run here: no {name} on PATH"
-            yield Check(name=name, status="warning", detail=detail, fix=f"pip install 'apimarket[{name}]'")
+            yield Check(name=runtime, status="ok", detail=f"{found.version} ({found.program})")
 
 
 def _disk(home: Path) -> Check:

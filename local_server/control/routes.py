@@ -8,11 +8,13 @@ from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
 
 from local_server import __version__
 from local_server.doctor import examine
+from local_server.registry.reference import register_convertor
 from local_server.runtime import Runtime
 from local_server.views import execution_view
 from local_server.wire.apis import ExecutionView
 from local_server.wire.server import Ack, Check, Health, ServerView
 
+register_convertor()
 open_router = APIRouter(tags=["health"])
 """Needs no token."""
 router = APIRouter(prefix="/api/v1", tags=["server"])
@@ -65,13 +67,9 @@ async def stop_server(request: Request, apis: bool = False) -> Ack:
 @router.get("/doctor")
 async def doctor(request: Request) -> list[Check]:
     """What works on this machine, what does not, and what mends it."""
-    from local_server.executor.engines.toolchains import find_go, find_node
-
     runtime = runtime_of(request)
     executor = runtime.executor
-    return await asyncio.to_thread(
-        examine, runtime.settings.home, executor.engine_name, executor.health, find_node, find_go
-    )
+    return await asyncio.to_thread(examine, runtime.settings.home, executor.engine_name, executor.health)
 
 
 @router.get("/apis/{id:api}/requests")

@@ -164,10 +164,11 @@ class ToolchainMissing(ApimarketError):
 
     status, code, title = 503, "toolchain_missing", "A language is missing on this machine"
 
-    def __init__(self, runtime: str, extra_name: str, package: str) -> None:
+    def __init__(self, runtime: str, extra_name: str | None, package: str) -> None:
+        by_pip = f"pip install 'apimarket[{extra_name}]'  (or install {package} from your system)"
         super().__init__(
             f"Running a {runtime} API without Docker needs {package}, and none is on PATH",
-            hint=f"Install it with: pip install 'apimarket[{extra_name}]'  (or install {package} from your system)",
+            hint=f"Install it with: {by_pip}" if extra_name else f"Install {package} from your system.",
             extra={"runtime": runtime},
         )
 
@@ -230,8 +231,18 @@ class MalformedRequest(ApimarketError):
 class RequestStalled(ApimarketError):
     status, code, title = 408, "request_stalled", "The request did not arrive"
 
-    def __init__(self, waited_s: float) -> None:
-        super().__init__(f"No further byte of the request's body came in {waited_s:g} s", hint="Send it again.")
+    def __init__(self, waited_s: float, part: str = "body") -> None:
+        super().__init__(f"The request's {part} did not arrive within {waited_s:g} s", hint="Send it again.")
+
+
+class HeadTooLarge(ApimarketError):
+    status, code, title = 431, "head_too_large", "The request's headers are too large"
+
+    def __init__(self, limit_bytes: int, limit_fields: int) -> None:
+        super().__init__(
+            f"A request's path and headers may have {limit_bytes} bytes and {limit_fields} fields",
+            hint="Send large values in the body; clear this site's cookies if a browser sent them.",
+        )
 
 
 class TokenRequired(ApimarketError):

@@ -33,14 +33,18 @@ _KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a n
 _EXAMPLES = {str: 'text in quotes, as "…"', list: 'a list, as ["…"]', dict: "a table", bool: "true or false"}
 
 
+def name_of(path: KeyPath) -> str:
+    """`plan.price` for the price of any plan: the line tells which."""
+    return ".".join(part for part in path if isinstance(part, str)) or "file"
+
+
 class Mistakes:
     def __init__(self, places: Places) -> None:
         self._places = places
         self.found: list[ManifestProblem] = []
 
     def add(self, path: KeyPath, message: str) -> None:
-        name = ".".join(str(part) for part in path if isinstance(part, str))
-        self.found.append(ManifestProblem(self._places.line(path), name, message))
+        self.found.append(ManifestProblem(self._places.line(path), name_of(path), message))
 
 
 class Table:

@@ -22,7 +22,7 @@ from local_server.domain.manifest import (
     Visibility,
 )
 from local_server.domain.manifest_render import render
-from local_server.domain.manifest_table import KEYS, Mistakes, Table, described
+from local_server.domain.manifest_table import KEYS, Mistakes, Table, described, name_of
 from local_server.domain.manifest_values import shown
 from local_server.domain.toml_places import KeyPath, Places
 
@@ -30,6 +30,9 @@ __all__ = ["KEYS", "MAX_BYTES", "parse", "problem_at", "render"]
 
 MAX_BYTES = 64 * 1024
 MAX_TAGS = 10
+MAX_MISTAKES = 100
+# Reading a key takes time with the square of its parts: thousands of dots in one line would take minutes.
+MAX_DOTS = 400
 
 
 def parse(text: str, path: str = "apimarket.toml") -> Manifest:
@@ -41,13 +44,20 @@ def parse(text: str, path: str = "apimarket.toml") -> Manifest:
     mistakes = Mistakes(Places(text))
     manifest = _manifest(document, mistakes)
     if mistakes.found or manifest is None:
-        raise InvalidManifest(sorted(mistakes.found, key=lambda found: found.line), path)
+        raise InvalidManifest(_worth_telling(mistakes.found), path)
     return manifest
 
 
 def problem_at(text: str, key: KeyPath, message: str) -> ManifestProblem:
     """A mistake at `key` of a text that has been parsed, for rules that this file cannot know."""
-    return ManifestProblem(Places(text).line(key), ".".join(map(str, key)), message)
+    return ManifestProblem(Places(text.removeprefix("\ufeff")).line(key), name_of(key), message)
+
+
+def _worth_telling(found: list[ManifestProblem]) -> list[ManifestProblem]:
+    """By line; a text that is something else altogether must not fill the screen."""
+    found = sorted(found, key=lambda problem: problem.line)
+    told, rest = found[:MAX_MISTAKES], found[MAX_MISTAKES:]
+    return [*told, ManifestProblem(rest[0].line, "file", f"and {len(rest):,} more mistakes")] if rest else told
 
 
 def _read(text: str) -> tuple[dict[str, Any], ManifestProblem | None]:
@@ -55,6 +65,9 @@ def _read(text: str) -> tuple[dict[str, Any], ManifestProblem | None]:
     try:
         if len(text.encode()) > MAX_BYTES:
             return {}, ManifestProblem(1, "file", f"found {len(text):,} characters; allowed: {MAX_BYTES // 1024} KB")
+        for number, line in enumerate(text.split("\n"), start=1):
+            if line.count(".") > MAX_DOTS:
+                return {}, ManifestProblem(number, "file", f"found more than {MAX_DOTS} dots in one line")
         return tomllib.loads(text), None
     except tomllib.TOMLDecodeError as error:
         return {}, _syntax_problem(text, str(error))

@@ -85,9 +85,8 @@ async def _program(
             )
     if command is None and manifest.runtime is Runtime.GO:
         command, entry = await _compile(engine, manifest, launching, box, entry or ".", progress), None
-    env = dict(manifest.run.env)
-    env["APIMARKET_API"] = api.full_name
-    env["APIMARKET_GENERATION"] = str(launching.generation.number)
+    # The same for every generation: agents keep processes warm that were started with it.
+    env = {**manifest.run.env, "APIMARKET_API": api.full_name}
     return Program(launching.directory, entry, command, env)
 
 

@@ -15,6 +15,7 @@ from local_server.domain.errors import NothingToUndo
 from local_server.domain.events import LogLine
 from local_server.domain.registry import Api
 from local_server.executor.service import Executor
+from local_server.registry.reference import register_convertor
 from local_server.wire.apis import ApiView, DeployApi, FailureView, GenerationView, LogLineView
 
 
@@ -30,6 +31,7 @@ class ExecutorPorts:
 
 def make_routers(ports: ExecutorPorts) -> tuple[APIRouter, APIRouter]:
     """(control API below `/api/v1`, executor service)."""
+    register_convertor()
     control = APIRouter(tags=["executor"])
     service = APIRouter(tags=["executor service"])
 

@@ -1,0 +1,187 @@
+"""Every act of the terminal UI, once: keys, footer, help, palette, `:` commands and docs/tui.md all come from here."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Scope = Literal["global", "local", "row", "detail", "logs", "requests", "console", "doctor"]
+
+SCOPE_TITLES: dict[Scope, str] = {
+    "global": "Everywhere",
+    "local": "Local",
+    "row": "The selected API",
+    "detail": "One API",
+    "logs": "Logs",
+    "requests": "Requests",
+    "console": "Try it",
+    "doctor": "Doctor & settings",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """`action.id` names the method that does it: `do_` + id with `_` for `-`, on the screen or on the app."""
+
+    id: str
+    keys: tuple[str, ...]
+    title: str
+    """A word or two, for the key bar."""
+    help: str
+    """A sentence, for the help screen, the palette and the docs."""
+    scope: Scope
+    verb: str = ""
+    """The command line that does the same."""
+    bar: bool = True
+    """Shown in the key bar."""
+    palette: bool = True
+    aliases: tuple[str, ...] = ()
+    """Further names after `:`; the id is always one."""
+    priority: bool = False
+    """Works even while a text field has the focus."""
+
+    @property
+    def method(self) -> str:
+        return "do_" + self.id.replace("-", "_")
+
+
+ACTIONS: tuple[Action, ...] = (
+    # -- Local
+    Action("open", ("enter",), "open", "Open the selected API: overview, logs, requests", "local", "status NAME"),
+    # -- One API
+    Action("next-tab", ("right_square_bracket",), "tabs", "Next tab", "detail", palette=False),
+    Action("previous-tab", ("left_square_bracket",), "tab", "Previous tab", "detail", bar=False, palette=False),
+    Action("freeze", ("f",), "freeze", "Stop following the log, or follow it again", "logs"),
+    Action("find", ("slash",), "find", "Find a text in the log", "logs"),
+    Action("find-next", ("n",), "next", "Next line with the text", "logs", palette=False),
+    Action("find-previous", ("N",), "previous", "Previous line with the text", "logs", bar=False, palette=False),
+    Action("replay", ("enter",), "replay", "Take the selected request to the Try-it console", "requests"),
+    Action("copy-curl", ("c",), "copy curl", "Copy the selected request as a curl command", "requests"),
+    # -- The selected API, in Local and in its own screen
+    Action("logs", ("l",), "logs", "Follow the API's log", "row", "logs NAME -f"),
+    Action("try", ("t",), "try", "Call the API in the Try-it console", "row", "call NAME/PATH", aliases=("call",)),
+    Action(
+        "restart", ("r",), "reload", "Start the API's newest code afresh", "row", "restart NAME", aliases=("reload",)
+    ),
+    Action(
+        "toggle",
+        ("s",),
+        "start/stop",
+        "Start the API if it is stopped, stop it if it runs",
+        "row",
+        "deploy NAME, stop NAME",
+    ),
+    Action("undo", ("z",), "undo", "Go back to the generation that served before", "row", "undo NAME"),
+    Action("copy", ("y",), "copy URL", "Copy the API's URL", "row", bar=False, aliases=("yank",)),
+    Action("browse", ("o",), "browser", "Open the API's URL in a browser", "row", bar=False),
+    Action("edit", ("e",), "edit", "Open the API's directory in $EDITOR", "row", bar=False),
+    Action(
+        "remove",
+        ("ctrl+d",),
+        "remove",
+        "Forget the API, after asking; its directory stays",
+        "row",
+        "rm NAME",
+        bar=False,
+    ),
+    Action(
+        "new", ("n",), "new", "New API, from a template or an existing directory", "local", "new NAME, add DIR"
+    ),
+    Action("filter", ("slash",), "filter", "Show only APIs that match what you type", "local"),
+    Action("grow", ("plus",), "more peek", "Give the lower panel more room", "local", bar=False, palette=False),
+    Action("shrink", ("underscore",), "less peek", "Give the lower panel less room", "local", bar=False, palette=False),
+    # -- Try it
+    Action("send", ("ctrl+s", "ctrl+j"), "send", "Send the request", "console", priority=True),
+    Action(
+        "cancel", ("escape",), "cancel", "Cancel the request that runs; otherwise leave the field", "console", bar=False
+    ),
+    Action("fields", ("tab",), "fields", "Next field", "console", palette=False),
+    Action("show-headers", ("h",), "headers", "Show the answer's headers, or its body again", "console"),
+    Action("copy-call", ("y",), "copy curl", "Copy the request as a curl command", "console"),
+    # -- Doctor
+    Action("check", ("r",), "check again", "Run every check again", "doctor", "doctor"),
+    Action("copy-fix", ("y",), "copy fix", "Copy the command that mends the selected check", "doctor"),
+    # -- Everywhere
+    Action("mode-local", ("1",), "local", "Your APIs", "global", "ls", aliases=("local", "ls")),
+    Action("mode-console", ("3",), "try it", "The Try-it console", "global", "call", aliases=("console",)),
+    Action(
+        "mode-doctor",
+        ("5",),
+        "doctor",
+        "Checks, server and settings",
+        "global",
+        "doctor",
+        aliases=("doctor", "settings"),
+    ),
+    Action("command", ("colon",), "command", "Type a command", "global", bar=False, palette=False),
+    Action("palette", ("ctrl+p",), "palette", "Search everything that can be done", "global", bar=False, palette=False),
+    Action("theme", ("ctrl+t",), "light/dark", "Switch between the dark and the light look", "global", bar=False),
+    Action("help", ("question_mark",), "help", "All keys", "global"),
+    Action(
+        "back", ("escape",), "back", "Close what is open, leave a field, go back", "global", bar=False, palette=False
+    ),
+    Action(
+        "quit",
+        ("ctrl+q",),
+        "quit",
+        "Leave; the server and your APIs keep running",
+        "global",
+        bar=False,
+        aliases=("q", "exit"),
+    ),
+)
+
+BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
+
+_KEY_LABELS = {
+    "slash": "/",
+    "colon": ":",
+    "question_mark": "?",
+    "plus": "+",
+    "underscore": "_",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "escape": "esc",
+}
+
+
+def key_label(key: str) -> str:
+    return _KEY_LABELS.get(key, key)
+
+
+def in_scopes(scopes: Iterable[str]) -> list[Action]:
+    """The actions of these scopes, in the registry's order; the first of two on one key in scope order wins."""
+    order = list(scopes)
+    taken: set[str] = set()
+    found: list[Action] = []
+    for scope in order:
+        for action in ACTIONS:
+            if action.scope == scope and not taken.intersection(action.keys):
+                found.append(action)
+                taken.update(action.keys)
+    return sorted(found, key=ACTIONS.index)
+
+
+def commands() -> dict[str, Action]:
+    """What may be typed after `:`."""
+    named = {action.id: action for action in ACTIONS if action.palette or action.scope == "global"}
+    for action in ACTIONS:
+        for alias in action.aliases:
+            named.setdefault(alias, action)
+    named.update(start=BY_ID["toggle"], stop=BY_ID["toggle"])
+    return named
+
+
+def table() -> str:
+    """The table of docs/tui.md."""
+    lines: list[str] = []
+    for scope, title in SCOPE_TITLES.items():
+        lines += [f"### {title}", "", "| key | does | after `:` | on the command line |", "|---|---|---|---|"]
+        for action in ACTIONS:
+            if action.scope != scope:
+                continue
+            keys = " ".join(f"`{key_label(key)}`" for key in action.keys)
+            typed = ", ".join(f"`{name}`" for name, named in commands().items() if named is action) or "–"
+            verb = ", ".join(f"`apimarket {part.strip()}`" for part in action.verb.split(",")) if action.verb else "–"
+            lines.append(f"| {keys} | {action.help} | {typed} | {verb} |")
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,123 @@
+"""What the terminal UI asks of a server, and how it speaks of a server's refusals.
+
+`local_server.client.AsyncClient` is the real one; tests bring a fake. Nothing else in this package does I/O.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from local_server.wire.apis import (
+        ApiView,
+        ExecutionView,
+        GenerationView,
+        LogLineView,
+        RegisterApi,
+        ScaffoldApi,
+        TemplateView,
+    )
+    from local_server.wire.events import WireEvent
+    from local_server.wire.server import Check, ServerView
+
+T = TypeVar("T")
+
+
+class CallResult(Protocol):
+    """The answer to one request of the Try-it console."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str] | Sequence[tuple[str, str]]: ...
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def elapsed_ms(self) -> float: ...
+
+
+class Backend(Protocol):
+    """A server. Plain calls raise an error that `trouble_of` understands; names are APIs' slugs."""
+
+    url: str
+
+    async def server(self) -> "ServerView": ...
+    async def apis(self) -> "list[ApiView]": ...
+    async def api(self, name: str, /) -> "ApiView": ...
+    async def templates(self) -> "list[TemplateView]": ...
+    async def register(self, request: "RegisterApi", /) -> "ApiView": ...
+    async def scaffold(self, request: "ScaffoldApi", /) -> "ApiView": ...
+    async def deploy(self, name: str, /) -> "ApiView": ...
+    async def restart(self, name: str, /) -> "ApiView": ...
+    async def stop(self, name: str, /) -> "ApiView": ...
+    async def undo(self, name: str, /) -> "ApiView": ...
+    async def remove(self, name: str, /) -> None: ...
+    async def generations(self, name: str, /) -> "list[GenerationView]": ...
+    async def logs(self, name: str, /, limit: int = 500) -> "list[LogLineView]": ...
+    async def requests(self, name: str, /, limit: int = 100) -> "list[ExecutionView]": ...
+    async def doctor(self) -> "list[Check]": ...
+
+    def events(self, topics: Sequence[str]) -> "AsyncIterator[WireEvent]":
+        """`api`, `traffic`, `engine`, `log:ID`, `requests:ID`. Reconnects by itself; after that its first event is a
+        Resync. Never raises for a lost server."""
+        ...
+
+    async def call(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> CallResult: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A refusal, ready to be shown: what happened, and what to do next."""
+
+    detail: str
+    hint: str = ""
+    code: str = ""
+    status: int = 0
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def unreachable(self) -> bool:
+        """No server answered at all."""
+        return self.code == "server_unreachable"
+
+    @property
+    def text(self) -> str:
+        return f"{self.detail}\n{self.hint}" if self.hint else self.detail
+
+
+def trouble_of(error: BaseException) -> Trouble | None:
+    """The refusal inside `error`; None where it is a fault of the program rather than an expected error.
+
+    Told by shape (`detail`, `hint`, `code`), so that showing an error costs no import of an HTTP client.
+    """
+    if isinstance(error, TimeoutError):
+        return Trouble("No answer came in time", "Try again, or raise the timeout.", "timeout")
+    code = getattr(error, "code", None)
+    detail = getattr(error, "detail", None)
+    if not isinstance(code, str) or not isinstance(detail, str):
+        return None
+    extra = getattr(error, "extra", None)
+    return Trouble(
+        detail=detail or str(error),
+        hint=str(getattr(error, "hint", "") or ""),
+        code=code,
+        status=int(getattr(error, "status", 0) or 0),
+        extra=extra if isinstance(extra, Mapping) else {},
+    )
+
+
+async def attempt(act: Awaitable[T]) -> T | Trouble:
+    """The result of `act`, or the trouble it met. Faults of the program are raised on."""
+    try:
+        return await act
+    except Exception as error:
+        trouble = trouble_of(error)
+        if trouble is None:
+            raise
+        return trouble

@@ -1,0 +1,222 @@
+"""One API: overview, logs, requests. Pushed over Local; follows the API's own events while open."""
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import ContentSwitcher
+
+from apimarket_tui.backend import Trouble, attempt
+from apimarket_tui.clean import one_line
+from apimarket_tui.history import LogHistory
+from apimarket_tui.live import following
+from apimarket_tui.screens.frame import FrameScreen, bindings
+from apimarket_tui.widgets.bars import Rule, TopBar
+from apimarket_tui.widgets.lines import LineView
+from apimarket_tui.widgets.logs import LogPane
+from apimarket_tui.widgets.overview import Overview
+from apimarket_tui.widgets.requests import RequestTable, curl
+from apimarket_tui.widgets.tabs import TabLine
+from apimarket_tui.words import condition
+
+if TYPE_CHECKING:
+    from local_server.wire.apis import ApiView, ExecutionView, LogLineView
+
+TABS = ("overview", "logs", "requests")
+LOG_START = 5_000
+"""Lines read when the screen opens; later ones come as events."""
+REQUESTS_KEPT = 1_000
+BATCH_S = 0.1
+
+
+class DetailScreen(FrameScreen):
+    SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "detail", "row", "global")
+    TRAIL: ClassVar[tuple[str, ...]] = ("local", "…")
+    BINDINGS: ClassVar[list[BindingType]] = bindings(("detail", "row", "global"))
+
+    def __init__(self, api_id: str, tab: str = "overview") -> None:
+        super().__init__()
+        self.api_id = api_id
+        self._first_tab = tab
+        self._history = LogHistory()
+        self._requests: list[ExecutionView] = []
+        self._new_lines: list[LogLineView] = []
+        self._arrived = asyncio.Event()
+        self._known_generation: tuple[object, ...] = ()
+
+    def body(self) -> ComposeResult:
+        yield TabLine([tab.title() for tab in TABS])
+        yield Rule(id="heading")
+        with ContentSwitcher(initial=self._first_tab):
+            with VerticalScroll(id="overview"):
+                yield Overview(self.market.clock)
+            yield LogPane(self._history, id="logs")
+            yield RequestTable(id="requests")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.query_one(TabLine).active = TABS.index(self._first_tab)
+        self.show_fleet()
+        self.focus_main()
+        self.run_worker(self._keep_stream(), name="detail events")
+        self.run_worker(self._keep_batches(), name="detail batches")
+        self.set_interval(1.0, self._tick)
+
+    def _tick(self) -> None:
+        if self.is_current:
+            self.show_standing()
+            if self.tab == "overview":
+                self.query_one(Overview).refresh_ages()
+
+    # -- Following the API
+
+    async def _load(self) -> None:
+        api = self.current_api()
+        if api is None:
+            return
+        lines = await attempt(self.market.backend.logs(api.name, limit=LOG_START))
+        requests = await attempt(self.market.backend.requests(api.name, limit=REQUESTS_KEPT))
+        await self._load_generations()
+        for answer in (lines, requests):
+            if isinstance(answer, Trouble):
+                self.market.live.report(answer)
+        if not isinstance(lines, Trouble):
+            self._history.clear()
+            self._new_lines[:0] = lines
+        if not isinstance(requests, Trouble):
+            self._requests = list(requests)
+        self._arrived.set()
+
+    async def _load_generations(self) -> None:
+        api = self.current_api()
+        if api is None:
+            return
+        generations = await attempt(self.market.backend.generations(api.name))
+        if not isinstance(generations, Trouble):
+            self.query_one(Overview).show_generations(generations)
+
+    async def _keep_stream(self) -> None:
+        """The stream is opened before the past is read, so that nothing falls between the two."""
+        loading = asyncio.create_task(self._load(), name="detail load")
+        try:
+            async for event in following(self.market.backend, (f"log:{self.api_id}", f"requests:{self.api_id}")):
+                if event.topic == "log":
+                    self._new_lines += event.lines
+                elif event.topic == "requests":
+                    self._requests[:0] = reversed(event.requests)
+                    del self._requests[REQUESTS_KEPT:]
+                elif event.topic == "resync":
+                    await loading
+                    loading = asyncio.create_task(self._load(), name="detail load")
+                self._arrived.set()
+        finally:
+            loading.cancel()
+
+    async def _keep_batches(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            lines, self._new_lines = self._new_lines, []
+            self.query_one(LogPane).take(lines)
+            self.query_one(RequestTable).show_rows(list(self._requests))
+            self.query_one(TabLine).retitle(2, f"Requests {len(self._requests)}" if self._requests else "Requests")
+            await asyncio.sleep(BATCH_S)
+
+    # -- Showing
+
+    def current_api(self) -> "ApiView | None":
+        return self.market.live.fleet.get(self.api_id)
+
+    def show_fleet(self) -> None:
+        api = self.current_api()
+        if api is None:
+            if self.market.live.loaded and self.is_current:
+                self.market.tell("This API was removed")
+                self.app.pop_screen()
+            return
+        self.query_one(TopBar).set_trail(("local", api.name))
+        self.query_one("#heading", Rule).show(*_heading(api))
+        self.query_one(Overview).show(api, self.market.live.fleet.traffic(api))
+        self.show_keys()
+        generation = (api.generation.number, api.generation.outcome) if api.generation else ()
+        if generation != self._known_generation:
+            self._known_generation = generation
+            self.run_worker(self._load_generations(), group="generations", exclusive=True)
+
+    # -- Tabs
+
+    @property
+    def tab(self) -> str:
+        return TABS[self.query_one(TabLine).active]
+
+    def scopes(self) -> tuple[str, ...]:
+        own = (self.tab,) if self.tab != "overview" else ()
+        return (*own, "detail", "row", "global")
+
+    def open_tab(self, tab: str) -> None:
+        self.query_one(TabLine).active = TABS.index(tab)
+
+    @on(TabLine.Changed)
+    def _tab_changed(self) -> None:
+        self.query_one(ContentSwitcher).current = self.tab
+        self.show_keys()
+        self.focus_main()
+
+    def focus_main(self) -> None:
+        if self.tab == "overview":
+            self.query_one("#overview").focus()
+        elif self.tab == "logs":
+            self.query_one(LogPane).query_one(LineView).focus()
+        else:
+            self.query_one(RequestTable).focus()
+
+    def do_next_tab(self) -> None:
+        self.query_one(TabLine).go(1)
+
+    def do_previous_tab(self) -> None:
+        self.query_one(TabLine).go(-1)
+
+    # -- Logs
+
+    def do_freeze(self) -> None:
+        self.query_one(LogPane).toggle_follow()
+
+    def do_find(self) -> None:
+        self.open_prompt("find", self.query_one(LogPane).wanted)
+
+    def found(self, text: str) -> None:
+        self.query_one(LogPane).find(text)
+
+    def do_find_next(self) -> None:
+        self.query_one(LogPane).find_again(1)
+
+    def do_find_previous(self) -> None:
+        self.query_one(LogPane).find_again(-1)
+
+    # -- Requests
+
+    @on(RequestTable.Chosen)
+    def do_replay(self) -> None:
+        api, request = self.current_api(), self.query_one(RequestTable).selected
+        if api is not None and request is not None:
+            self.market.run_worker(self.market.open_console(api, request.method, request.path), group="console")
+
+    def do_copy_curl(self) -> None:
+        api, request = self.current_api(), self.query_one(RequestTable).selected
+        if api is not None and request is not None:
+            self.app.copy_to_clipboard(curl(request.method, api.url.rstrip("/") + request.path))
+            self.market.tell("copied as curl")
+
+
+def _heading(api: "ApiView") -> tuple[Content, Content]:
+    state = condition(api)
+    tone = {"ok": "$success", "warn": "$warning", "bad": "$error"}.get(state.tone, "$dim")
+    left = Content.assemble((state.text, tone), (f"  {one_line(api.runtime)}  v{one_line(api.version)}", "$dim"))
+    engine = Content.styled(one_line(api.engine), "$dim")
+    if not api.isolated:
+        engine += Content.styled(" · no isolation", "$warning")
+    return left, engine

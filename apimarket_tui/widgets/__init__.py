@@ -1,0 +1,1 @@
+"""Widgets: they take data and post messages, and know neither the app nor the server."""

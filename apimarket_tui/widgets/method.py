@@ -1,0 +1,46 @@
+"""The HTTP method: arrows, enter, a click or its first letter change it."""
+
+from textual import events
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+TONES = {"GET": "$success", "DELETE": "$error"}
+
+
+class MethodPicker(Widget, can_focus=True):
+    method: reactive[str] = reactive("GET")
+
+    def choose(self, method: str) -> None:
+        """Any method may come from a log; one we do not offer is kept as it is if it is a plain word."""
+        if method in METHODS or (method.isascii() and method.isalpha() and method.isupper()):
+            self.method = method
+
+    def _step(self, by: int) -> None:
+        here = METHODS.index(self.method) if self.method in METHODS else 0
+        self.method = METHODS[(here + by) % len(METHODS)]
+
+    def on_key(self, event: events.Key) -> None:
+        if event.key in ("down", "right", "enter", "space"):
+            self._step(1)
+        elif event.key in ("up", "left"):
+            self._step(-1)
+        elif event.character and event.character.isalpha() and (found := self._lettered(event.character)):
+            self.method = found
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def _lettered(self, letter: str) -> str | None:
+        """The next method that begins with this letter (POST, PUT and PATCH share one)."""
+        here = METHODS.index(self.method) if self.method in METHODS else 0
+        turned = METHODS[here + 1 :] + METHODS[: here + 1]
+        return next((method for method in turned if method.startswith(letter.upper())), None)
+
+    def on_click(self) -> None:
+        self._step(1)
+
+    def render(self) -> Content:
+        return Content.assemble((f" {self.method}", f"bold {TONES.get(self.method, '$warning')}"), (" ▾", "$dim"))

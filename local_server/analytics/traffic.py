@@ -1,0 +1,138 @@
+"""The last minute of every API, in memory: what the live figures come from.
+
+Recording is on the path of every request: one dictionary look-up and a few additions into the bucket of the second.
+"""
+
+from collections.abc import Mapping
+
+from local_server.analytics.histogram import Histogram, bucket_of, percentile_us, subtract
+from local_server.domain.executions import CallOutcome, Execution
+from local_server.domain.ids import ApiId
+from local_server.domain.traffic import HISTORY_S, RATE_S, SILENCE, TrafficFigures
+from local_server.system import System
+
+_ERRORS = frozenset(
+    {CallOutcome.SERVER_ERROR, CallOutcome.UNAVAILABLE, CallOutcome.UPSTREAM_FAILED, CallOutcome.TIMEOUT}
+)
+# Answered by the gateway, at once: counting these would make a failing API look fast.
+_UNANSWERED = frozenset({CallOutcome.UNAVAILABLE, CallOutcome.REFUSED})
+
+
+class _Second:
+    __slots__ = ("at", "errors", "latencies", "requests")
+
+    def __init__(self) -> None:
+        self.at = -1
+        self.requests = 0
+        self.errors = 0
+        self.latencies: Histogram = {}
+
+
+class _Window:
+    """Sixty seconds in a ring, and their sum, kept up to date as seconds fall out."""
+
+    __slots__ = ("_ring", "errors", "latencies", "requests")
+
+    def __init__(self) -> None:
+        self._ring = [_Second() for _ in range(HISTORY_S)]
+        self.requests = 0
+        self.errors = 0
+        self.latencies: Histogram = {}
+
+    def record(self, second_at: int, execution: Execution) -> None:
+        second = self._ring[second_at % HISTORY_S]
+        if second.at != second_at:
+            self._forget(second)
+            second.at = second_at
+        second.requests += 1
+        self.requests += 1
+        outcome = execution.outcome
+        if outcome in _ERRORS:
+            second.errors += 1
+            self.errors += 1
+        if outcome not in _UNANSWERED:
+            bucket = bucket_of(execution.total_us)
+            second.latencies[bucket] = second.latencies.get(bucket, 0) + 1
+            self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
+
+    def figures(self, now_s: float) -> TrafficFigures:
+        second_at = int(now_s)
+        history = [0] * HISTORY_S
+        for second in self._ring:
+            if second.requests:
+                age = second_at - second.at
+                if age >= HISTORY_S:
+                    self._forget(second)
+                else:
+                    history[HISTORY_S - 1 - max(age, 0)] += second.requests
+        if not self.requests:
+            return SILENCE
+        p95_us = percentile_us(self.latencies, 0.95)
+        return TrafficFigures(
+            requests_per_s=round(_mean_rate(history, now_s - second_at), 2),
+            p95_ms=None if p95_us is None else round(p95_us / 1000, 2),
+            error_rate=round(self.errors / self.requests, 4),
+            history=tuple(history),
+        )
+
+    def _forget(self, second: _Second) -> None:
+        if second.requests:
+            self.requests -= second.requests
+            self.errors -= second.errors
+            subtract(self.latencies, second.latencies)
+            second.requests = second.errors = 0
+            second.latencies = {}
+
+
+def _mean_rate(history: list[int], elapsed: float) -> float:
+    """Over exactly the last 10 s, of which the current second makes `elapsed` and the oldest counts in part."""
+    whole = sum(history[-RATE_S:])
+    return (whole + history[-RATE_S - 1] * (1 - elapsed)) / RATE_S
+
+
+class TrafficWindows:
+    """Figures by API. Use on one thread; `system` tells the time."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._windows: dict[ApiId, _Window] = {}
+        self._told: dict[ApiId, TrafficFigures] = {}
+        self._latest_s = 0.0
+
+    def record(self, execution: Execution) -> None:
+        """Counts as of now (the end of the request), whatever its own times say."""
+        second_at = int(self._now_s())
+        window = self._windows.get(execution.api_id)
+        if window is None:
+            window = self._windows[execution.api_id] = _Window()
+        window.record(second_at, execution)
+
+    def view(self, api_id: ApiId) -> TrafficFigures:
+        """The API's figures now; silence for one that is not known."""
+        now_s = self._now_s()
+        window = self._windows.get(api_id)
+        return SILENCE if window is None else window.figures(now_s)
+
+    def changed(self) -> Mapping[ApiId, TrafficFigures]:
+        """The figures that differ from what the last call returned, those that fell silent included."""
+        now_s = self._now_s()
+        fresh: dict[ApiId, TrafficFigures] = {}
+        for api_id, window in list(self._windows.items()):
+            figures = window.figures(now_s)
+            if figures != self._told.get(api_id, SILENCE):
+                fresh[api_id] = self._told[api_id] = figures
+            if figures is SILENCE:
+                del self._windows[api_id]
+                self._told.pop(api_id, None)
+        return fresh
+
+    def _now_s(self) -> float:
+        """The time in seconds, never running backwards within a minute. When the clock is set back further, what was
+        counted belongs to no time any more and is given up."""
+        now_s = self._system.now().timestamp()
+        if now_s < self._latest_s:
+            if self._latest_s - now_s < HISTORY_S:
+                return self._latest_s
+            self._windows = {api_id: _Window() for api_id in self._windows}
+        self._latest_s = now_s
+        return now_s

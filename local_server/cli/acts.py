@@ -1,0 +1,86 @@
+"""`deploy`, `restart`, `undo` and `rm`: one act on one API."""
+
+import sys
+import time
+
+import click
+
+from local_server.cli.connection import print_json, running_client, started_client
+from local_server.cli.looking import state_word, why
+from local_server.cli.outcome import verb
+from local_server.cli.text import paint
+from local_server.client.documents import ApiDocument
+from local_server.client.synchronous import Client
+
+WAIT_S = 300.0
+_wait = click.option("--wait", is_flag=True, help="Return when it answers, or has failed (exit code 1).")
+
+
+@verb()
+@click.argument("name")
+@_wait
+def deploy(name: str, wait: bool, as_json: bool) -> None:
+    """Start the API NAME; it starts again by itself after a reboot."""
+    client = started_client()
+    _report(client, client.deploy(name), wait, as_json)
+
+
+@verb()
+@click.argument("name")
+@_wait
+def restart(name: str, wait: bool, as_json: bool) -> None:
+    """Start the API NAME afresh, with what is in its directory now."""
+    client = started_client()
+    _report(client, client.restart(name), wait, as_json)
+
+
+@verb()
+@click.argument("name")
+@_wait
+def undo(name: str, wait: bool, as_json: bool) -> None:
+    """Serve what was served before the last save. Your files stay as they are; the next save serves again."""
+    client = running_client()
+    _report(client, client.undo(name), wait, as_json)
+
+
+@verb()
+@click.argument("name")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+def rm(name: str, yes: bool, as_json: bool) -> None:
+    """Stop the API NAME and forget it. Its directory stays as it is."""
+    client = running_client()
+    api = client.api(name)
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise click.UsageError(f"Removing {api['name']!r} needs --yes where nobody can be asked.")
+        click.confirm(f"Stop and forget {api['owner']}/{api['name']}? Its files in {api['directory']} stay", abort=True)
+    client.remove(api["id"])
+    if as_json:
+        print_json({"removed": True, "id": api["id"], "name": api["name"]})
+    else:
+        click.echo(f"{api['name']} is forgotten; its files are still in {api['directory']}")
+
+
+def _report(client: Client, api: ApiDocument, wait: bool, as_json: bool) -> None:
+    if wait:
+        api = settled(client, api)
+    if as_json:
+        print_json(api)
+    else:
+        serving = f"  g{api['serving']}" if api["serving"] is not None else ""
+        click.echo(f"{paint(api['name'], bold=True)}  {state_word(api)}{serving}  {api['url']}")
+        if trouble := why(api):
+            click.echo(f"{paint('✗', 'red')} {trouble}")
+    if wait and api["state"] != "running":
+        sys.exit(1)
+
+
+def settled(client: Client, api: ApiDocument, timeout_s: float = WAIT_S) -> ApiDocument:
+    """The API once it runs or has failed; what it is after `timeout_s` otherwise."""
+    deadline = time.monotonic() + timeout_s
+    while not (api["state"] == "failed" or (api["state"] == "running" and api["serving"] is not None)):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+        api = client.api(api["id"])
+    return api

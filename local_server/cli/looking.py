@@ -1,0 +1,133 @@
+"""`ls` and `status`: what there is, and how it is doing."""
+
+import sys
+
+import click
+
+from local_server.cli.connection import print_json, running_client
+from local_server.cli.outcome import verb
+from local_server.cli.reloads import budget
+from local_server.cli.text import binary_size, clean, line_of, milliseconds, paint, table
+from local_server.client.documents import ApiDocument
+
+_LOOKS = {
+    "running": ("●", "green"),
+    "building": ("◐", "yellow"),
+    "starting": ("◐", "yellow"),
+    "stopping": ("◐", "yellow"),
+    "failed": ("✗", "red"),
+    "stopped": ("○", None),
+}
+
+
+@verb()
+@click.argument("query", required=False)
+def ls(query: str | None, as_json: bool) -> None:
+    """All APIs, their state and their traffic in the last minute. QUERY narrows it down by name, summary and tags."""
+    apis = running_client().apis(query or "")
+    if as_json:
+        print_json(apis)
+    elif apis:
+        click.echo(listing(apis))
+    elif query:
+        click.echo(f"No API matches {query!r}.")
+    else:
+        click.echo("No APIs yet. Write one: apimarket new hello   or register one: apimarket add DIR")
+
+
+def listing(apis: list[ApiDocument]) -> str:
+    rows = []
+    for api in apis:
+        traffic = api["traffic"]
+        rows.append(
+            [
+                paint(api["name"], bold=True),
+                clean(api["runtime"]),
+                state_word(api),
+                f"{traffic['requests_per_s']:.1f}",
+                milliseconds(traffic["p95_ms"]),
+                f"{traffic['error_rate'] * 100:.1f}%" if traffic["p95_ms"] is not None else "–",
+                last_reload(api),
+                api["url"],
+            ]
+        )
+    written = table(["NAME", "LANG", "STATE", "REQ/S", "P95", "ERR", "RELOAD", "URL"], rows)
+    return written + "".join(f"\n{paint('✗', 'red')} {api['name']}: {trouble}" for api in apis if (trouble := why(api)))
+
+
+def state_word(api: ApiDocument) -> str:
+    glyph, colour = _LOOKS.get(api["state"], ("?", None))
+    return paint(f"{glyph} {clean(api['state'])}", colour)
+
+
+def last_reload(api: ApiDocument) -> str:
+    generation = api["generation"]
+    if generation is None:
+        return "–"
+    total = generation["timings_ms"].get("total")
+    return f"g{generation['number']} {milliseconds(total)}" if total is not None else f"g{generation['number']}"
+
+
+def why(api: ApiDocument) -> str:
+    """One line: what is wrong, and what serves nevertheless; empty when nothing is."""
+    if not api["error"]:
+        return ""
+    return line_of(api["error"]) + (f" · g{api['serving']} still serving" if api["serving"] is not None else "")
+
+
+@verb()
+@click.argument("name")
+def status(name: str, as_json: bool) -> None:
+    """One API in full. Exit code 1 when it has failed."""
+    api = running_client().api(name)
+    print_json(api) if as_json else click.echo(description(api))
+    if api["state"] == "failed":
+        sys.exit(1)
+
+
+def description(api: ApiDocument) -> str:
+    isolation = "" if api["isolated"] else paint("  no isolation", "yellow")
+    rows = [
+        ("state", state_word(api) + (f"  {line_of(api['progress'])}" if api["progress"] else "")),
+        ("url", api["url"]),
+        ("", api["host_url"]),
+        ("runtime", f"{clean(api['runtime'])} {api['version']}" + (f"  {clean(api['entry'])}" if api["entry"] else "")),
+        ("engine", clean(api["engine"]) + isolation),
+        ("serving", f"g{api['serving']}" if api["serving"] is not None else "nothing"),
+        ("reload", _reload(api)),
+        ("traffic", _traffic(api)),
+        ("uses", _usage(api)),
+        ("files", clean(api["directory"])),
+        ("summary", line_of(api["summary"])),
+    ]
+    lines = [f"{paint(f'{label:<8}', dim=True)} {value}" for label, value in rows if value]
+    failure = api["failure"]
+    if failure is not None:
+        lines += ["", f"{paint('✗', 'red')} {line_of(failure['headline'])}"]
+        lines += [f"  {line}" for line in clean(failure["traceback"]).splitlines()]
+        lines += [f"{paint('hint:', 'cyan')} {line_of(failure['hint'])}"] if failure["hint"] else []
+    elif trouble := why(api):
+        lines += ["", f"{paint('✗', 'red')} {trouble}"]
+    return "\n".join([f"{paint(api['owner'] + '/' + api['name'], bold=True)}", *lines])
+
+
+def _reload(api: ApiDocument) -> str:
+    generation = api["generation"]
+    if generation is None:
+        return ""
+    return f"g{generation['number']} {clean(generation['outcome'])}  {budget(generation['timings_ms'])}".rstrip()
+
+
+def _traffic(api: ApiDocument) -> str:
+    traffic = api["traffic"]
+    if traffic["p95_ms"] is None:
+        return "none in the last minute"
+    return (
+        f"{traffic['requests_per_s']:.1f} req/s  p95 {milliseconds(traffic['p95_ms'])}  "
+        f"{traffic['error_rate'] * 100:.1f}% errors"
+    )
+
+
+def _usage(api: ApiDocument) -> str:
+    usage = api["usage"]
+    return f"{binary_size(usage['memory_bytes'])}  {usage['cpu_percent']:.0f}% CPU" if usage else ""

@@ -1,0 +1,55 @@
+"""`serve`: the server itself, in the foreground; with `--background`, as the launcher starts it."""
+
+import json
+import os
+import sys
+import traceback
+
+import click
+
+from local_server.cli.outcome import failing_clearly, problem
+from local_server.client import discovery
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, envvar="APIMARKET_HOST", help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    envvar="APIMARKET_PORT",
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "docker", "process"]),
+    default="auto",
+    show_default=True,
+    envvar="APIMARKET_ENGINE",
+    help="What runs the APIs: Docker, plain processes, or Docker where it answers.",
+)
+@click.option("--background", is_flag=True, hidden=True)
+def serve(host: str, port: int, engine: str, background: bool) -> None:
+    """Run the server in the foreground until Ctrl-C."""
+    home = discovery.home()
+    if not background:
+        with failing_clearly(as_json=False):
+            from local_server.app import serve as run
+
+            code = run(host=host, port=port, engine=engine, home=home)
+        sys.exit(code)
+    # The launcher started us in the package's directory, so that Python finds it; the server belongs with its data.
+    os.chdir(home)
+    try:
+        from local_server.app import serve as run
+
+        code = run(host=host, port=port, engine=engine, home=home)
+    except Exception as error:
+        told = problem(error)
+        if told["code"] == "internal":
+            traceback.print_exc()
+        # The last line of server.log is what the command that started us shows.
+        sys.stderr.write(json.dumps(told) + "\n")
+        code = 1
+    sys.exit(code)

@@ -1,0 +1,31 @@
+"""`stop`: an API by name, or the server itself."""
+
+import click
+
+from local_server.cli.connection import print_json, running_client
+from local_server.cli.outcome import verb
+from local_server.client import discovery
+
+
+@verb()
+@click.argument("name", required=False)
+@click.option("--all", "every", is_flag=True, help="With the server, stop the APIs that would run on under Docker.")
+def stop(name: str | None, every: bool, as_json: bool) -> None:
+    """Stop the API NAME; without NAME, the server. Under Docker its APIs run on, unless --all."""
+    if name:
+        if every:
+            raise click.UsageError("--all goes with stopping the server, not with a NAME.")
+        view = running_client().stop(name)
+        print_json(view) if as_json else click.echo(f"{view['name']} is {view['state']}")
+        return
+    from local_server.client.launcher import stop as stop_server
+
+    endpoint = discovery.find()
+    running = endpoint.chosen or endpoint.pid is not None
+    stopped = running and stop_server(endpoint, apis=every)
+    if as_json:
+        print_json({"stopped": stopped, "url": endpoint.url})
+    elif stopped:
+        click.echo("The server has stopped" + (", and so have all APIs" if every else ""))
+    else:
+        click.echo("No server was running")

@@ -1,0 +1,34 @@
+"""The verbs: name, where each is written, one line of help, and the heading it stands under.
+
+`--help` is made from this table alone; a test compares it with the verbs themselves.
+"""
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    where: str
+    """`module:function` below local_server.cli"""
+    help: str
+    section: str
+
+
+WRITE, RUN, WATCH, SERVER = "Write", "Run", "Look", "Server"
+
+VERBS: dict[str, Verb] = {
+    "new": Verb("making:new", "Write a new API from a template and start it.", WRITE),
+    "add": Verb("making:add", "Register a directory that holds an API already.", WRITE),
+    "dev": Verb("dev:dev", "Run an API and reload it on every save, with its log.", WRITE),
+    "demo": Verb("demo:demo", "Three sample APIs, deployed, with traffic.", WRITE),
+    "deploy": Verb("acts:deploy", "Start an API.", RUN),
+    "restart": Verb("acts:restart", "Start an API afresh.", RUN),
+    "stop": Verb("stopping:stop", "Stop an API, or with no NAME the server.", RUN),
+    "undo": Verb("acts:undo", "Serve what was served before the last save.", RUN),
+    "rm": Verb("acts:rm", "Forget an API; its files stay.", RUN),
+    "ls": Verb("looking:ls", "All APIs, their state and traffic.", WATCH),
+    "status": Verb("looking:status", "One API in full.", WATCH),
+    "logs": Verb("logs:logs", "What an API printed.", WATCH),
+    "call": Verb("calling:call", "Call an API: NAME/PATH, flags as curl's.", WATCH),
+    "serve": Verb("serving:serve", "Run the server in the foreground.", SERVER),
+    "doctor": Verb("doctor:doctor", "Check this machine; every finding with its fix.", SERVER),
+}

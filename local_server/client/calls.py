@@ -1,0 +1,108 @@
+"""Every call of the control API, described and not made: two transports carry the same descriptions.
+
+`answer` names the wire model (`module:class` below `local_server.wire`) without importing it; `many` says that the
+answer is a list of it. Names of APIs may be an id, a slug or `owner/slug`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+ROOT = "/api/v1"
+
+
+class Call(NamedTuple):
+    method: str
+    path: str
+    answer: str | None = None
+    many: bool = False
+    body: Mapping[str, Any] | None = None
+    timeout_s: float = 30.0
+
+
+def api_path(name: str, act: str = "") -> str:
+    """`/api/v1/apis/{id}`, with everything that could end the path escaped; the slash of `owner/slug` stays."""
+    return f"{ROOT}/apis/{quote(name, safe='/@')}{act}"
+
+
+def _query(path: str, **values: str | int | None) -> str:
+    given = {key: value for key, value in values.items() if value is not None and value != ""}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def health() -> Call:
+    return Call("GET", "/health", "server:Health", timeout_s=3.0)
+
+
+def server() -> Call:
+    return Call("GET", f"{ROOT}/server", "server:ServerView")
+
+
+def stop_server(*, apis: bool) -> Call:
+    return Call("POST", f"{ROOT}/server/stop?apis={'true' if apis else 'false'}", "server:Ack", timeout_s=60.0)
+
+
+def doctor() -> Call:
+    return Call("GET", f"{ROOT}/doctor", "server:Check", many=True, timeout_s=60.0)
+
+
+def templates() -> Call:
+    return Call("GET", f"{ROOT}/templates", "apis:TemplateView", many=True)
+
+
+def apis(query: str = "") -> Call:
+    return Call("GET", _query(f"{ROOT}/apis", q=query), "apis:ApiView", many=True)
+
+
+def api(name: str) -> Call:
+    return Call("GET", api_path(name), "apis:ApiView")
+
+
+def register(body: Mapping[str, Any]) -> Call:
+    return Call("POST", f"{ROOT}/apis", "apis:ApiView", body=body, timeout_s=120.0)
+
+
+def scaffold(body: Mapping[str, Any]) -> Call:
+    return Call("POST", f"{ROOT}/apis/scaffold", "apis:ApiView", body=body, timeout_s=120.0)
+
+
+def patch(name: str, body: Mapping[str, Any]) -> Call:
+    return Call("PATCH", api_path(name), "apis:ApiView", body=body)
+
+
+def remove(name: str) -> Call:
+    return Call("DELETE", api_path(name), timeout_s=60.0)
+
+
+def deploy(name: str) -> Call:
+    return Call("POST", api_path(name, "/deploy"), "apis:ApiView")
+
+
+def restart(name: str) -> Call:
+    return Call("POST", api_path(name, "/restart"), "apis:ApiView")
+
+
+def stop(name: str) -> Call:
+    return Call("POST", api_path(name, "/stop"), "apis:ApiView")
+
+
+def undo(name: str) -> Call:
+    return Call("POST", api_path(name, "/undo"), "apis:ApiView")
+
+
+def generations(name: str) -> Call:
+    return Call("GET", api_path(name, "/generations"), "apis:GenerationView", many=True)
+
+
+def logs(name: str, limit: int = 500, since: str | None = None) -> Call:
+    """Oldest first; `since` is an ISO 8601 time."""
+    return Call("GET", _query(api_path(name, "/logs"), limit=limit, since=since), "apis:LogLineView", many=True)
+
+
+def requests(name: str, limit: int = 100) -> Call:
+    return Call("GET", _query(api_path(name, "/requests"), limit=limit), "apis:ExecutionView", many=True)
+
+
+def events(topics: Sequence[str]) -> Call:
+    """Server-Sent Events. `timeout_s` is the longest silence: the server says at least a comment every 15 s."""
+    return Call("GET", _query(f"{ROOT}/events", topics=",".join(topics)), timeout_s=45.0)

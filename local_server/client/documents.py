@@ -1,0 +1,156 @@
+"""The wire models as typed JSON documents, for the command line.
+
+Importing pydantic and the models takes about 110 ms, most of what a verb may take in all. A verb therefore reads the
+JSON itself through these types; `tests/client/test_documents.py` holds every one of them to its model.
+Times are ISO 8601 strings here.
+"""
+
+from typing import Any, Literal, TypedDict
+
+JsonObject = dict[str, Any]
+
+
+class FailureDocument(TypedDict):
+    kind: str
+    message: str
+    headline: str
+    file: str | None
+    line: int | None
+    traceback: str
+    hint: str
+
+
+class GenerationDocument(TypedDict):
+    number: int
+    digest: str
+    outcome: str
+    started_at: str
+    deps_key: str
+    timings_ms: dict[str, float]
+    failure: FailureDocument | None
+
+
+class TrafficDocument(TypedDict):
+    requests_per_s: float
+    p95_ms: float | None
+    error_rate: float
+    history: list[int]
+
+
+class UsageDocument(TypedDict):
+    memory_bytes: int
+    cpu_percent: float
+
+
+class ApiDocument(TypedDict):
+    id: str
+    name: str
+    owner: str
+    runtime: str
+    state: str
+    engine: str
+    isolated: bool
+    url: str
+    host_url: str
+    version: str
+    error: str | None
+    failure: FailureDocument | None
+    progress: str
+    generation: GenerationDocument | None
+    serving: int | None
+    directory: str
+    summary: str
+    tags: list[str]
+    visibility: str
+    desired_state: str
+    entry: str | None
+    health: str | None
+    memory_mb: int
+    cpus: float
+    revision: int
+    created_at: str
+    updated_at: str
+    traffic: TrafficDocument
+    usage: UsageDocument | None
+
+
+class TemplateDocument(TypedDict):
+    name: str
+    runtime: str
+    title: str
+    summary: str
+
+
+class LogLineDocument(TypedDict):
+    api: str
+    generation: int
+    stream: str
+    text: str
+    at: str
+
+
+class ExecutionDocument(TypedDict):
+    id: str
+    api: str
+    generation: int
+    method: str
+    path: str
+    status: int
+    outcome: str
+    started_at: str
+    total_ms: float
+    upstream_ms: float
+    bytes_in: int
+    bytes_out: int
+    held: bool
+
+
+class HealthDocument(TypedDict):
+    status: str
+    version: str
+    profile: str
+    engine: str
+    storage: str
+
+
+class ServerDocument(TypedDict):
+    version: str
+    profile: str
+    pid: int
+    url: str
+    home: str
+    owner: str
+    engine: str
+    engine_available: bool
+    engine_detail: str
+    isolated: bool
+    storage: str
+    uptime_s: float
+    memory_bytes: int
+    loop_stalls: int
+    executions_dropped: int
+
+
+class CheckDocument(TypedDict):
+    name: str
+    status: Literal["ok", "warning", "failed"]
+    detail: str
+    fix: str
+
+
+class AckDocument(TypedDict):
+    accepted: bool
+    detail: str
+
+
+class RegisterDocument(TypedDict):
+    directory: str
+    name: str | None
+    start: bool
+
+
+class ScaffoldDocument(TypedDict):
+    name: str
+    template: str
+    directory: str | None
+    start: bool

@@ -1,0 +1,21 @@
+"""How much goes through an API right now."""
+
+from dataclasses import dataclass
+
+HISTORY_S = 60
+RATE_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficFigures:
+    requests_per_s: float = 0.0
+    """Mean of the last 10 s."""
+    p95_ms: float | None = None
+    """Of the last 60 s, over requests that a generation answered; None where there were none."""
+    error_rate: float = 0.0
+    """Share of the last 60 s' requests that were answered 5xx or broken off, 0 to 1."""
+    history: tuple[int, ...] = (0,) * HISTORY_S
+    """Requests in each of the last 60 s, oldest first; the last second is still going on."""
+
+
+SILENCE = TrafficFigures()

@@ -1,0 +1,3 @@
+module apimarket/agent
+
+go 1.21

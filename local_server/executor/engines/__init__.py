@@ -1,0 +1,1 @@
+"""The engines: Docker containers, and processes without isolation. Both pass `tests/contracts/test_engine.py`."""

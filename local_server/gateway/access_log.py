@@ -1,0 +1,99 @@
+"""What the log keeps of each request."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from local_server.domain.executions import CallOutcome, Execution
+from local_server.domain.ids import RequestId
+
+if TYPE_CHECKING:
+    from local_server.domain.errors import ApimarketError
+    from local_server.domain.ids import ApiId
+
+_PATH_LIMIT = 2048
+STATUS_CLIENT_GONE = 499
+"""Never sent: nobody is there to read it."""
+
+_REFUSALS = {502: CallOutcome.UPSTREAM_FAILED, 503: CallOutcome.UNAVAILABLE, 504: CallOutcome.TIMEOUT}
+
+
+class System(Protocol):
+    """Where the gateway gets the time and new identifiers from."""
+
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+
+    def new_id(self) -> str:
+        """A new UUIDv7."""
+
+
+def outcome_of_status(status: int) -> CallOutcome:
+    """For an answer the API gave."""
+    if status < 400:
+        return CallOutcome.OK
+    return CallOutcome.CLIENT_ERROR if status < 500 else CallOutcome.SERVER_ERROR
+
+
+def outcome_of_refusal(error: ApimarketError) -> CallOutcome:
+    """For an answer the gateway gave."""
+    return _REFUSALS.get(error.status, CallOutcome.REFUSED)
+
+
+class Trace:
+    """One request's measures, filled in as it goes.
+
+    Times are `perf_counter`'s, in seconds; the loop's clock stands still within an iteration, and counts milliseconds
+    under uvloop.
+    """
+
+    __slots__ = (
+        "api_id",
+        "bytes_in",
+        "bytes_out",
+        "first_byte_s",
+        "generation",
+        "held",
+        "method",
+        "outcome",
+        "path",
+        "request_id",
+        "sent_s",
+        "started_s",
+        "status",
+    )
+
+    def __init__(self, request_id: str, api_id: ApiId, method: str, path: bytes, started_s: float) -> None:
+        self.request_id = request_id
+        self.api_id = api_id
+        self.method = method
+        self.path = path
+        self.started_s = started_s
+        self.sent_s = 0.0
+        self.first_byte_s = 0.0
+        self.generation = 0
+        self.status = STATUS_CLIENT_GONE
+        self.outcome = CallOutcome.ABORTED
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.held = False
+
+    def execution(self, ended_at: datetime, ended_s: float) -> Execution:
+        total_s = ended_s - self.started_s
+        upstream_s = self.first_byte_s - self.sent_s if self.first_byte_s else 0.0
+        return Execution(
+            id=RequestId(self.request_id),
+            api_id=self.api_id,
+            generation=self.generation,
+            method=self.method,
+            path=self.path[:_PATH_LIMIT].decode("latin-1"),
+            status=self.status,
+            outcome=self.outcome,
+            started_at=ended_at - timedelta(seconds=total_s),
+            total_us=int(total_s * 1_000_000),
+            upstream_us=int(upstream_s * 1_000_000),
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            held=self.held,
+        )

@@ -1,0 +1,203 @@
+"""The gateway: API traffic in, an API's answer out. It is also the executor's `Traffic`."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from local_server.domain.errors import ApimarketError, ApiNotFound, OriginRefused
+from local_server.domain.executions import CallOutcome
+from local_server.gateway import origins
+from local_server.gateway.access_log import System, Trace
+from local_server.gateway.admission import Admission
+from local_server.gateway.hold import MAX_WAIT_S, Holds
+from local_server.gateway.hosts import SERVER, Hosts, Site
+from local_server.gateway.http_date import http_date
+from local_server.gateway.lane import Lane
+from local_server.gateway.problems import send_problem
+from local_server.gateway.proxy import Exchange, Request
+from local_server.gateway.request_head import RequestHead, raw_path_of, read_head
+from local_server.gateway.table import Entry, Table, make_entry
+from local_server.gateway.ticker import Ticker
+from local_server.gateway.websocket import Tunnel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local_server.domain.executions import Execution
+    from local_server.domain.ids import ApiId
+    from local_server.domain.routing import Route
+    from local_server.gateway.asgi_types import RawHeaders, Receive, Scope, Send
+
+
+class Gateway:
+    """`record` is called once for each request to an API, at its end, on the event loop: it must not block.
+
+    `hosts` says which Host headers name an API; `Edge` shares it and refuses all others before they come here.
+    All methods are to be called on the event loop that serves.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[Execution], None],
+        system: System,
+        *,
+        hosts: Hosts | None = None,
+        max_hold_s: float = MAX_WAIT_S,
+    ) -> None:
+        self._record = record
+        self.system = system
+        self.hosts = hosts or Hosts()
+        self._table = Table()
+        self._ticker = Ticker()
+        self._holds = Holds(max_hold_s)
+        self._admission = Admission(self._lookup, self._holds, self._ticker)
+        self._lanes: set[Lane] = set()
+
+    # -- Traffic ------------------------------------------------------------------------------------------------------
+
+    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int]) -> Lane:
+        """A lane to a generation that is ready. Connects lazily."""
+        lane = Lane(api_id, generation, digest, address)
+        self._lanes = {known for known in self._lanes if not known.closed} | {lane}
+        return lane
+
+    def route(self, route: Route, lane: Lane | None) -> None:
+        """From now on requests for the route's API go to `lane`; with None they are held or refused as
+        `route.availability` says. One step: no request sees a state between."""
+        self._table = self._table.with_entry(make_entry(route, lane))
+        self._holds.changed(route.api_id)
+
+    def forget(self, api_id: ApiId) -> None:
+        """The API is gone: its URLs answer 404."""
+        self._table = self._table.without(api_id)
+        self._holds.changed(api_id)
+
+    def _lookup(self, api_id: ApiId) -> Entry | None:
+        return self._table.by_id.get(api_id)
+
+    async def close(self) -> None:
+        """Break off everything. May be called twice."""
+        for lane in self._lanes:
+            await lane.close()
+        self._lanes = set()
+        self._ticker.stop()
+
+    # -- ASGI ---------------------------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """API traffic only; a host it does not know is taken as the server's own."""
+        head = read_head(scope["headers"])
+        site = self.hosts.site(head.host, local_port(scope)) or SERVER
+        await self.serve(scope, receive, send, head, site)
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, head: RequestHead, site: Site) -> None:
+        """The same, with the headers read and the host known."""
+        raw = raw_path_of(scope)
+        websocket = scope["type"] == "websocket"
+        if site.is_server:
+            entry, path = self._by_path(raw)
+            if entry is not None and not path and not websocket:
+                await self._add_slash(raw, scope, send)
+                return
+        else:
+            entry, path = self._table.at_site(site), raw
+        if entry is None:
+            error = self._not_found(raw, site)
+            await send_problem(send, error, self.system.new_id(), websocket=websocket)
+            return
+        await self._exchange(scope, receive, send, head, entry, path or b"/")
+
+    def _by_path(self, raw: bytes) -> tuple[Entry | None, bytes]:
+        """The API of `/owner/slug/rest`, and `/rest` (empty where there is no slash after the slug)."""
+        second = raw.find(b"/", 1)
+        third = raw.find(b"/", second + 1)
+        if second < 0 or third < 0:
+            return self._table.by_path.get(raw[1:]), b""
+        return self._table.by_path.get(raw[1:third]), raw[third:]
+
+    def _not_found(self, raw: bytes, site: Site) -> ApiNotFound:
+        if site.is_server:
+            name = b"/".join(raw.split(b"/", 3)[1:3]).decode("latin-1")[:130]
+        else:
+            name = f"{site.owner}/{site.slug}" if site.owner else site.slug
+        return ApiNotFound(name, self._table.close_names(name))
+
+    async def _add_slash(self, raw: bytes, scope: Scope, send: Send) -> None:
+        """Relative links of an API's pages only work below `/owner/slug/`. 308 keeps method and body."""
+        query: bytes = scope["query_string"]
+        location = raw + b"/" + (b"?" + query if query else b"")
+        headers = [(b"location", location), (b"content-length", b"0"), (b"date", http_date())]
+        headers.append((b"x-request-id", self.system.new_id().encode()))
+        await send({"type": "http.response.start", "status": 308, "headers": headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _exchange(
+        self, scope: Scope, receive: Receive, send: Send, head: RequestHead, entry: Entry, path: bytes
+    ) -> None:
+        websocket = scope["type"] == "websocket"
+        method = "GET" if websocket else scope["method"]
+        trace = Trace(self.system.new_id(), entry.route.api_id, method, path, perf_counter())
+        route = entry.route
+        cors = origins.answer_headers(route.cors, head.origin) if route.cors else []
+        try:
+            if refusal := self._refusal(route, head):
+                trace.outcome, trace.status = CallOutcome.REFUSED, refusal.status
+                trace.bytes_out = await send_problem(send, refusal, trace.request_id, websocket=websocket)
+                return
+            if cors and method == "OPTIONS" and await self._preflight(scope, send, route, head.origin, trace):
+                return
+            query: bytes = scope["query_string"]
+            target = path + b"?" + query if query else path
+            forwarded = _forwarded(
+                scope, head, trace.request_id, entry.prefix if path is not raw_path_of(scope) else b""
+            )
+            request = Request(method, target, head, forwarded, receive, send, cors)
+            if websocket:
+                await Tunnel(self._admission, entry, request, trace, scope["subprotocols"]).run()
+            else:
+                await Exchange(self._admission, entry, request, trace).run()
+        finally:
+            self._record(trace.execution(self.system.now(), perf_counter()))
+
+    def _refusal(self, route: Route, head: RequestHead) -> ApimarketError | None:
+        """Whether the caller may not call: the one place for such rules."""
+        if head.origins > 1:
+            return OriginRefused("The request carries more than one Origin header", hint="Send one, or none.")
+        if head.origin or head.fetch_site:
+            return origins.refusal(route.cors, head.fetch_site, head.origin, self.hosts)
+        return None
+
+    async def _preflight(self, scope: Scope, send: Send, route: Route, origin: bytes, trace: Trace) -> bool:
+        """Answer a browser's preflight in the API's place. False if it is an ordinary OPTIONS request."""
+        asked = {name: value for name, value in scope["headers"] if name.startswith(b"access-control-request-")}
+        method = asked.get(b"access-control-request-method")
+        if method is None:
+            return False
+        headers: RawHeaders = origins.preflight_headers(
+            route.cors, origin, method, asked.get(b"access-control-request-headers", b"")
+        )
+        headers += [(b"date", http_date()), (b"x-request-id", trace.request_id.encode())]
+        trace.outcome, trace.status = CallOutcome.OK, 204
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return True
+
+
+def _forwarded(scope: Scope, head: RequestHead, request_id: str, prefix: bytes) -> tuple[bytes, ...]:
+    """What the API is told about its caller; whatever the caller said of it was dropped. `prefix` only by path."""
+    client = scope.get("client")
+    scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
+    lines = (
+        b"x-forwarded-for: %b\r\n" % (client[0].encode() if client else b"unknown"),
+        b"x-forwarded-host: %b\r\n" % head.host,
+        b"x-forwarded-proto: %b\r\n" % scheme.encode(),
+        b"x-request-id: %b\r\n" % request_id.encode(),
+    )
+    return (*lines, b"x-forwarded-prefix: %b\r\n" % prefix) if prefix else lines
+
+
+def local_port(scope: Scope) -> int:
+    """The port the connection came in on."""
+    server = scope.get("server")
+    return server[1] or 0 if server else 0

@@ -1,0 +1,93 @@
+"""The outermost application: who may talk to this server at all, and to which half of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from local_server.domain.errors import ApimarketError, HostRefused, MalformedRequest, OriginRefused
+from local_server.domain.names import RESERVED_OWNERS
+from local_server.gateway.asgi import local_port
+from local_server.gateway.http_date import http_date
+from local_server.gateway.problems import send_problem
+from local_server.gateway.request_head import RequestHead, framing_problem, raw_path_of, read_head
+
+if TYPE_CHECKING:
+    from local_server.gateway.asgi import Gateway
+    from local_server.gateway.asgi_types import ASGIApp, Message, Receive, Scope, Send
+
+_CONTROL_SEGMENTS = frozenset(name.encode() for name in RESERVED_OWNERS)
+
+
+class Edge:
+    """HTTP and WebSocket alike: exactly one Host, on the allow-list; then the control API or the gateway.
+
+    `gateway.hosts` holds the allow-list. What is neither HTTP nor WebSocket (lifespan) goes to `control`.
+    """
+
+    def __init__(self, control: ASGIApp, gateway: Gateway) -> None:
+        self._control = control
+        self._gateway = gateway
+        self._hosts = gateway.hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind not in ("http", "websocket"):
+            await self._control(scope, receive, send)
+            return
+        head = read_head(scope["headers"])
+        port = local_port(scope)
+        site = self._hosts.site(head.host, port) if head.hosts == 1 else None
+        if site is None:
+            await self._refuse(self._host_refused(head, port), kind, send)
+        elif problem := framing_problem(head):
+            await self._refuse(MalformedRequest(problem), kind, send)
+        elif not site.is_server or not is_control(raw_path_of(scope)):
+            await self._gateway.serve(scope, receive, send, head, site)
+        elif refusal := self._origin_refused(head, port):
+            await self._refuse(refusal, kind, send)
+        else:
+            await self._control(scope, receive, _dated(send) if kind == "http" else send)
+
+    async def _refuse(self, error: ApimarketError, kind: str, send: Send) -> None:
+        await send_problem(send, error, self._gateway.system.new_id(), websocket=kind == "websocket")
+
+    def _host_refused(self, head: RequestHead, port: int) -> HostRefused:
+        if head.hosts == 1:
+            what = f"The Host header says {head.host.decode('latin-1')[:200]!r}"
+        else:
+            what = f"The request has {head.hosts} Host headers, not one"
+        return HostRefused(
+            what,
+            hint=f"Allowed are: {self._hosts.allowed(port)}. Another name goes into the setting allowed_hosts.",
+        )
+
+    def _origin_refused(self, head: RequestHead, port: int) -> OriginRefused | None:
+        """The control API is for the server's own pages and for programs, which send no Origin."""
+        if not head.origins:
+            return None
+        if head.origins == 1 and self._hosts.is_own_origin(head.origin, port):
+            return None
+        return OriginRefused(
+            f"A web page of the origin {head.origin.decode('latin-1')[:200]!r} called the control API",
+            hint="Only pages of this server itself may; use a program, the TUI or the command line.",
+        )
+
+
+def is_control(raw_path: bytes) -> bool:
+    """Whether a path on the server's own host belongs to the control API. Decided on the path as sent: an encoded
+    `/%61pi` is nobody's."""
+    return raw_path == b"/" or raw_path[1:].partition(b"/")[0] in _CONTROL_SEGMENTS
+
+
+def _dated(send: Send) -> Send:
+    """Give answers of the control API the Date that the gateway's have (uvicorn would give both a second one)."""
+
+    async def send_dated(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message.get("headers", []))
+            if not any(name.lower() == b"date" for name, _ in headers):
+                headers.append((b"date", http_date()))
+            message = {**message, "headers": headers}
+        await send(message)
+
+    return send_dated

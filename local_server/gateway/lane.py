@@ -1,0 +1,74 @@
+"""The way to one generation: its address, its connections, and who is under way on it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from local_server.gateway.pool import Pool
+
+if TYPE_CHECKING:
+    from local_server.domain.ids import ApiId
+
+
+class Traveller(Protocol):
+    """A request or WebSocket on a lane."""
+
+    def break_off(self) -> None:
+        """End now. Called when the lane closes; may be called twice."""
+
+
+class Lane:
+    """Made by `Gateway.open`; has the shape of the executor's `Lane`."""
+
+    def __init__(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int]) -> None:
+        self.api_id = api_id
+        self.generation = generation
+        self.digest = digest
+        self.address = address
+        self.pool = Pool(address)
+        self._travellers: set[Traveller] = set()
+        self._empty: asyncio.Event | None = None
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._travellers)
+
+    @property
+    def closed(self) -> bool:
+        return self.pool.closed
+
+    def enter(self, traveller: Traveller) -> None:
+        """To be called in the same step as the look-up that found this lane, so that `drain` misses nobody."""
+        self._travellers.add(traveller)
+        self.pool.retain = True  # a lane that was drained may be routed to again: `undo`
+
+    def leave(self, traveller: Traveller) -> None:
+        """May be called twice."""
+        self._travellers.discard(traveller)
+        if self._empty is not None and not self._travellers:
+            self._empty.set()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Wait until nobody is under way, then close idle connections. False if somebody still was after
+        `timeout_s`; they go on until `close`."""
+        self.pool.retain = False
+        if self._travellers:
+            self._empty = self._empty or asyncio.Event()
+            self._empty.clear()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._empty.wait()
+            except TimeoutError:
+                self.pool.close_idle()
+                return False
+        if not self.pool.retain:  # else somebody came back meanwhile
+            self.pool.close_idle()
+        return True
+
+    async def close(self) -> None:
+        """Break off what is left; nothing can be sent on this lane any more. May be called twice."""
+        self.pool.closed = True
+        self.pool.close_idle()
+        for traveller in tuple(self._travellers):
+            traveller.break_off()

@@ -1,0 +1,130 @@
+"""uvicorn's HTTP protocol with limits that come too late in an ASGI application.
+
+By the time an application runs, a head has been read whole, however large and slow it was. So size, count and time of
+heads are limited here. Exactly one valid Host is `Edge`'s rule; Content-Length beside Transfer-Encoding, bare line
+feeds and folded headers are refused by the parser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from local_server.domain.errors import ApimarketError, HeadTooLarge, MalformedRequest, RequestStalled
+from local_server.domain.ids import uuid7
+from local_server.gateway.problems import problem_body, problem_headers
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
+HEAD_DEADLINE_S = 5.0
+HEAD_LIMIT_BYTES = 32 * 1024
+HEAD_LIMIT_FIELDS = 100
+
+
+class HardenedProtocol(HttpToolsProtocol):
+    """A connection must send each head within five seconds of its first byte (the first: of connecting)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = False
+        self._head_bytes = 0
+        self._waiting_bytes = 0
+        self._fields = 0
+        self._deadline: TimerHandle | None = None
+        self._refusal: ApimarketError | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.is_closing():
+            self._disarm()
+        elif self._in_head:
+            # A single field that never ends reaches no callback; its bytes count as they come.
+            self._waiting_bytes += len(data)
+            if self._waiting_bytes > HEAD_LIMIT_BYTES:
+                self._refuse(self._too_large())
+            else:
+                self._arm()
+        elif self.cycle is None or self.cycle.response_complete:
+            self._arm()  # empty lines: they stop uvicorn's own clock, and begin nothing
+        else:
+            self._disarm()
+
+    # -- The parser's callbacks ---------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = self._waiting_bytes = self._fields = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self._count(len(name) + len(value) + 4)
+        if self._in_head:  # else it is a trailer, which uvicorn would add to the headers of the request
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def _count(self, size_bytes: int) -> None:
+        self._head_bytes += size_bytes
+        if self._head_bytes > HEAD_LIMIT_BYTES or self._fields > HEAD_LIMIT_FIELDS:
+            self._refusal = self._too_large()
+            raise self._refusal  # the parser stops and `data_received` answers through `send_400_response`
+
+    def _too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(HEAD_LIMIT_BYTES, HEAD_LIMIT_FIELDS)
+
+    # -- Time ---------------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(HEAD_DEADLINE_S, self._late)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        self._deadline = None
+        if self._in_head:
+            self._refuse(RequestStalled(HEAD_DEADLINE_S, "head"))
+        elif self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+
+    # -- Refusing -----------------------------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's answer to what its parser refused; ours says why."""
+        self._refuse(self._refusal or MalformedRequest("is not valid HTTP/1.1"))
+
+    def _refuse(self, error: ApimarketError) -> None:
+        self._disarm()
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # an answer is under way: nothing may be written into it
+            return
+        request_id = uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+        body = problem_body(error, request_id)
+        lines = [b"%b: %b\r\n" % item for item in problem_headers(error, request_id, body)]
+        self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"connection: close\r\n\r\n", body]))
+        self.transport.close()

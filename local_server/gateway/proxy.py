@@ -1,0 +1,287 @@
+"""One HTTP request on its way to an API and back."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from local_server.domain.errors import (
+    ApimarketError,
+    MalformedRequest,
+    RequestStalled,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
+from local_server.domain.executions import CallOutcome
+from local_server.gateway.access_log import outcome_of_refusal, outcome_of_status
+from local_server.gateway.admission import LOGS_HINT, full_name
+from local_server.gateway.hold import ClientGone, Replay
+from local_server.gateway.problems import send_problem
+from local_server.gateway.request_head import block_problem
+from local_server.gateway.response_head import answer_headers
+from local_server.gateway.upstream import Broken, ConnectFailed, Connection
+
+if TYPE_CHECKING:
+    from local_server.gateway.access_log import Trace
+    from local_server.gateway.admission import Admission
+    from local_server.gateway.asgi_types import RawHeaders, Receive, Send
+    from local_server.gateway.lane import Lane
+    from local_server.gateway.request_head import RequestHead
+    from local_server.gateway.table import Entry
+
+MAX_ATTEMPTS = 5
+STALL_TIMEOUT_S = 60.0
+"""How long a client may take over the next part of its body."""
+_REPEATABLE = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as it came, admitted."""
+
+    method: str
+    target: bytes
+    """Path and query as they go upstream."""
+    head: RequestHead
+    forwarded: tuple[bytes, ...]
+    """The lines the gateway adds: X-Forwarded-…, X-Request-Id."""
+    receive: Receive
+    send: Send
+    cors: RawHeaders
+
+
+class Exchange:
+    """Runs one request to its end, whatever the end is; `trace` then tells it."""
+
+    def __init__(self, admission: Admission, entry: Entry, request: Request, trace: Trace) -> None:
+        self._admission = admission
+        self._entry = entry
+        self._request = request
+        self._trace = trace
+        self._receive = request.receive
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._first: bytes | None = None
+        """The first part of the body, once read."""
+        self._more = request.head.has_body
+        """Whether the body goes on after what was read."""
+        self._consumed = False
+        """Whether more of the body was sent than `_first`: then it cannot be sent again."""
+        self._started = False
+        self._finished = False
+        self._broken_off = False
+        self._deadline_s = 0.0
+        self._stall_s = 0.0
+        self._loop = asyncio.get_running_loop()
+
+    async def run(self) -> None:
+        self._task = asyncio.current_task()
+        try:
+            await self._run()
+        except ApimarketError as error:
+            await self._refuse(error)
+        except ClientGone:
+            self._trace.outcome = CallOutcome.ABORTED
+        except asyncio.CancelledError:
+            if not self._broken_off:
+                raise
+            if self._task is not None:
+                self._task.uncancel()  # it was `break_off`, not the server: this ends as if the API had broken off
+            self._trace.outcome = CallOutcome.UPSTREAM_FAILED
+
+    async def _refuse(self, error: ApimarketError) -> None:
+        self._trace.outcome = outcome_of_refusal(error)
+        if self._started:
+            return  # ending without the last message makes the server cut the connection: never a clean end
+        self._trace.status = error.status
+        request_id = self._trace.request_id
+        self._trace.bytes_out = await send_problem(self._request.send, error, request_id, extra=self._request.cors)
+
+    async def _run(self) -> None:
+        fresh = False
+        for _ in range(MAX_ATTEMPTS):
+            lane = await self._ready_lane()
+            lane.enter(self)
+            try:
+                await self._through(lane, fresh)
+                return
+            except (ConnectFailed, Broken) as error:
+                failure = error
+            finally:
+                lane.leave(self)
+            fresh = await self._may_repeat(failure, lane)
+        raise UpstreamFailed(
+            f"{full_name(self._entry.route)} was replaced {MAX_ATTEMPTS} times while this request tried to reach it",
+            hint="Send it again.",
+        )
+
+    # -- Which way ----------------------------------------------------------------------------------------------------
+
+    async def _ready_lane(self) -> Lane:
+        """The lane the API is on now, once the request can be sent there without waiting for its client."""
+        while True:
+            lane = self._entry.lane
+            if lane is None:
+                self._receive = receive = Replay(self._receive, self._request.head.length)
+                self._entry = await self._admission.hold(self._entry, self._trace, receive)
+            elif self._more and self._first is None:
+                await self._read_first()
+                self._entry = self._admission.current(self._entry.route)
+            else:
+                return lane
+
+    async def _may_repeat(self, failure: ConnectFailed | Broken, lane: Lane) -> bool:
+        """Prepare another attempt, and return whether it needs a fresh connection. Raises UpstreamFailed."""
+        route = self._entry.route
+        connection, self._connection = self._connection, None
+        if isinstance(failure, ConnectFailed):
+            self._entry = await self._admission.after_connect_failure(route, lane, failure)
+            return False
+        if connection is not None and not connection.answered and self._replayable:
+            self._entry = self._admission.current(route)
+            if self._entry.lane is not lane or connection.uses > 1:
+                return True
+        part = "in the middle of its answer" if self._started else "before its answer"
+        raise UpstreamFailed(f"{full_name(route)} {failure} {part}", hint=LOGS_HINT.format(route.slug))
+
+    @property
+    def _replayable(self) -> bool:
+        return self._request.method in _REPEATABLE and not self._consumed
+
+    # -- There --------------------------------------------------------------------------------------------------------
+
+    async def _through(self, lane: Lane, fresh: bool) -> None:
+        pool = lane.pool
+        connection = None if fresh else pool.take(self._replayable and not self._more)
+        if connection is None:
+            connection = await pool.open()
+        self._connection = connection
+        try:
+            self._send_request(connection, lane)
+            await connection.head()
+            await self._answer(connection)
+        finally:
+            self._admission.ticker.discard(self)
+            if self._reader is not None:
+                self._reader.cancel()
+                self._reader = None
+            pool.give(connection)
+
+    async def _read_first(self) -> None:
+        try:
+            async with asyncio.timeout(STALL_TIMEOUT_S):
+                message = await self._receive()
+        except TimeoutError:
+            raise RequestStalled(STALL_TIMEOUT_S) from None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._first = message.get("body", b"")
+        self._more = message.get("more_body", False)
+        self._trace.bytes_in += len(self._first)
+
+    def _send_request(self, connection: Connection, lane: Lane) -> None:
+        request = self._request
+        connection.begin(request.method == "HEAD")
+        self._trace.sent_s = perf_counter()
+        self._deadline_s = self._loop.time() + self._entry.route.timeout_s
+        parts = [request.method.encode(), b" ", request.target, b" HTTP/1.1\r\n", *request.head.lines]
+        parts += request.forwarded
+        if request.head.chunked:
+            parts.append(b"transfer-encoding: chunked\r\n")
+        block = b"".join(parts)
+        line_count = len(request.head.lines) // 4 + len(request.forwarded) + 1 + request.head.chunked
+        if problem := block_problem(block, line_count):
+            raise MalformedRequest(problem)
+        self._trace.generation = lane.generation
+        if self._first is not None:
+            connection.write(block + b"\r\n" + self._framed(self._first, last=not self._more))
+        else:
+            connection.write(block + b"\r\n")
+        self._admission.ticker.add(self)
+        if self._more:
+            self._start_reader(connection)
+        else:
+            connection.request_done = True
+
+    def _framed(self, data: bytes, last: bool) -> bytes:
+        if not self._request.head.chunked:
+            return data
+        framed = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+        return framed + b"0\r\n\r\n" if last else framed
+
+    def _start_reader(self, connection: Connection) -> None:
+        self._reader = asyncio.create_task(self._read_client(connection), name="gateway-client")
+
+    async def _read_client(self, connection: Connection) -> None:
+        """Pass the rest of the body on; then, or if there is none, notice when the client hangs up."""
+        while True:
+            if self._more:
+                await connection.drain()
+                self._stall_s = self._loop.time() + STALL_TIMEOUT_S
+            message = await self._receive()
+            self._stall_s = 0.0
+            if self._finished:
+                return
+            if message["type"] == "http.disconnect":
+                connection.break_off(ClientGone())
+                return
+            if self._more:
+                body: bytes = message.get("body", b"")
+                self._more = message.get("more_body", False)
+                self._consumed = True
+                self._trace.bytes_in += len(body)
+                connection.write(self._framed(body, last=not self._more))
+                self._deadline_s = self._loop.time() + self._entry.route.timeout_s
+                connection.request_done = not self._more
+
+    # -- Back ---------------------------------------------------------------------------------------------------------
+
+    async def _answer(self, connection: Connection) -> None:
+        trace, send = self._trace, self._request.send
+        trace.first_byte_s = perf_counter()
+        trace.status = connection.status
+        headers = answer_headers(connection.status, connection.headers, self._request.cors)
+        headers += self._entry.headers
+        headers.append((b"x-request-id", trace.request_id.encode()))
+        self._started = True
+        await send({"type": "http.response.start", "status": connection.status, "headers": headers})
+        while True:
+            body = await connection.body()
+            complete = connection.complete
+            trace.bytes_out += len(body)
+            self._finished = complete
+            if complete:
+                trace.outcome = outcome_of_status(connection.status)
+            await send({"type": "http.response.body", "body": body, "more_body": not complete})
+            if complete:
+                return
+
+    # -- Called from outside ------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        connection = self._connection
+        if connection is None or self._finished:
+            return
+        if self._reader is None:
+            self._start_reader(connection)
+        if self._stall_s and now > self._stall_s:
+            connection.break_off(RequestStalled(STALL_TIMEOUT_S))
+        elif not connection.head_done and not self._stall_s and now > self._deadline_s:
+            limit = self._entry.route.timeout_s
+            connection.break_off(
+                UpstreamTimeout(
+                    f"{full_name(self._entry.route)} has not begun to answer in {limit:g} s",
+                    hint="Allow it longer in apimarket.toml: [run] timeout_s = …",
+                )
+            )
+
+    def break_off(self) -> None:
+        """The lane closes."""
+        if self._connection is not None:
+            self._connection.break_off(Broken("was stopped"))
+        if self._started and not self._finished and self._task is not None:
+            self._broken_off = True  # it may be waiting for a client that does not read
+            self._task.cancel()

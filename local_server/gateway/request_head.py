@@ -1,0 +1,144 @@
+"""A request's headers read once: what the gateway decides by, and what goes on to the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from local_server.gateway.asgi_types import Scope
+
+# RFC 9110 7.6.1, with the names older software uses. `expect` is answered here; `te` and `trailer` announce trailers,
+# which are dropped.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"expect",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# Never taken from outside: the gateway says these itself.
+_OURS = frozenset({b"forwarded", b"x-request-id", b"x-real-ip"})
+_OUR_PREFIXES = (b"x-forwarded-", b"x-apimarket-")
+_HARMLESS_TOKENS = frozenset({b"keep-alive", b"close", b""})
+_READ = HOP_BY_HOP | _OURS | {b"host", b"origin", b"sec-fetch-site", b"content-length"}
+
+
+class RequestHead:
+    """What the headers say. `lines` is a flat list of name, `: `, value, CRLF of every header that goes on."""
+
+    __slots__ = (
+        "chunked",
+        "fetch_site",
+        "host",
+        "hosts",
+        "length",
+        "lengths",
+        "lines",
+        "named",
+        "odd_coding",
+        "origin",
+        "origins",
+    )
+
+    def __init__(self) -> None:
+        self.hosts = 0
+        self.host = b""
+        self.origins = 0
+        self.origin = b""
+        self.fetch_site = b""
+        self.lengths = 0
+        self.length = 0
+        self.chunked = False
+        self.odd_coding = False
+        self.named: set[bytes] = set()
+        """Headers that `Connection` names: they end here."""
+        self.lines: list[bytes] = []
+
+    @property
+    def has_body(self) -> bool:
+        return self.chunked or self.length > 0
+
+    def _read(self, name: bytes, value: bytes) -> None:
+        if name == b"host":
+            self.hosts += 1
+            self.host = value
+        elif name == b"origin":
+            self.origins += 1
+            self.origin = value
+        elif name == b"sec-fetch-site":
+            self.fetch_site = value
+        elif name == b"content-length":
+            self.lengths += 1
+            # int() takes signs, blanks and underscores; the grammar of RFC 9110 8.6 is digits only.
+            self.length = int(value) if value.isdigit() else -1
+        elif name == b"transfer-encoding":
+            self.odd_coding = self.odd_coding or self.chunked or value.strip().lower() != b"chunked"
+            self.chunked = True
+        elif name == b"connection":
+            self.named.update(token.strip().lower() for token in value.split(b","))
+
+
+def read_head(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
+    """Names are in lower case, as ASGI has it."""
+    head = RequestHead()
+    lines = head.lines
+    for name, value in headers:
+        if name in _READ:
+            head._read(name, value)
+            if name in HOP_BY_HOP or name in _OURS:
+                continue
+        elif name.startswith(_OUR_PREFIXES):
+            continue
+        lines += (name, b": ", value, b"\r\n")
+    named = head.named - _HARMLESS_TOKENS - {b"host", b"content-length"}
+    if named:
+        head.lines = _without(lines, named)
+    return head
+
+
+def _without(lines: list[bytes], named: set[bytes]) -> list[bytes]:
+    kept: list[bytes] = []
+    for index in range(0, len(lines), 4):
+        if lines[index] not in named:
+            kept += lines[index : index + 4]
+    return kept
+
+
+def framing_problem(head: RequestHead) -> str:
+    """Why the request's length is ambiguous (the stuff of request smuggling), or an empty string."""
+    if head.lengths > 1:
+        return "has more than one Content-Length"
+    if head.odd_coding:
+        return "has a Transfer-Encoding other than 'chunked'"
+    if head.lengths and head.chunked:
+        return "has both Content-Length and Transfer-Encoding"
+    return "has a Content-Length that is not a number" if head.length < 0 else ""
+
+
+def block_problem(block: bytes, line_count: int) -> str:
+    """Why `block`, about to be sent, is not exactly `line_count` lines, or an empty string.
+
+    Parsers differ in what they let through; this holds whichever one read the request.
+    """
+    if block.count(b"\n") == line_count == block.count(b"\r") and b"\0" not in block:
+        return ""
+    return "has a header with a line break or a NUL in it"
+
+
+def raw_path_of(scope: Scope) -> bytes:
+    """The path as it was sent, encoded slashes and all."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is not None:
+        return raw
+    from urllib.parse import quote
+
+    return quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode()

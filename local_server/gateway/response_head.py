@@ -1,0 +1,55 @@
+"""An answer's headers: what the client gets of what the API said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from local_server.gateway.http_date import http_date
+
+if TYPE_CHECKING:
+    from local_server.gateway.asgi_types import RawHeaders
+
+_DROPPED = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        # Said by the gateway:
+        b"x-request-id",
+        b"x-apimarket-generation",
+        b"x-apimarket-pending-error",
+    }
+)
+
+
+def answer_headers(status: int, upstream: RawHeaders, cors: RawHeaders) -> RawHeaders:
+    """A new list: the upstream's headers (names in lower case) without those that end here, with a Date.
+
+    204 and 304 lose their Content-Length: neither has a body, and what a server does with one there differs.
+    """
+    has_date = False
+    headers: RawHeaders = []
+    named: set[bytes] = set()
+    for item in upstream:
+        name = item[0]
+        if name in _DROPPED:
+            if name == b"connection":
+                named.update(token.strip().lower() for token in item[1].split(b","))
+            continue
+        if name == b"date":
+            has_date = True
+        headers.append(item)
+    if named and not named <= {b"close", b"keep-alive"}:
+        headers = [item for item in headers if item[0] not in named or item[0] == b"content-length"]
+    if not has_date:
+        headers.append((b"date", http_date()))
+    if status == 304 or status == 204:
+        headers = [item for item in headers if item[0] != b"content-length"]
+    if cors:
+        headers = [item for item in headers if item[0] != b"access-control-allow-origin"] + cors
+    return headers

@@ -1,0 +1,317 @@
+"""One HTTP/1.1 connection to an API: our own client, for the sake of the hot path.
+
+Flow control goes both ways: reading stops while more than 64 KiB of an answer wait to be passed on, and `drain`
+blocks a sender while the transport's buffer is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local_server.gateway.asgi_types import RawHeaders
+
+WINDOW_BYTES = 64 * 1024
+HEAD_LIMIT_BYTES = 256 * 1024
+CONNECT_TIMEOUT_S = 5.0
+
+
+class ConnectFailed(Exception):
+    """No connection came about: nothing of the request has gone out."""
+
+
+class Broken(Exception):
+    """The connection ended, or said something that is not HTTP, before the answer was whole."""
+
+
+class Connection(asyncio.Protocol):
+    """Carries one exchange at a time: `begin`, `write`…, `head`, `body`…; then it may be pooled if `reusable`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._can_write = True
+        self._paused = False
+        self.uses = 0
+        self.idle_since = 0.0
+        self.on_idle_lost: Callable[[Connection], None] | None = None
+        self.lost = False
+        self._reset(False)
+        self.complete = True  # nothing is under way yet
+
+    def _reset(self, is_head: bool) -> None:
+        self._is_head = is_head
+        self._interim = False
+        self._until_eof = False
+        self._head_bytes = 0
+        self._chunks: list[bytes] = []
+        self._buffered = 0
+        self._keep_alive = False
+        self._error: Exception | None = None
+        self.status = 0
+        self.headers: RawHeaders = []
+        self.head_done = False
+        self.complete = False
+        self.answered = False
+        """Whether any byte of an answer has come."""
+        self.request_done = False
+
+    # -- For the exchange -------------------------------------------------------------------------------------------
+
+    def begin(self, is_head: bool) -> None:
+        """Take up a new exchange."""
+        self.uses += 1
+        self._reset(is_head)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may follow: both messages are whole, and nobody wants to close."""
+        return self.complete and self.request_done and self._keep_alive and not self.lost and self._error is None
+
+    def looks_alive(self) -> bool:
+        """Whether the peer has not closed as far as the kernel knows, even if the event loop has not heard of it."""
+        if self.lost or self._error is not None:
+            return False
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            return False
+        return False  # the end, or bytes nobody asked for
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self.lost:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Return once the transport takes more. Returns at once when the connection is gone."""
+        while not self._can_write and not self.lost and self._error is None:
+            self._drain_waiter = self._loop.create_future()
+            await self._drain_waiter
+
+    async def head(self) -> None:
+        """Return once status and headers are known. Raises Broken, or what `break_off` was given."""
+        while not self.head_done:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+
+    async def body(self) -> bytes:
+        """What has come of the body, at least a byte unless it is complete. Raises like `head`, but only after all
+        that came before the break has been handed out."""
+        while not self._chunks and not self.complete:
+            if self._error is not None:
+                raise self._error
+            await self._wait()
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        self._chunks = []
+        self._buffered = 0
+        if self._paused:
+            self._paused = False
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.resume_reading()
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def break_off(self, error: Exception) -> None:
+        """End the exchange now, for `error`. Does nothing where one has ended it before."""
+        if self._error is None:
+            self._error = error
+        if self._transport is not None:
+            self._transport.abort()
+        self._wake()
+
+    def close(self) -> None:
+        self.lost = True
+        if self._transport is not None:
+            if self.complete and self.request_done:
+                self._transport.close()
+            else:
+                self._transport.abort()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if self._drain_waiter is not None:
+            if not self._drain_waiter.done():
+                self._drain_waiter.set_result(None)
+            self._drain_waiter = None
+
+    # -- asyncio.Protocol -------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
+
+    def data_received(self, data: bytes) -> None:
+        if self.complete or self._error is not None:
+            self._fail("sent more than its answer")
+            return
+        self.answered = True
+        if not self.head_done:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_LIMIT_BYTES:
+                self._fail(f"sent more than {HEAD_LIMIT_BYTES} bytes of headers")
+                return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail("switched protocols without being asked")
+        except httptools.HttpParserError as error:
+            self._fail(f"did not speak HTTP/1.1 ({error.__context__ or error})")
+        if self._buffered > WINDOW_BYTES and not self._paused and not self.complete and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        if self.head_done:
+            self._wake()
+
+    def eof_received(self) -> None:
+        self.lost = True
+        if self._until_eof and self.head_done and not self.complete and self._error is None:
+            self.complete = True
+            self._wake()
+        self._tell_pool()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        if not self.complete and self._error is None:
+            self._error = Broken("closed the connection" if exc is None else f"broke the connection ({exc})")
+        self._transport = None
+        del self._parser  # it refers back to this object
+        self._wake()
+        self._tell_pool()
+
+    def _tell_pool(self) -> None:
+        if self.on_idle_lost is not None:
+            tell, self.on_idle_lost = self.on_idle_lost, None
+            tell(self)
+
+    def pause_writing(self) -> None:
+        self._can_write = False
+
+    def resume_writing(self) -> None:
+        self._can_write = True
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+
+    def _fail(self, what: str) -> None:
+        self._keep_alive = False
+        if not self.complete:
+            self.break_off(Broken(what))
+        else:
+            self.close()
+
+    # -- httptools --------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.complete:  # a second answer to one question
+            self._keep_alive = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.head_done:  # later ones are trailers
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim = True
+            self.headers = []
+            return
+        self.status = status
+        self._keep_alive = self._parser.should_keep_alive()
+        self._check_framing()
+        self.head_done = True
+        if self._is_head:
+            # The parser cannot know that no body follows, so it is of no further use.
+            self._parser = httptools.HttpResponseParser(self)
+            self.complete = True
+
+    def _check_framing(self) -> None:
+        framed = self.status in (204, 304)
+        for name, value in self.headers:
+            if name == b"transfer-encoding":
+                if value.lower() != b"chunked":
+                    raise Broken(f"used the transfer coding {value.decode('latin-1')[:40]!r}")
+                framed = True
+            elif name == b"content-length":
+                framed = True
+        self._until_eof = not framed and not self._is_head
+
+    def on_body(self, body: bytes) -> None:
+        if self.complete:
+            self._keep_alive = False
+            return
+        self._chunks.append(body)
+        self._buffered += len(body)
+
+    def on_message_complete(self) -> None:
+        if self._interim:
+            self._interim = False
+            return
+        self.complete = True
+
+
+async def connect(address: tuple[str, int]) -> Connection:
+    """A new connection to `address`. Raises ConnectFailed."""
+    loop = asyncio.get_running_loop()
+    sock = await _connected_socket(loop, address)
+    connection = Connection(loop, sock)
+    try:
+        await loop.create_connection(lambda: connection, sock=sock)
+    except OSError as error:
+        raise ConnectFailed(error.strerror or str(error)) from None
+    return connection
+
+
+async def _connected_socket(loop: asyncio.AbstractEventLoop, address: tuple[str, int]) -> socket.socket:
+    """Our own, not one that asyncio makes, since `looks_alive` asks the kernel about it."""
+    sock: socket.socket | None = None
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            family, where = await _resolve(loop, *address)
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(sock, where)
+    except BaseException as error:
+        if sock is not None:
+            sock.close()
+        if isinstance(error, TimeoutError):
+            raise ConnectFailed(f"did not answer in {CONNECT_TIMEOUT_S:g} s") from None
+        if isinstance(error, OSError):
+            raise ConnectFailed(error.strerror or str(error)) from None
+        raise
+    return sock
+
+
+async def _resolve(
+    loop: asyncio.AbstractEventLoop, host: str, port: int
+) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError):
+            socket.inet_pton(family, host)
+            return family, (host, port)
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return found[0][0], (str(found[0][4][0]), port)

@@ -1,0 +1,1 @@
+"""The registry: which directories are APIs, and what their manifests say."""

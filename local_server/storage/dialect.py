@@ -1,0 +1,69 @@
+"""The few places where databases differ: times, JSON, full-text search.
+
+Everything else in `storage/sql/` is the common subset: RETURNING, ON CONFLICT, CTEs, and `:named` parameters (a driver
+with another notation translates them).
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+MAX_SEARCH_CHARS = 300
+MAX_SEARCH_WORDS = 32
+# What a C string or UTF-8 cannot hold; a search term with one of these in it would be an error, not a word.
+_UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class Dialect(Protocol):
+    search_sql: str
+    """A SELECT of `id` and `rank` (smaller is better) of the APIs that match `:query`."""
+
+    def time(self, at: datetime) -> Any:
+        """A column value; values sort as the times do. Raises ValueError for a naive time."""
+
+    def moment(self, value: Any) -> datetime:
+        """What `time` stored, aware, in UTC."""
+
+    def json(self, value: Any) -> Any:
+        """A column value for anything made of dicts, lists, strings, numbers, booleans and None."""
+
+    def parsed(self, value: Any) -> Any:
+        """What `json` stored."""
+
+    def search_query(self, text: str) -> str | None:
+        """`:query` for words that people typed: every word must be found, each by its beginning. None: no words."""
+
+
+class SqliteDialect:
+    # The slug weighs most: who types a name wants that API first.
+    search_sql = """
+        select apis.id as id, bm25(apis_fts, 10.0, 4.0, 6.0, 2.0) as rank
+        from apis_fts join apis on apis.seq = apis_fts.rowid
+        where apis_fts match :query
+    """
+
+    def time(self, at: datetime) -> str:
+        """ISO 8601 of fixed width, always UTC and always with microseconds, so that text sorts as time does."""
+        if at.tzinfo is not UTC:
+            if at.tzinfo is None:
+                raise ValueError(f"{at!r} is naive; storage takes aware times")
+            at = at.astimezone(UTC)
+        return at.isoformat(timespec="microseconds")
+
+    def moment(self, value: str) -> datetime:
+        return datetime.fromisoformat(value)
+
+    def json(self, value: Any) -> str:
+        # ASCII only: a lone surrogate (from a file name that is not UTF-8) then survives; as UTF-8 it could not.
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+
+    def parsed(self, value: str) -> Any:
+        return json.loads(value)
+
+    def search_query(self, text: str) -> str | None:
+        """Each word becomes a quoted FTS5 string, in which nothing is an operator, with `*` behind it."""
+        words = _UNSPEAKABLE.sub(" ", text[:MAX_SEARCH_CHARS]).split()
+        spoken = [word for word in words if any(char.isalnum() for char in word)]
+        quoted = (word.replace('"', '""') for word in spoken[:MAX_SEARCH_WORDS])
+        return " ".join(f'"{word}"*' for word in quoted) or None

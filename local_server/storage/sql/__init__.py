@@ -1,0 +1,1 @@
+"""What the stores say in SQL, written once for SQLite and Postgres."""

@@ -1,0 +1,29 @@
+"""The stores of one transaction, over one connection. They satisfy `Tx` and `ReadTx` of storage/base.py."""
+
+from local_server.domain.events import Event
+from local_server.storage.sql.accounts import SqlAccountsReader, SqlAccountsStore
+from local_server.storage.sql.connection import Connection
+from local_server.storage.sql.deployments import SqlDeploymentsReader, SqlDeploymentsStore
+from local_server.storage.sql.registry import SqlRegistryReader, SqlRegistryStore
+from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
+
+
+class SqlReadTx:
+    def __init__(self, connection: Connection) -> None:
+        self.accounts = SqlAccountsReader(connection)
+        self.registry = SqlRegistryReader(connection)
+        self.deployments = SqlDeploymentsReader(connection)
+        self.usage = SqlUsageReader(connection)
+
+
+class SqlTx:
+    def __init__(self, connection: Connection) -> None:
+        self.accounts = SqlAccountsStore(connection)
+        self.registry = SqlRegistryStore(connection)
+        self.deployments = SqlDeploymentsStore(connection)
+        self.usage = SqlUsageStore(connection)
+        self.events: list[Event] = []
+        """In the order they were emitted."""
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)

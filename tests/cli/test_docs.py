@@ -1,0 +1,73 @@
+"""The documentation names every verb, option and variable, and only those that exist."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from local_server.cli.program import program
+from local_server.cli.verbs import VERBS
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = (ROOT / "docs/commands.md").read_text("utf-8")
+ROWS = "\n".join(line for line in COMMANDS.splitlines() if line.startswith("| `apimarket"))
+
+
+def options_of(name: str) -> set[str]:
+    command = program.get_command(click.Context(program), name)
+    assert command is not None
+    shown = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+    return {spelling for option in shown for spelling in option.opts} - {"--json"}
+
+
+class TestCommandsPage:
+    @pytest.mark.parametrize("name", sorted(VERBS))
+    def test_it_names_the_verb_with_every_option(self, name: str) -> None:
+        rows = "\n".join(line for line in ROWS.splitlines() if re.match(rf"\| `apimarket {name}\b", line))
+
+        assert rows, f"docs/commands.md has no row for {name}"
+        assert {option for option in options_of(name) if f"`{option}`" not in rows} == set()
+
+    def test_it_names_nothing_else(self) -> None:
+        named = set(re.findall(r"^\| `apimarket ([a-z]+)", COMMANDS, re.MULTILINE))
+        options = set(re.findall(r"`(--?[a-z-]+)`", ROWS))
+
+        assert named == set(VERBS)
+        assert options <= set.union(*(options_of(name) for name in VERBS))
+
+    def test_it_names_every_variable_that_is_read(self) -> None:
+        sources = [
+            path
+            for place in ("local_server/cli/*.py", "local_server/client/*.py", "scripts/*")
+            for path in ROOT.glob(place)
+        ]
+        read = set(re.findall(r"\bAPIMARKET_[A-Z]+\b", "\n".join(source.read_text("utf-8") for source in sources)))
+
+        assert {name for name in read if f"`{name}`" not in COMMANDS} == set()
+
+
+class TestOtherPages:
+    @pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md", "docs/development.md", "CHANGELOG.md"])
+    def test_every_command_in_it_exists(self, page: str) -> None:
+        text = (ROOT / page).read_text("utf-8")
+        code = re.findall(r"`[^`\n]+`", text) + "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
+        verbs = set(re.findall(r"^`?(?:apimarket|scripts/run) ([a-z]+)", "\n".join(code), re.MULTILINE))
+
+        assert verbs <= set(VERBS)
+        assert verbs or page == "docs/development.md"
+
+    @pytest.mark.parametrize("page", ["README.md", "docs/commands.md", "docs/decisions/README.md"])
+    def test_every_link_leads_somewhere(self, page: str) -> None:
+        text = (ROOT / page).read_text("utf-8")
+        links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("http")]
+
+        assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
+
+    def test_the_tour_is_one_block_of_known_commands(self) -> None:
+        readme = (ROOT / "README.md").read_text("utf-8")
+        tour = re.search(r"<!-- tour:.*?-->\n```sh\n(.*?)```", readme, re.DOTALL)
+
+        assert tour is not None
+        programs = {line.split()[0] for line in tour[1].splitlines()}
+        assert programs == {"apimarket", "sed"}

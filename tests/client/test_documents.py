@@ -1,0 +1,59 @@
+"""The documents of the command line are the wire models, field by field and type by type."""
+
+import types
+from datetime import datetime
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import pytest
+from pydantic import BaseModel
+
+from local_server.client import documents
+from local_server.wire import apis, server
+
+PAIRS: list[tuple[Any, type[BaseModel]]] = [
+    (documents.FailureDocument, apis.FailureView),
+    (documents.GenerationDocument, apis.GenerationView),
+    (documents.TrafficDocument, apis.TrafficView),
+    (documents.UsageDocument, apis.UsageView),
+    (documents.ApiDocument, apis.ApiView),
+    (documents.TemplateDocument, apis.TemplateView),
+    (documents.LogLineDocument, apis.LogLineView),
+    (documents.ExecutionDocument, apis.ExecutionView),
+    (documents.RegisterDocument, apis.RegisterApi),
+    (documents.ScaffoldDocument, apis.ScaffoldApi),
+    (documents.HealthDocument, server.Health),
+    (documents.ServerDocument, server.ServerView),
+    (documents.CheckDocument, server.Check),
+    (documents.AckDocument, server.Ack),
+]
+NAMES = {document: model.__name__ for document, model in PAIRS}
+
+
+def spelled(hint: Any) -> str:
+    """A type in one spelling for both sides: models and documents by the model's name, times as `str`."""
+    if hint is datetime:
+        return "str"
+    if hint in NAMES:
+        return NAMES[hint]
+    origin = get_origin(hint)
+    if origin is Literal:
+        return f"Literal{get_args(hint)}"
+    if origin in (Union, types.UnionType):
+        return " | ".join(sorted(spelled(part) for part in get_args(hint)))
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(spelled(part) for part in get_args(hint))}]"
+    return str(hint.__name__)
+
+
+class TestDocuments:
+    @pytest.mark.parametrize(("document", "model"), PAIRS, ids=lambda side: side.__name__)
+    def test_a_document_is_its_model(self, document: Any, model: type[BaseModel]) -> None:
+        of_document = {name: spelled(hint) for name, hint in get_type_hints(document).items()}
+        of_model = {name: spelled(hint) for name, hint in get_type_hints(model).items() if name in model.model_fields}
+
+        assert of_document == of_model
+
+    def test_every_document_is_compared(self) -> None:
+        written = {value for name, value in vars(documents).items() if name.endswith("Document")}
+
+        assert written == {document for document, _ in PAIRS}

@@ -1,0 +1,66 @@
+"""What this machine can test: a test that needs Docker or a browser is skipped, with the reason and the way to enable
+it, where there is none. Under CI=true there is no such excuse: a skip of a marked test fails the run.
+"""
+
+import os
+import shutil
+from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@cache
+def docker_trouble() -> str:
+    """Why no Docker engine can be used, and how to get one; empty when one answers. Asked once a session."""
+    host = os.environ.get("DOCKER_HOST", "")
+    where = host or "the default socket"
+    enable = "start Docker, or point DOCKER_HOST at an engine (on Debian: export DOCKER_HOST=$(.ci/docker-engine))"
+    # A missing socket needs no client, and no five seconds, to be told.
+    if (not host or host.startswith("unix:")) and not Path(urlsplit(host).path or "/var/run/docker.sock").exists():
+        return f"there is no Docker engine at {where}; {enable}"
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            client.ping()
+        finally:
+            client.close()
+    except (DockerException, OSError) as error:
+        return f"the Docker engine at {where} does not answer ({error}); {enable}"
+    return ""
+
+
+@cache
+def browser_trouble() -> str:
+    """Why no browser can be driven, and how to get one; empty when Chromium is installed."""
+    if any(shutil.which(name) for name in _CHROMIUM):
+        return ""
+    return f"Chromium is not on PATH (looked for {', '.join(_CHROMIUM)}); on Debian: apt install chromium"
+
+
+_NEEDS = {"docker": docker_trouble, "browser": browser_trouble}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, trouble in _NEEDS.items():
+        if item.get_closest_marker(marker) and (reason := trouble()):
+            pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under CI the skip of a marked test is its failure."""
+    report = yield
+    marked = any(item.get_closest_marker(marker) for marker in _NEEDS)
+    if report.skipped and marked and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"skipped under CI=true, where nothing may be: {reason}"
+    return report

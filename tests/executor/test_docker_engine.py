@@ -1,0 +1,312 @@
+"""What only Docker promises: isolation, limits, and sandboxes that end without being asked."""
+
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx2
+import pytest
+
+from local_server.domain.errors import EngineUnavailable, ImageMissing
+from local_server.domain.ids import ApiId
+from local_server.domain.manifest import Runtime
+from local_server.executor.engine import EngineSettings, LayerRequest
+from local_server.executor.engines.docker import DockerEngine
+from local_server.executor.engines.docker.daemon import Daemon, check_address, daemon_url, read_facts
+from local_server.executor.engines.docker.hardening import Box, container_config
+from local_server.executor.engines.docker.images import PullCount, image_name
+from local_server.executor.engines.docker.networks import network_name, subnets
+from tests.contracts.engines import EngineCase, docker_case, get, nothing
+
+FACTS = read_facts({"ServerVersion": "27", "OperatingSystem": "Debian", "NCPU": 4}, "unix:///var/run/docker.sock")
+
+PROBE = """
+import json, os, socket, sys
+
+def attempt(act):
+    try:
+        return str(act())
+    except Exception as error:
+        return type(error).__name__ + ": " + str(error)
+
+def connect(address):
+    socket.create_connection(tuple(address), 1).close()
+    return "connected"
+
+def status():
+    return {line.split(":")[0]: line.split(":")[1].strip() for line in open("/proc/self/status")}
+
+def forks(count=2000):
+    children = []
+    try:
+        for _ in range(count):
+            child = os.fork()
+            if child == 0:
+                import time
+                time.sleep(60)
+                os._exit(0)
+            children.append(child)
+        return "no limit"
+    except OSError as error:
+        return f"{len(children)} then {error}"
+    finally:
+        for child in children:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+
+def hog():
+    held = []
+    while True:
+        held.append(bytearray(os.urandom(1 << 20) * 16))
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    expression = bytes.fromhex(scope["query_string"].decode()).decode()
+    body = json.dumps(eval(expression)).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+class Probe:
+    """A program that evaluates what it is asked, inside its sandbox."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def ask(self, expression: str) -> Any:
+        return json.loads(await get(f"{self.url}?{expression.encode().hex()}"))
+
+
+@pytest.fixture
+async def case(tmp_path: Path) -> AsyncIterator[EngineCase]:
+    async for made in docker_case(tmp_path, Runtime.PYTHON):
+        yield made
+
+
+async def probe(case: EngineCase, **limits: Any) -> Probe:
+    tree = case.tree(1, "one", {"main.py": PROBE})
+    sandbox, reader = await case.sandbox(tree, **limits)
+    return Probe(await case.serve(sandbox, reader, 1, tree))
+
+
+@pytest.mark.docker
+class TestHardening:
+    async def test_a_program_has_no_privileges(self, case: EngineCase) -> None:
+        inside = await probe(case)
+        status = await inside.ask("status()")
+        for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert int(status[capabilities], 16) == 0
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+        assert "0" not in status["Uid"].split()
+        assert "0" not in status["Gid"].split()
+        assert await inside.ask("os.path.exists('/var/run/docker.sock')") is False
+
+    async def test_only_tmp_can_be_written(self, case: EngineCase) -> None:
+        inside = await probe(case)
+        for place in (
+            "/x",
+            "/srv/x",
+            "/srv/api/trees/x",
+            "/srv/api/layer/x",
+            "/srv/agent/x",
+            "/srv/support/x",
+            "/usr/x",
+        ):
+            refusal = await inside.ask(f"attempt(lambda: open({place!r}, 'w'))")
+            assert "Read-only" in refusal or "Permission denied" in refusal, place
+        assert await inside.ask("attempt(lambda: open('/tmp/x', 'w').write('fine'))") == "4"
+        full = await inside.ask("attempt(lambda: open('/tmp/y', 'wb').write(bytes(65 << 20)))")
+        assert "No space left" in full
+
+    async def test_the_servers_environment_stays_outside(
+        self, case: EngineCase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SERVER_SECRET", "do not tell")
+        inside = await probe(case)
+        assert "do not tell" not in json.dumps(await inside.ask("dict(os.environ)"))
+
+
+@pytest.mark.docker
+class TestLimits:
+    async def test_a_fork_bomb_meets_the_limit_of_processes(self, case: EngineCase) -> None:
+        inside = await probe(case)
+        count, _, refusal = (await inside.ask("forks()")).partition(" then ")
+        assert int(count) < 256
+        assert "temporarily unavailable" in refusal
+        assert await inside.ask("'alive'") == "alive"
+
+    async def test_a_memory_hog_is_ended_and_told_as_such(self, case: EngineCase) -> None:
+        tree = case.tree(1, "one", {"main.py": PROBE})
+        sandbox, reader = await case.sandbox(tree, memory_mb=96)
+        inside = Probe(await case.serve(sandbox, reader, 1, tree))
+        with pytest.raises(httpx2.TransportError):
+            await inside.ask("hog()")
+        exited = await reader.until("exited", "hello")
+        lines = [message["line"] for message in reader.seen if message["t"] == "log"]
+        assert any("out of memory, the limit is 96 MB" in line for line in lines), reader.seen
+        if exited["t"] == "exited":
+            assert exited["out_of_memory"] is True
+        again = await case.serve(sandbox, reader, 2, case.tree(2, "two"))
+        assert await get(again) == "two"
+
+
+@pytest.mark.docker
+class TestNetwork:
+    async def test_siblings_cannot_reach_each_other(self, case: EngineCase, tmp_path: Path) -> None:
+        first = await probe(case)
+        case.api_id = ApiId("another")
+        second = await probe(case)
+        host, port = second.url.removeprefix("http://").rstrip("/").split(":")
+        assert await second.ask("'alive'") == "alive"
+        assert await first.ask(f"attempt(lambda: connect(({host!r}, {port})))") != "connected"
+
+    async def test_without_egress_nothing_outside_is_reached(self, case: EngineCase) -> None:
+        inside = await probe(case, egress=False)
+        for address in (("1.1.1.1", 53), ("169.254.169.254", 80)):
+            assert await inside.ask(f"attempt(lambda: connect({address!r}))") != "connected"
+        assert "gaierror" in await inside.ask("attempt(lambda: socket.getaddrinfo('example.com', 443))")
+
+    async def test_networks_beyond_the_daemons_pools_get_a_subnet_of_their_own(self) -> None:
+        found = list(subnets("apimarket-1"))
+        assert len(set(found)) == len(found) == 16
+        assert all(subnet.startswith("10.213.") and subnet.endswith("/28") for subnet in found)
+        assert network_name("i", "a", egress=True) != network_name("i", "b", egress=True)
+        assert network_name("i", "a", egress=False) == network_name("i", "a", egress=True) + "-internal"
+
+
+@pytest.mark.docker
+class TestGone:
+    async def test_a_container_removed_by_hand_ends_its_sandbox(self, case: EngineCase) -> None:
+        sandbox, reader = await case.sandbox(case.tree(1, "one"))
+        await reader.until("hello")
+        client = docker.from_env()
+        client.containers.get(sandbox.id).remove(force=True)
+        client.close()
+        await reader.rest()
+        assert sandbox.exit is not None
+        assert sandbox.exit.detail == "the container was removed"
+
+    async def test_a_container_killed_by_hand_ends_its_sandbox(self, case: EngineCase) -> None:
+        sandbox, reader = await case.sandbox(case.tree(1, "one"))
+        await reader.until("hello")
+        client = docker.from_env()
+        client.containers.get(sandbox.id).kill()
+        client.close()
+        await reader.rest()
+        assert sandbox.exit is not None
+        assert sandbox.exit.code == 137
+        assert not sandbox.exit.out_of_memory
+        assert case.remains(sandbox) == []
+
+    async def test_three_crashes_in_ten_seconds_end_it(self, case: EngineCase) -> None:
+        sandbox, reader = await case.sandbox(case.tree(1, "one"))
+        for _ in range(3):
+            await reader.until("hello")
+            await case.kill_agent(sandbox)
+        await reader.rest()
+        assert sandbox.exit is not None
+        assert "crashed 3 times" in sandbox.exit.detail
+        assert case.remains(sandbox) == []
+
+
+@pytest.mark.docker
+class TestAdopting:
+    async def test_what_is_ours_and_wrong_is_removed_and_nothing_else(self, case: EngineCase) -> None:
+        client = docker.from_env()
+        assert isinstance(case.engine, DockerEngine)
+        ours = {"dev.apimarket.install": case.engine._settings.install_id, "dev.apimarket.role": "sandbox"}
+        others = {"dev.apimarket.install": f"other-{secrets.token_hex(4)}"}
+        wrong, foreign = (
+            client.containers.run("python:3.11-slim", ["sleep", "60"], detach=True, network="none", labels=labels)
+            for labels in ({**ours, "dev.apimarket.protocol": "0"}, others)
+        )
+        try:
+            assert await case.engine.adopt() == []
+            left = {container.id for container in client.containers.list(all=True)}
+            assert wrong.id not in left
+            assert foreign.id in left
+        finally:
+            foreign.remove(force=True)
+            client.close()
+
+
+@pytest.mark.docker
+class TestImages:
+    async def test_a_missing_image_is_named_with_the_daemons_reason(self, tmp_path: Path) -> None:
+        engine = DockerEngine(EngineSettings(tmp_path, "test-images", dict(os.environ)))
+        try:
+            with pytest.raises(ImageMissing, match=r"python:0\.0\.0-slim") as missing:
+                await engine.prepare(LayerRequest(Runtime.PYTHON, "0.0.0", tmp_path), nothing)
+            assert missing.value.hint.endswith("docker pull python:0.0.0-slim")
+        finally:
+            await engine.close()
+
+    def test_a_manifest_version_chooses_the_image(self) -> None:
+        assert image_name(Runtime.PYTHON, None) == "python:3.11-slim"
+        assert image_name(Runtime.PYTHON, "3.12") == "python:3.12-slim"
+        assert image_name(Runtime.NODE, "20") == "node:20-alpine"
+        assert image_name(Runtime.GO, "1.22") == "golang:1.22-alpine"
+
+    def test_pulling_tells_each_layer_once(self) -> None:
+        count = PullCount("python:3.11-slim")
+        events: list[dict[str, Any]] = [
+            {"status": "Pulling from library/python", "id": "3.11-slim"},
+            {"status": "Pulling fs layer", "id": "a"},
+            {"status": "Already exists", "id": "b"},
+            {"status": "Downloading", "id": "a", "progressDetail": {"current": 1}},
+            {"status": "Downloading", "id": "a", "progressDetail": {"current": 2}},
+            {"status": "Pull complete", "id": "a"},
+            {"status": "Digest: sha256:0"},
+        ]
+        lines = [line for event in events if (line := count.see(event))]
+        assert lines == [f"python:3.11-slim layer {done}" for done in ("0/1", "1/2", "2/2")]
+
+
+class TestDaemon:
+    async def test_no_daemon_is_a_state_and_not_an_exception(self, tmp_path: Path) -> None:
+        settings = EngineSettings(tmp_path, "none", {"DOCKER_HOST": f"unix://{tmp_path}/no.sock"})
+        engine = DockerEngine(settings)
+        health = await engine.health()
+        assert not health.available
+        assert "is Docker started?" in health.detail
+        with pytest.raises(EngineUnavailable):
+            await engine.prepare(LayerRequest(Runtime.PYTHON, None, tmp_path), nothing)
+        await engine.close()
+
+    @pytest.mark.parametrize("url", ["tcp://10.0.0.9:2375", "ssh://ada@build"])
+    def test_a_daemon_of_another_machine_is_refused(self, url: str) -> None:
+        with pytest.raises(EngineUnavailable, match="another machine"):
+            check_address(url)
+
+    def test_containers_are_dialled_on_native_linux_only(self) -> None:
+        assert FACTS.dials_containers
+        desktop = read_facts({"OperatingSystem": "Docker Desktop"}, "unix:///run/docker.sock")
+        rootless = read_facts({"SecurityOptions": ["name=rootless"]}, "unix:///run/user/1000/docker.sock")
+        assert not desktop.dials_containers
+        assert not rootless.dials_containers
+
+    def test_docker_host_is_where_the_daemon_is(self) -> None:
+        assert daemon_url({"DOCKER_HOST": "unix:///x.sock"}) == "unix:///x.sock"
+
+    async def test_close_may_be_called_twice(self) -> None:
+        daemon = Daemon({"DOCKER_HOST": "unix:///none.sock"})
+        daemon.close()
+        daemon.close()
+
+
+class TestContainerConfig:
+    def test_published_ports_listen_on_loopback_only(self) -> None:
+        box = Box("image", ["run"], "network", {}, published={8001: 41000})
+        config = container_config(box, FACTS)
+        assert config["HostConfig"]["PortBindings"] == {"8001/tcp": [{"HostIp": "127.0.0.1", "HostPort": "41000"}]}
+
+    def test_more_processors_than_there_are_become_all_of_them(self) -> None:
+        config = container_config(Box("image", ["run"], "network", {}, cpus=64), FACTS)
+        assert config["HostConfig"]["NanoCpus"] == 4_000_000_000

@@ -1,0 +1,105 @@
+"""Every step, from every earlier version of the database, with data in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from local_server.domain.events import Event
+from local_server.storage.migrations.sqlite import MIGRATIONS, STEPS
+from local_server.storage.sqlite import SqliteStorage
+from tests.storage.factories import ALICE, NOON, an_api
+
+
+def ignore(_event: Event) -> None:
+    """These tests are not about events."""
+
+
+def empty(db: Database) -> None:
+    """Before the first step there is nothing to fill."""
+
+
+def as_of_0001(db: Database) -> None:
+    """In plain SQL, as that version wrote it: the code of today must read it."""
+    at = NOON.isoformat(timespec="microseconds")
+    db.execute("insert into meta values ('install_id', '0123456789abcdef')")
+    db.execute("insert into users (id, handle, created_at) values (?, 'alice', ?)", [ALICE.id, at])
+    manifest = (
+        '{"name":"one","runtime":"python","runtime_version":null,"version":"0.1.0","summary":"Rain","tags":[],'
+        '"category":"","visibility":"private","run":{"entry":null,"command":null,"health":null,"env":{},'
+        '"secrets":[],"memory_mb":512,"cpus":1.0,"timeout_s":30.0,"replicas":1,"egress":true},'
+        '"gateway":{"auth":"key","rate_limit":null,"cache_ttl_s":0,"cors":[]},"plans":[]}'
+    )
+    db.execute(
+        "insert into apis (id, user_id, slug, directory, visibility, status, category, tags, summary, manifest, "
+        "revision, last_generation, created_at, updated_at) "
+        "values (?, ?, 'one', '/one', 'private', 'draft', '', '', 'Rain', ?, 4, 7, ?, ?)",
+        [an_api(1).id, ALICE.id, manifest, at, at],
+    )
+    db.execute(
+        "insert into executions values ('e1', ?, 7, 'GET', '/', 200, 'ok', ?, 10, 5, 0, 3, 1)", [an_api(1).id, at]
+    )
+
+
+FILLED_AS_OF: dict[str, Callable[[Database], None]] = {"": empty, "0001_local_registry": as_of_0001}
+NAMES = ["", *STEPS]
+
+
+def database_at(path: Path, version: str) -> None:
+    """The file as the program of `version` left it."""
+    later = NAMES[NAMES.index(version) + 1 :]
+    db = Database(path)
+    MIGRATIONS.apply(db, stop_before=later[:1])
+    FILLED_AS_OF[version](db)
+    db.close()
+
+
+def is_ours(name: str) -> bool:
+    """Statistics, which SQLite gathers as it likes, are not."""
+    return not name.startswith("sqlite_stat")
+
+
+class TestEveryStep:
+    def test_has_data_to_start_from(self) -> None:
+        assert set(FILLED_AS_OF) == set(NAMES)
+
+    @pytest.mark.parametrize("version", NAMES)
+    async def test_comes_to_the_same_tables(self, tmp_path: Path, version: str) -> None:
+        database_at(tmp_path / "old.db", version)
+        schemas = []
+        for name in ("old.db", "new.db"):
+            storage = await SqliteStorage.open(tmp_path / name, ignore)
+            await storage.close()
+            db = Database(tmp_path / name)
+            schemas.append(
+                {row["sql"] for row in db.query("select sql from sqlite_master where name <> 'sqlite_stat1'")}
+            )
+            db.close()
+        assert schemas[0] == schemas[1]
+
+    @pytest.mark.parametrize("version", NAMES[1:])
+    async def test_keeps_the_data(self, tmp_path: Path, version: str) -> None:
+        database_at(tmp_path / "old.db", version)
+        storage = await SqliteStorage.open(tmp_path / "old.db", ignore)
+        assert storage.install_id == "0123456789abcdef"
+        assert await storage.read(lambda tx: tx.accounts.all()) == [ALICE]
+        (api,) = await storage.read(lambda tx: tx.registry.search("rain"))
+        assert (api.id, api.full_name, api.revision) == (an_api(1).id, "alice/one", 4)
+        assert await storage.write(lambda tx: tx.deployments.next_number(api.id)) == 8
+        (row,) = await storage.read(lambda tx: tx.usage.history(api.id))
+        assert (row.id, row.held, row.started_at) == ("e1", True, NOON)
+        await storage.close()
+
+
+class TestReopening:
+    async def test_applies_nothing(self, tmp_path: Path) -> None:
+        applied = []
+        for _ in range(2):
+            storage = await SqliteStorage.open(tmp_path / "a.db", ignore)
+            await storage.close()
+            db = Database(tmp_path / "a.db")
+            applied.append([(row.name, row.applied_at) for row in MIGRATIONS.applied(db)])
+            db.close()
+        assert applied[0] == applied[1]
+        assert [name for name, _ in applied[0]] == list(STEPS)

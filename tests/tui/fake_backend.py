@@ -1,0 +1,432 @@
+"""A server that is all in memory: ten lively APIs in every state, events on demand, refusals on demand."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from local_server.client.errors import ApimarketClientError, ServerUnreachableError
+from local_server.client.results import CallResult
+from local_server.wire.apis import (
+    ApiView,
+    ExecutionView,
+    FailureView,
+    GenerationView,
+    LogLineView,
+    RegisterApi,
+    ScaffoldApi,
+    TemplateView,
+    TrafficView,
+    UsageView,
+)
+from local_server.wire.events import Resync, WireEvent
+from local_server.wire.server import Check, ServerView
+
+NOW = datetime(2026, 3, 14, 12, 1, 9, tzinfo=UTC)
+URL = "http://127.0.0.1:8080"
+
+
+def a_minute(seed: int, level: float) -> list[int]:
+    """Sixty seconds of traffic that look alive and are the same every time."""
+    wave = [0.55 + 0.4 * math.sin(second / (4 + seed % 5)) + 0.25 * math.sin(second * seed / 3) for second in range(60)]
+    return [max(0, round(level * height)) for height in wave]
+
+
+def a_generation(number: int, outcome: str = "serving", seconds_ago: float = 3, **fields: object) -> GenerationView:
+    values: dict[str, object] = {
+        "number": number,
+        "digest": f"{number * 2654435761 % 2**32:08x}c0ffee",
+        "outcome": outcome,
+        "started_at": NOW - timedelta(seconds=seconds_ago),
+        "timings_ms": {
+            "detect": 12.1,
+            "snapshot": 4.2,
+            "announce": 0.3,
+            "import": 31.0,
+            "ready": 14.2,
+            "swap": 0.6,
+            "total": 62.4,
+        },
+    }
+    return GenerationView.model_validate(values | fields)
+
+
+def an_api(name: str, **fields: object) -> ApiView:
+    values: dict[str, object] = {
+        "id": f"api_{name}",
+        "name": name,
+        "owner": "ana",
+        "runtime": "python3.12",
+        "state": "running",
+        "engine": "docker",
+        "isolated": True,
+        "url": f"{URL}/ana/{name}",
+        "host_url": f"http://{name}.localhost:8080",
+        "version": "0.1.0",
+        "generation": a_generation(3, seconds_ago=640),
+        "serving": 3,
+        "directory": f"/home/ana/code/{name}",
+        "revision": 1,
+        "entry": "main:app",
+        "created_at": NOW - timedelta(days=3),
+        "updated_at": NOW - timedelta(seconds=3),
+        "usage": UsageView(memory_bytes=48_400_000, cpu_percent=0.4),
+    }
+    return ApiView.model_validate(values | fields)
+
+
+def some_traffic(rate: float, p95_ms: float, errors: float = 0.0, seed: int = 3) -> TrafficView:
+    return TrafficView(requests_per_s=rate, p95_ms=p95_ms, error_rate=errors, history=a_minute(seed, rate))
+
+
+SYNTAX = FailureView(
+    kind="syntax",
+    message="SyntaxError: Unexpected token ')'",
+    headline="SyntaxError: Unexpected token ')' (app.js:12)",
+    file="app.js",
+    line=12,
+    traceback="app.js:12\n  res.end(JSON.stringify({ lat: 1, lon: 2 ));\n"
+    + " " * 40
+    + "^\nSyntaxError: Unexpected token ')'",
+    hint="Correct app.js line 12 and save.",
+)
+EXIT = FailureView(
+    kind="exit",
+    message="The program ended with status 1 before it listened on $PORT",
+    headline="The program ended with status 1 before it listened on $PORT",
+    hint="See what it said: press l",
+)
+
+
+def ten_apis() -> list[ApiView]:
+    slow = {"detect": 11.0, "snapshot": 6.0, "build": 412.0, "announce": 0.4, "ready": 9.0, "swap": 0.5, "total": 438.9}
+    return [
+        an_api(
+            "weather",
+            version="0.3.1",
+            generation=a_generation(14),
+            serving=14,
+            traffic=some_traffic(12, 41, 0.002),
+            summary="Current weather for any city",
+            tags=["geo", "weather"],
+            health="/health",
+        ),
+        an_api(
+            "fx-rates",
+            runtime="go",
+            state="building",
+            progress="layer 4/6",
+            generation=None,
+            serving=None,
+            usage=None,
+            entry=None,
+        ),
+        an_api(
+            "geocode",
+            runtime="node18",
+            error=SYNTAX.headline,
+            failure=SYNTAX,
+            serving=7,
+            entry="app.js",
+            generation=a_generation(8, "failed", 21, failure=SYNTAX, timings_ms={}),
+            traffic=some_traffic(3, 12, seed=5),
+        ),
+        an_api(
+            "billing",
+            traffic=some_traffic(140, 88, 0.013, seed=11),
+            generation=a_generation(201, seconds_ago=730),
+            serving=201,
+            usage=UsageView(memory_bytes=203_000_000, cpu_percent=22.0),
+        ),
+        an_api(
+            "thumbnails",
+            runtime="go1.21",
+            traffic=some_traffic(46, 210, 0.081, seed=13),
+            serving=31,
+            generation=a_generation(31, seconds_ago=95, timings_ms=slow),
+        ),
+        an_api(
+            "inbox",
+            runtime="node20",
+            state="starting",
+            generation=a_generation(2, "starting", 1, timings_ms={}),
+            serving=None,
+            usage=None,
+        ),
+        an_api(
+            "ledger",
+            state="failed",
+            error=EXIT.headline,
+            failure=EXIT,
+            serving=None,
+            usage=None,
+            desired_state="running",
+            generation=a_generation(5, "failed", 3900, failure=EXIT, timings_ms={}),
+        ),
+        an_api("notes", state="stopped", desired_state="stopped", serving=None, usage=None),
+        an_api("search", traffic=some_traffic(0.4, 6.4, seed=17), engine="process", isolated=False),
+        an_api("translate", state="stopping", desired_state="stopped", serving=None, runtime="node20"),
+    ]
+
+
+def some_requests(api: str, count: int = 24) -> list[ExecutionView]:
+    """Newest first, as the server answers."""
+    paths = ("/now?", "/now", "/forecast/oslo", "/now", "/stations/412", "/health")
+    return [
+        ExecutionView(
+            id=f"req_{api}_{number}",
+            api=api,
+            generation=14 if number < 9 else 13,
+            path=paths[number % 6].rstrip("?"),
+            method="POST" if number % 7 == 3 else "GET",
+            status=500 if number == 5 else 404 if number % 11 == 4 else 200,
+            outcome="server_error" if number == 5 else "client_error" if number % 11 == 4 else "ok",
+            started_at=NOW - timedelta(seconds=2 + number * 1.7),
+            total_ms=38 + number * 3.3 % 17,
+            upstream_ms=36 + number * 3.3 % 17,
+            bytes_in=0,
+            bytes_out=412 + 37 * number,
+            held=number == 8,
+        )
+        for number in range(count)
+    ]
+
+
+def some_logs(api: str, count: int = 40) -> list[LogLineView]:
+    """Oldest first."""
+    said = (
+        ("out", "GET /now 200 in 38 ms"),
+        ("out", "cache hit oslo"),
+        ("err", "WARNING: upstream slow: 1.8 s"),
+        ("out", '{"event": "forecast", "city": "bergen", "hours": 48}'),
+    )
+    lines = [
+        LogLineView(
+            api=api,
+            generation=13 if number < count // 2 else 14,
+            stream=said[number % 4][0],
+            text=said[number % 4][1],
+            at=NOW - timedelta(seconds=(count - number) * 0.9),
+        )
+        for number in range(count)
+    ]
+    swap = LogLineView(
+        api=api,
+        generation=14,
+        stream="apimarket",
+        text="generation 14 serves · 62 ms after the save",
+        at=NOW - timedelta(seconds=count * 0.45),
+    )
+    return [*lines[: count // 2], swap, *lines[count // 2 :]]
+
+
+TEMPLATES = [
+    TemplateView(
+        name="python", runtime="python3.12", title="Python function", summary="One function, one file, no dependencies"
+    ),
+    TemplateView(name="fastapi", runtime="python3.12", title="FastAPI", summary="Typed JSON API with docs at /docs"),
+    TemplateView(name="flask", runtime="python3.12", title="Flask", summary="The classic WSGI application"),
+    TemplateView(name="node", runtime="node20", title="Node fetch handler", summary="export default { fetch }"),
+    TemplateView(name="go", runtime="go1.21", title="Go net/http", summary="A main package that listens on $PORT"),
+]
+CHECKS = [
+    Check(name="data directory", status="ok", detail="/home/ana/.local/share/apimarket is writable, 41 GB free"),
+    Check(name="docker", status="ok", detail="Docker 27.1 answers in 3 ms"),
+    Check(
+        name="images",
+        status="warning",
+        detail="golang:1.21-alpine is not on this machine",
+        fix="docker pull golang:1.21-alpine",
+    ),
+    Check(name="port 8080", status="ok", detail="ours"),
+    Check(
+        name="file watching",
+        status="failed",
+        detail="the system allows 8192 watches, 7901 are taken",
+        fix="sudo sysctl fs.inotify.max_user_watches=524288",
+    ),
+    Check(name="node", status="ok", detail="v20.11.0"),
+]
+
+
+def a_server(**fields: object) -> ServerView:
+    values: dict[str, object] = {
+        "version": "0.1.0",
+        "profile": "local",
+        "pid": 4312,
+        "url": URL,
+        "home": "/home/ana/.local/share/apimarket",
+        "owner": "ana",
+        "engine": "docker",
+        "engine_available": True,
+        "engine_detail": "27.1",
+        "isolated": True,
+        "storage": "sqlite",
+        "uptime_s": 8130.0,
+        "memory_bytes": 92_000_000,
+        "loop_stalls": 0,
+        "executions_dropped": 0,
+    }
+    return ServerView.model_validate(values | fields)
+
+
+JSON_ANSWER = (
+    b'{"city": "oslo", "temperature": -3.5, "wind": {"speed": 4, "from": "NW"}, "cloudy": true, "rain": null,'
+    b' "hours": [1, 2, 3], "note": "gr\\u00fc\\u00df dich"}'
+)
+
+
+def _an_older(number: int, newest: int, serving: bool) -> GenerationView:
+    seconds_ago = 3.0 + 97.0 * (newest - number) ** 2
+    if number % 5 == 0 and not serving:
+        return a_generation(number, "failed", seconds_ago, failure=SYNTAX, timings_ms={})
+    return a_generation(number, "serving" if serving else "drained", seconds_ago)
+
+
+class FakeBackend:
+    url = URL
+
+    def __init__(self, apis: Sequence[ApiView] | None = None) -> None:
+        self.known = {api.name: api for api in (ten_apis() if apis is None else apis)}
+        self.view = a_server()
+        self.down = False
+        self.did: list[tuple[str, str]] = []
+        """Acts asked for, in order: (method, name)."""
+        self.refusals: dict[str, ApimarketClientError] = {}
+        """By method name: what it answers instead."""
+        self.log_lines: list[LogLineView] | None = None
+        self.checks = CHECKS
+        self.template_list = TEMPLATES
+        self.answer = CallResult(
+            200,
+            "OK",
+            [("content-type", "application/json"), ("x-apimarket-generation", "8d3cb1a09f2e")],
+            JSON_ANSWER,
+            38.2,
+        )
+        self.gate: asyncio.Event | None = None
+        """A Try-it call waits for it."""
+        self.called: list[tuple[str, str, dict[str, str], bytes]] = []
+        self._streams: list[tuple[frozenset[str], asyncio.Queue[WireEvent]]] = []
+
+    # -- For tests
+
+    def emit(self, event: WireEvent) -> None:
+        topic = event.topic
+        for topics, queue in self._streams:
+            kind = f"{topic}:{getattr(event, 'api_id', '')}" if topic in ("log", "requests") else topic
+            if topic == "resync" or kind.removesuffix("-removed") in topics:
+                queue.put_nowait(event)
+
+    def listeners(self, topic: str) -> int:
+        return sum(topic in topics for topics, _ in self._streams)
+
+    def go_down(self) -> None:
+        self.down = True
+
+    def come_back(self) -> None:
+        self.down = False
+        self.emit(Resync())
+
+    # -- Backend
+
+    async def _reached(self, method: str, name: str = "") -> None:
+        await asyncio.sleep(0)
+        if name:
+            self.did.append((method, name))
+        if self.down:
+            raise ServerUnreachableError(self.url, "connection refused")
+        if method in self.refusals:
+            raise self.refusals[method]
+
+    async def server(self) -> ServerView:
+        await self._reached("server")
+        return self.view
+
+    async def apis(self) -> list[ApiView]:
+        await self._reached("apis")
+        return list(self.known.values())
+
+    async def api(self, name: str) -> ApiView:
+        await self._reached("api", name)
+        return self.known[name]
+
+    async def templates(self) -> list[TemplateView]:
+        await self._reached("templates")
+        return self.template_list
+
+    async def register(self, request: RegisterApi) -> ApiView:
+        await self._reached("register", request.directory)
+        return self._put(an_api(request.name or request.directory.rsplit("/", 1)[-1], directory=request.directory))
+
+    async def scaffold(self, request: ScaffoldApi) -> ApiView:
+        await self._reached("scaffold", f"{request.name} from {request.template}")
+        return self._put(an_api(request.name))
+
+    def _put(self, api: ApiView) -> ApiView:
+        self.known[api.name] = api
+        return api
+
+    async def deploy(self, name: str) -> ApiView:
+        await self._reached("deploy", name)
+        return self._put(self.known[name].model_copy(update={"state": "starting", "desired_state": "running"}))
+
+    async def restart(self, name: str) -> ApiView:
+        await self._reached("restart", name)
+        return self._put(self.known[name].model_copy(update={"state": "starting"}))
+
+    async def stop(self, name: str) -> ApiView:
+        await self._reached("stop", name)
+        return self._put(self.known[name].model_copy(update={"state": "stopping", "desired_state": "stopped"}))
+
+    async def undo(self, name: str) -> ApiView:
+        await self._reached("undo", name)
+        return self.known[name]
+
+    async def remove(self, name: str) -> None:
+        await self._reached("remove", name)
+        del self.known[name]
+
+    async def generations(self, name: str) -> list[GenerationView]:
+        await self._reached("generations")
+        newest = self.known[name].generation
+        if newest is None:
+            return []
+        older = [
+            _an_older(number, newest.number, number == self.known[name].serving)
+            for number in range(newest.number - 1, max(newest.number - 9, 0), -1)
+        ]
+        return [newest, *older]
+
+    async def logs(self, name: str, limit: int = 500) -> list[LogLineView]:
+        await self._reached("logs")
+        return (some_logs(name) if self.log_lines is None else self.log_lines)[-limit:]
+
+    async def requests(self, name: str, limit: int = 100) -> list[ExecutionView]:
+        await self._reached("requests")
+        return some_requests(name)[:limit] if self.known[name].traffic.history else []
+
+    async def doctor(self) -> list[Check]:
+        await self._reached("doctor")
+        return self.checks
+
+    async def events(self, topics: Sequence[str]) -> AsyncIterator[WireEvent]:
+        stream = (frozenset(topics), asyncio.Queue[WireEvent]())
+        self._streams.append(stream)
+        try:
+            while True:
+                yield await stream[1].get()
+        finally:
+            self._streams.remove(stream)
+
+    async def call(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
+    ) -> CallResult:
+        self.called.append((method, url, dict(headers), body))
+        if self.gate is not None:
+            await self.gate.wait()
+        await self._reached("call")
+        return self.answer
+
+    async def close(self) -> None:
+        return None

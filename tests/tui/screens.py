@@ -1,0 +1,141 @@
+"""Every screen a person sees, by name, and how to come to it: the text baselines and the pictures share this list."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from textual.pilot import Pilot
+
+from apimarket_tui.app import ApimarketApp
+from apimarket_tui.widgets.peek import Peek
+from local_server.client.errors import ApimarketClientError
+
+from .fake_backend import NOW, FakeBackend, a_server
+
+Step = Callable[[Pilot[Any]], Awaitable[None]]
+PACE = {"batch_s": 0.01, "heartbeat_s": 0.05, "retry_s": 0.02}
+
+
+@asynccontextmanager
+async def running(
+    backend: FakeBackend | None = None, size: tuple[int, int] = (80, 24), **pace: float
+) -> AsyncIterator[Pilot[Any]]:
+    """The app over a fake server, its list loaded."""
+    backend = backend or FakeBackend()
+    app = ApimarketApp(backend, clock=lambda: NOW, **(PACE | pace))
+    async with app.run_test(size=size, notifications=True) as pilot:
+        if not backend.down:
+            await until(pilot, lambda: app.live.loaded and app.live.server is not None)
+        await settle(pilot)
+        yield pilot
+
+
+async def until(pilot: Pilot[Any], truth: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Wait for `truth`; fails after `timeout_s`."""
+    async with asyncio.timeout(timeout_s):
+        while not truth():
+            await asyncio.sleep(0.005)
+            await pilot.pause()
+
+
+async def settle(pilot: Pilot[Any]) -> None:
+    """Let everything that was asked for arrive on the screen."""
+    for _ in range(3):
+        await pilot.pause(0.015)
+
+
+def said(pilot: Pilot[Any]) -> str:
+    """What the app told in its corner."""
+    return "\n".join(note.message for note in pilot.app._notifications)
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    await pilot.press(*keys)
+    await settle(pilot)
+
+
+async def type_text(pilot: Pilot[Any], text: str) -> None:
+    names = {
+        " ": "space",
+        "/": "slash",
+        ":": "colon",
+        "-": "minus",
+        "?": "question_mark",
+        ".": "full_stop",
+        "=": "equals_sign",
+    }
+    await press(pilot, *[names.get(letter, letter) for letter in text])
+
+
+def keys(*pressed: str) -> Step:
+    async def step(pilot: Pilot[Any]) -> None:
+        app: ApimarketApp = pilot.app  # type: ignore[assignment]
+        app.screen.choose("weather")  # type: ignore[attr-defined]
+        await until(pilot, lambda: len(app.screen.query_one(Peek).requests) > 0)
+        await press(pilot, *pressed)
+
+    return step
+
+
+async def _failing(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    app.screen.choose("geocode")  # type: ignore[attr-defined]
+    await press(pilot, "enter")
+
+
+async def _answered(pilot: Pilot[Any]) -> None:
+    await press(pilot, "3")
+    await type_text(pilot, "weather/now?q=oslo")
+    await press(pilot, "enter")
+
+
+async def _refused(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    app.backend.refusals["scaffold"] = ApimarketClientError(  # type: ignore[attr-defined]
+        "An API named 'weather' is registered already, from /home/ana/code/weather",
+        hint="Choose another name, or remove the first one: apimarket rm weather",
+        code="name_taken",
+        status=409,
+        title="That name is taken",
+    )
+    await press(pilot, "n")
+    await type_text(pilot, "weather")
+    await press(pilot, "ctrl+s")
+
+
+async def _gone(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    app.backend.go_down()  # type: ignore[attr-defined]
+    await until(pilot, lambda: app.live.lost is not None)
+    await settle(pilot)
+
+
+async def _no_isolation(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    app.backend.view = a_server(engine="process", engine_detail="no Docker here", isolated=False)  # type: ignore[attr-defined]
+    server = app.live.server
+    await until(pilot, lambda: app.live.server is not server and app.live.server.engine == "process")  # type: ignore[union-attr]
+    app.screen.choose("search")  # type: ignore[attr-defined]
+    await settle(pilot)
+
+
+SCREENS: dict[str, Step] = {
+    "local": keys(),
+    "local-filter": keys("slash", "g", "o"),
+    "local-command": keys("colon", "l", "o", "g"),
+    "local-no-isolation": _no_isolation,
+    "local-server-gone": _gone,
+    "detail-overview": keys("enter"),
+    "detail-failing": _failing,
+    "detail-logs": keys("l"),
+    "detail-requests": keys("enter", "left_square_bracket"),
+    "console": keys("3"),
+    "console-answer": _answered,
+    "doctor": keys("5"),
+    "wizard": keys("n"),
+    "wizard-refused": _refused,
+    "confirm": keys("ctrl+d"),
+    "help": keys("question_mark"),
+    "palette": keys("ctrl+p"),
+}
