@@ -26,6 +26,7 @@ from local_server.executor.routes import make_routers as make_executor_routers
 from local_server.gateway.asgi import Gateway
 from local_server.gateway.edge import Edge
 from local_server.gateway.hosts import Hosts
+from local_server.gateway.serving import uvicorn_options
 from local_server.registry.routes import RegistryPorts
 from local_server.registry.routes import make_router as make_registry_router
 from local_server.runtime import Recorders, open_runtime
@@ -138,16 +139,7 @@ def _run(settings: Settings, data: DataDirectory, listener: socket.socket) -> in
     port = listener.getsockname()[1]
     app, control_app = create_app(settings, data, port, stop)
     config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="auto",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,  # an API's own Date passes through; the edge gives one where there is none
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=SHUTDOWN_S,
+        app, lifespan="on", log_config=None, timeout_graceful_shutdown=SHUTDOWN_S, **uvicorn_options()
     )
     server = _Server(config)
     server.control = control_app

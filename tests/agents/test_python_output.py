@@ -1,6 +1,7 @@
 """What programs print, and programs started by `command`."""
 
 import os
+import socket
 import textwrap
 import time
 
@@ -19,7 +20,7 @@ sock.bind(({host}, {port}))
 sock.listen()
 while True:
     connection, _ = sock.accept()
-    connection.recv(4096)
+    asked = connection.recv(4096)
     connection.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + os.environ.get("WORD", "").encode())
     connection.close()
 """
@@ -130,6 +131,18 @@ class TestCommand:
         assert "and not on $PORT (" in message["message"]
         assert 1.9 < time.monotonic() - began < 8
 
+    def test_somebody_elses_port_is_not_taken_for_its_own(self, python_agent: PythonAgent, tree: Tree) -> None:
+        agent = python_agent()
+        with socket.socket() as stranger:
+            stranger.bind(("127.0.0.1", 0))
+            port = stranger.getsockname()[1]
+            # Free for `bind` until it listens, as a port is that somebody takes just after the agent looked.
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            agent.start(1, tree({}), command=["sh", "-c", "echo up; sleep 60"], port=port, timeout_s=1)
+            agent.expect("log", gen=1, line="up")
+            stranger.listen()
+            assert agent.expect_either("ready", "failed", gen=1)["kind"] == "timeout"
+
     def test_inside_only_is_no_good_when_every_interface_is_asked(self, python_agent: PythonAgent, tree: Tree) -> None:
         agent = python_agent()
         directory = tree({"server.py": listening(host="'127.0.0.1'")})
@@ -153,9 +166,11 @@ class TestCommand:
     @pytest.mark.parametrize("number", ["TERM", "KILL"])
     def test_crash_is_told(self, python_agent: PythonAgent, tree: Tree, number: str) -> None:
         agent = python_agent()
-        code = listening().replace("connection.close()", f"os.kill(os.getpid(), __import__('signal').SIG{number})")
-        agent.start(1, tree({"server.py": code}), command=["python3", "server.py"])
-        ready = agent.expect_either("ready", "exited", "failed", gen=1)
-        # The probe that found it ready may itself be what it fell over.
-        exited = agent.expect_either("exited", gen=1) if ready["t"] == "ready" else ready
+        # The agent's own probe sends nothing.
+        die = f"asked and os.kill(os.getpid(), __import__('signal').SIG{number})"
+        agent.start(
+            1, tree({"server.py": listening().replace("connection.close()", die)}), command=["python3", "server.py"]
+        )
+        http_get(agent.expect("ready", gen=1)["port"])
+        exited = agent.expect("exited", gen=1)
         assert exited["signal"] == {"TERM": 15, "KILL": 9}[number]

@@ -3,6 +3,7 @@
 import http.client
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,18 +52,24 @@ class Traffic:
         connection.close()
 
 
-def call(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> Answer:
-    connection.request(method, path, body)
+def call(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    connection.request(method, path, body, dict(headers or {}))
     response = connection.getresponse()
     text = response.read().decode(errors="replace")
     return Answer(response.status, text, response.headers.get("x-apimarket-generation", ""))
 
 
-def ask(url: str, method: str = "GET", body: bytes | None = None) -> Answer:
+def ask(url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
     """One request on a connection of its own."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     try:
-        return call(connection, method, parts.path + (f"?{parts.query}" if parts.query else "") or "/", body)
+        return call(connection, method, parts.path + (f"?{parts.query}" if parts.query else "") or "/", body, headers)
     finally:
         connection.close()

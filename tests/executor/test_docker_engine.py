@@ -1,5 +1,6 @@
 """What only Docker promises: isolation, limits, and sandboxes that end without being asked."""
 
+import asyncio
 import json
 import os
 import secrets
@@ -11,7 +12,7 @@ import docker
 import httpx2
 import pytest
 
-from local_server.domain.errors import EngineUnavailable, ImageMissing
+from local_server.domain.errors import EngineUnavailable, ImageMissing, SandboxFailed
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Runtime
 from local_server.executor.engine import EngineSettings, LayerRequest
@@ -235,6 +236,71 @@ class TestAdopting:
         finally:
             foreign.remove(force=True)
             client.close()
+
+
+class Between:
+    """Stands between the engine and the daemon, and can let the daemon seem gone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, self.path)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = os.environ["DOCKER_HOST"].removeprefix("unix://")
+        far_reader, far_writer = await asyncio.open_unix_connection(there)
+        self._writers |= {writer, far_writer}
+        await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+            writer.write_eof()
+        except OSError:
+            writer.close()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            for writer in self._writers:
+                writer.close()
+            await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
+            await self._server.wait_closed()
+            self.path.unlink(missing_ok=True)
+            self._server = None
+            self._writers.clear()
+
+
+@pytest.mark.docker
+@pytest.mark.skipif(not os.environ.get("DOCKER_HOST", "").startswith("unix:"), reason="needs a daemon on a Unix socket")
+class TestDaemonGone:
+    async def test_a_sandbox_is_taken_up_again_when_the_daemon_is_back(self, case: EngineCase, tmp_path: Path) -> None:
+        between = Between(tmp_path / "docker.sock")
+        await between.open()
+        assert isinstance(case.engine, DockerEngine)
+        environment = {**os.environ, "DOCKER_HOST": f"unix://{between.path}"}
+        settings = EngineSettings(tmp_path, case.engine._settings.install_id, environment)
+        case.engine = DockerEngine(settings)
+        tree = case.tree(1, "one")
+        sandbox, reader = await case.sandbox(tree)
+        url = await case.serve(sandbox, reader, 1, tree)
+        await between.close()
+        assert not (await case.engine.health()).available
+        assert await get(url) == "one"
+        with pytest.raises(SandboxFailed):
+            await sandbox.send({"t": "hello"})
+        await between.open()
+        hello = await reader.until("hello")
+        assert [gen["gen"] for gen in hello["gens"]] == [1]
+        assert (await case.engine.health()).available
+        await sandbox.stop(grace_s=1)
+        await case.engine.close()
+        await between.close()
 
 
 @pytest.mark.docker

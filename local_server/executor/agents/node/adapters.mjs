@@ -59,16 +59,16 @@ export function standBehindGateway(server) {
 }
 
 /**
- * Calls back for each server that the program itself sets listening: `onAsked(port)` as it asks, `onListening(address)`
- * once it does. `isOurs` tells a server of the agent's. This is how a hard-wired port is noticed on every system.
+ * Calls back for each server that the program itself sets listening: `onAsked(port, server)` as it asks, and
+ * `onListening(address)` once it does. `isOurs` tells a server of the agent's. This is how a hard-wired port is noticed
+ * on every system.
  */
-export function observeListening({ isOurs, onAsked, onListening, onClosing }) {
+export function observeListening({ isOurs, onAsked, onListening }) {
   const { listen } = net.Server.prototype;
   net.Server.prototype.listen = function (...args) {
     if (!isOurs(this)) {
-      onAsked(askedPort(args));
+      onAsked(askedPort(args), this);
       standBehindGateway(this);
-      onClosing(this);
       // A socket file has a name for an address, and nothing to do with ports.
       this.once("listening", () => typeof this.address() === "object" && onListening(this.address()));
     }

@@ -76,9 +76,11 @@ class Start {
   #observe() {
     observeListening({
       isOurs: (server) => server === this.#ours,
-      onAsked: (port) => this.#asked.push(port),
+      onAsked: (port, server) => {
+        this.#asked.push(port);
+        this.#servers.add(server);
+      },
       onListening: (address) => send({ t: "listening", port: address.port, loopback: isLoopback(address.address) }),
-      onClosing: (server) => this.#servers.add(server),
     });
   }
 

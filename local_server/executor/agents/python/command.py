@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional
 
-from .processes import listeners_of_group
+from .processes import can_see_files_of_group, listeners_of_group
 from .program import STARTING, Program, Supervising, bind, program_environment
 from .pump import Pump
 
@@ -116,7 +116,7 @@ class CommandProgram(Program):
         self._close_probe()
         if self.state != STARTING:
             return
-        if result == 0 and not self._is_hidden():
+        if result == 0 and self._is_served_here():
             now = time.monotonic()
             self.mark_ready(
                 "command", (self._started_at - self.received_at) * 1000, (now - self._started_at) * 1000, []
@@ -127,12 +127,15 @@ class CommandProgram(Program):
             return
         self.later(self._poll_s, self._poll)
 
-    def _is_hidden(self) -> bool:
-        """It listens on the right port, but only for the inside of the sandbox, where the gateway is not."""
-        if self.host not in _WILDCARDS or self.pid is None:
-            return False
+    def _is_served_here(self) -> bool:
+        """Something accepts on the port; is it this program, and can the gateway reach it? The port was free a moment
+        ago, but without a sandbox around it anybody may have taken it since; and a program that listens on the loopback
+        address of a sandbox hears nothing from outside."""
+        assert self.pid is not None
+        if not can_see_files_of_group(self.pid):
+            return True
         mine = [listener for listener in listeners_of_group(self.pid) if listener.port == self.port]
-        return bool(mine) and all(listener.loopback_only for listener in mine)
+        return any(not listener.loopback_only or self.host not in _WILDCARDS for listener in mine)
 
     def _is_elsewhere_for_good(self) -> bool:
         now = time.monotonic()

@@ -29,6 +29,12 @@ def listeners_of_group(pgid: int) -> List[Listener]:
     return sorted(found)
 
 
+def can_see_files_of_group(pgid: int) -> bool:
+    """Whether an empty answer of `listeners_of_group` means that nothing listens."""
+    pids = _pids_of_group(pgid)
+    return bool(pids) and all(os.access(f"/proc/{pid}/fd", os.R_OK | os.X_OK) for pid in pids)
+
+
 def children_of(parent: int) -> List[int]:
     """The processes whose parent this is; empty where there is no /proc."""
     return [int(pid) for pid in _all_pids() if _stat_field(pid, 1) == parent]

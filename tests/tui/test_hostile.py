@@ -1,0 +1,164 @@
+"""Untrusted text, on every screen: nothing reaches the terminal that it would obey, and nothing is read as markup."""
+
+import re
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from apimarket_tui.clean import clean, log_line, one_line
+from local_server.client.errors import ApimarketClientError
+from local_server.client.results import CallResult
+from local_server.wire.apis import FailureView, LogLineView, TemplateView
+from local_server.wire.server import Check
+
+from .fake_backend import NOW, FakeBackend, a_generation, a_server, an_api, some_requests, some_traffic
+from .screen_text import screen_text
+from .screens import press, running, settle, until
+
+HOSTILE = (
+    "\x1b]0;owned\x07\x1b[2J\x9b31m\x85\x07a\x00b [/x] [id] [@click=app.quit]c[/] \u202egnp.exe\u202c "
+    "\u2066rtl\u2069 \ud800 日本語 🏳️\u200d🌈 العربية \r\n\tend"
+)
+FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class HostileBackend(FakeBackend):
+    """Everything a stranger may have written is HOSTILE."""
+
+    def __init__(self) -> None:
+        failure = FailureView(
+            kind="syntax", message=HOSTILE, headline=HOSTILE, traceback=f"{HOSTILE}\n{HOSTILE}", hint=HOSTILE
+        )
+        bad = an_api(
+            "bad",
+            id="api_bad",
+            error=HOSTILE,
+            failure=failure,
+            serving=2,
+            summary=HOSTILE,
+            tags=[HOSTILE],
+            directory=HOSTILE,
+            entry=HOSTILE,
+            health=HOSTILE,
+            version=HOSTILE,
+            url=f"http://{HOSTILE}",
+            host_url=HOSTILE,
+            runtime=HOSTILE,
+            engine=HOSTILE,
+            traffic=some_traffic(3, 3),
+            generation=a_generation(3, "failed", failure=failure, digest=HOSTILE),
+        )
+        busy = an_api("busy", state="building", progress=HOSTILE, generation=None)
+        odd = an_api(HOSTILE, id="api_odd", state=HOSTILE)
+        super().__init__([bad, busy, odd])
+        self.view = a_server(
+            engine=HOSTILE, owner=HOSTILE, engine_detail=HOSTILE, home=HOSTILE, storage=HOSTILE, version=HOSTILE
+        )
+        self.checks = [Check(name=HOSTILE, status="failed", detail=HOSTILE, fix=HOSTILE)]
+        self.template_list = [TemplateView(name="x", runtime=HOSTILE, title=HOSTILE, summary=HOSTILE)]
+        self.log_lines = [
+            LogLineView(api="bad", generation=3, stream=stream, text=HOSTILE, at=NOW)
+            for stream in ("out", "err", "apimarket", HOSTILE)
+        ]
+        self.answer = CallResult(
+            200,
+            HOSTILE,
+            [("x-apimarket-generation", HOSTILE), (HOSTILE, HOSTILE), ("x-apimarket-pending-error", HOSTILE)],
+            HOSTILE.encode("utf-8", "surrogatepass"),
+            1.0,
+        )
+
+    async def requests(self, name: str, limit: int = 100) -> list[Any]:
+        return [
+            row.model_copy(update={"path": HOSTILE, "method": HOSTILE, "outcome": HOSTILE, "id": f"{row.id}{HOSTILE}"})
+            for row in some_requests(name, 5)
+        ]
+
+
+def check(pilot: Pilot[Any]) -> str:
+    text = screen_text(pilot.app)
+    found = FORBIDDEN.search(text)
+    assert not found, ascii(text[max(0, found.start() - 60) : found.end() + 60])
+    assert all(cell_len(line) <= pilot.app.size.width for line in text.splitlines())
+    text.encode("utf-8")
+    return text
+
+
+async def choose_bad(pilot: Pilot[Any]) -> None:
+    pilot.app.screen.choose("bad")  # type: ignore[attr-defined]
+    await settle(pilot)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (),
+        ("enter",),
+        ("l",),
+        ("enter", "left_square_bracket"),
+        ("5",),
+        ("n",),
+        ("ctrl+d",),
+        ("ctrl+p",),
+        ("colon", "l"),
+        ("slash", "b"),
+    ],
+    ids=lambda keys: "+".join(keys) or "local",
+)
+async def test_no_screen_lets_it_through(keys: tuple[str, ...]) -> None:
+    async with running(HostileBackend(), size=(120, 40)) as pilot:
+        await choose_bad(pilot)
+        await press(pilot, *keys)
+        assert "[/x] [id]" in check(pilot) or keys in (("colon", "l"),)
+
+
+async def test_the_logs_and_the_console_show_it_as_text() -> None:
+    async with running(HostileBackend(), size=(160, 40)) as pilot:
+        await press(pilot, "3")
+        pilot.app.screen.query_one("#url", Input).value = "busy/x"
+        await press(pilot, "enter")
+        await until(pilot, lambda: "[@click=app.quit]c[/]" in screen_text(pilot.app))
+        check(pilot)
+        await press(pilot, "h")
+        check(pilot)
+
+
+async def test_an_error_in_the_corner_is_text() -> None:
+    backend = HostileBackend()
+    backend.refusals["restart"] = ApimarketClientError(HOSTILE, hint=HOSTILE, code="x", status=409, title=HOSTILE)
+    async with running(backend, size=(120, 40)) as pilot:
+        await choose_bad(pilot)
+        await press(pilot, "r", "y")
+        assert "[/x]" in check(pilot)
+
+
+async def test_a_lost_server_with_a_hostile_reason() -> None:
+    backend = HostileBackend()
+    async with running(backend, size=(120, 40)) as pilot:
+        backend.refusals["server"] = ApimarketClientError(
+            HOSTILE, hint=HOSTILE, code="token", status=401, title=HOSTILE
+        )
+        await until(pilot, lambda: pilot.app.live.lost is not None)  # type: ignore[attr-defined]
+        await settle(pilot)
+        assert "[/x]" in check(pilot)
+
+
+class TestClean:
+    def test_plain_text_is_itself(self) -> None:
+        assert clean("GET /now 200") == "GET /now 200"
+
+    def test_a_coloured_log_line_stays_readable(self) -> None:
+        assert log_line("\x1b[1;32mINFO\x1b[0m:\tready") == "INFO:   ready"
+
+    def test_a_hyperlink_keeps_its_text(self) -> None:
+        assert clean("\x1b]8;;http://evil\x1b\\click\x1b]8;;\x1b\\") == "click"
+
+    def test_one_line_joins_lines(self) -> None:
+        assert one_line("a\r\n\tb\nc") == "a b c"
+
+    def test_every_control_goes(self) -> None:
+        everything = "".join(chr(code) for code in range(0x110000) if code != 0x0A)
+        assert not FORBIDDEN.search(clean(everything))
