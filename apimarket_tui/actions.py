@@ -83,9 +83,7 @@ ACTIONS: tuple[Action, ...] = (
         "rm NAME",
         bar=False,
     ),
-    Action(
-        "new", ("n",), "new", "New API, from a template or an existing directory", "local", "new NAME, add DIR"
-    ),
+    Action("new", ("n",), "new", "New API, from a template or an existing directory", "local", "new NAME, add DIR"),
     Action("filter", ("slash",), "filter", "Show only APIs that match what you type", "local"),
     Action("grow", ("plus",), "more peek", "Give the lower panel more room", "local", bar=False, palette=False),
     Action("shrink", ("underscore",), "less peek", "Give the lower panel less room", "local", bar=False, palette=False),

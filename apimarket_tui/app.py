@@ -75,6 +75,10 @@ class ApimarketApp(App[int]):
         ):
             self.run_worker(work(), name=name, group=name)
 
+    async def on_unmount(self) -> None:
+        self.workers.cancel_all()
+        await self.backend.close()
+
     # -- What the server tells goes to the screens that are open
 
     @on(FleetChanged)
@@ -91,6 +95,8 @@ class ApimarketApp(App[int]):
         """Do an action of the registry, where the open screen allows it."""
         action = actions.BY_ID[id]
         screen = self.screen
+        if isinstance(screen, FrameScreen) and not screen.allowed(action):
+            return
         if action.scope == "row":
             api = screen.current_api() if isinstance(screen, FrameScreen) else None
             if api is not None:

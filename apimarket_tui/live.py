@@ -130,6 +130,10 @@ class Live:
             self._beat.set()
             self._post(LinkChanged())
 
+    def look_now(self) -> None:
+        """Ask the server about itself at once, rather than at the next beat."""
+        self._beat.set()
+
     def changed(self) -> None:
         """The fleet was changed by an answer to an act of ours."""
         self._dirty.set()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.markup import escape
 
 from apimarket_tui import actions
 from apimarket_tui.clean import one_line
@@ -44,7 +45,7 @@ class ActionProvider(Provider):
 
     async def discover(self) -> Hits:
         for name, help, act in self._entries()[:60]:
-            yield DiscoveryHit(Content(name), act, text=name, help=help)
+            yield DiscoveryHit(Content(name), act, text=name, help=escape(help))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
@@ -53,4 +54,4 @@ class ActionProvider(Provider):
             if score > 0:
                 # highlight() reads its text as markup.
                 shown = Content(name) if "[" in name else matcher.highlight(name)
-                yield Hit(score, shown, act, text=name, help=help)
+                yield Hit(score, shown, act, text=name, help=escape(help))

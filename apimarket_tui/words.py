@@ -5,6 +5,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
+from apimarket_tui.clean import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -47,7 +49,7 @@ def condition(api: "ApiView") -> Condition:
     """`failing`: the newest save does not serve, an older one still does."""
     if api.state == "running" and api.error:
         return FAILING
-    return _CONDITIONS.get(api.state) or Condition("?", api.state, "dim")
+    return _CONDITIONS.get(api.state) or Condition("?", one_line(api.state), "dim")
 
 
 def runs(api: "ApiView") -> bool:
@@ -65,7 +67,7 @@ OUTCOMES: dict[str, Condition] = {
 
 
 def outcome(generation: "GenerationView") -> Condition:
-    return OUTCOMES.get(generation.outcome) or Condition("?", generation.outcome, "dim")
+    return OUTCOMES.get(generation.outcome) or Condition("?", one_line(generation.outcome), "dim")
 
 
 def language(runtime: str) -> str:

@@ -1,6 +1,7 @@
 """Mode 3: call an API and read its answer."""
 
 import asyncio
+import textwrap
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
@@ -16,7 +17,7 @@ from textual.worker import Worker
 from apimarket_tui.answers import body_lines, header, header_lines, header_pairs, parse_headers
 from apimarket_tui.backend import CallResult, Trouble, attempt
 from apimarket_tui.clean import clean, one_line
-from apimarket_tui.screens.frame import FrameScreen, bindings
+from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.bars import Rule
 from apimarket_tui.widgets.lines import LineView, TextLines
 from apimarket_tui.widgets.method import MethodPicker
@@ -137,16 +138,20 @@ class ConsoleScreen(FrameScreen):
         method = self.query_one(MethodPicker).method
         headers, body = self.query_one("#headers", TextArea).text, self.query_one("#body", TextArea).text
         pairs = dict(parse_headers(headers))
-        self._show_status(Content.styled(f"⟳ {method} {one_line(url)} · esc cancels", "$warning"))
+        self._show_status(Content.styled(f"⟳ esc cancels · {method} {one_line(url)}", "$warning"))
         at = self.market.clock()
         try:
             answer = await attempt(self.market.backend.call(method, url, pairs, body.encode(), TIMEOUT_S))
         except asyncio.CancelledError:
-            self._show_status(Content.styled("○ cancelled", "$dim"))
+            if stands(self):
+                self._show_status(Content.styled("○ cancelled", "$dim"))
             raise
         finally:
             self._sending = None
-            self.query_one("#send", Button).disabled = False
+            if stands(self):
+                self.query_one("#send", Button).disabled = False
+        if not stands(self):
+            return
         sent = Sent(len(self._history) + 1, at, method, url, headers, body, answer)
         self._history.insert(0, sent)
         del self._history[HISTORY_KEPT:]
@@ -175,7 +180,9 @@ class ConsoleScreen(FrameScreen):
         answer = sent.answer
         if isinstance(answer, Trouble):
             self._show_status(Content.styled("✗ no answer", "$error"))
-            text = TextLines([[(line, "text")] for line in clean(answer.text).splitlines()])
+            width = max(view.scrollable_content_region.width, 20)
+            told = [part for line in clean(answer.text).splitlines() for part in textwrap.wrap(line, width)]
+            text = TextLines([[(line, "text")] for line in told])
         else:
             self._show_status(*_status(answer))
             text = TextLines(header_lines(answer) if self._show_headers else body_lines(answer))

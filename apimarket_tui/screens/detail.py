@@ -14,7 +14,7 @@ from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.history import LogHistory
 from apimarket_tui.live import following
-from apimarket_tui.screens.frame import FrameScreen, bindings
+from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.bars import Rule, TopBar
 from apimarket_tui.widgets.lines import LineView
 from apimarket_tui.widgets.logs import LogPane
@@ -36,7 +36,7 @@ BATCH_S = 0.1
 class DetailScreen(FrameScreen):
     SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "detail", "row", "global")
     TRAIL: ClassVar[tuple[str, ...]] = ("local", "…")
-    BINDINGS: ClassVar[list[BindingType]] = bindings(("detail", "row", "global"))
+    BINDINGS: ClassVar[list[BindingType]] = bindings(SCOPES)
 
     def __init__(self, api_id: str, tab: str = "overview") -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class DetailScreen(FrameScreen):
         if api is None:
             return
         generations = await attempt(self.market.backend.generations(api.name))
-        if not isinstance(generations, Trouble):
+        if not isinstance(generations, Trouble) and stands(self):
             self.query_one(Overview).show_generations(generations)
 
     async def _keep_stream(self) -> None:
@@ -120,6 +120,8 @@ class DetailScreen(FrameScreen):
         while True:
             await self._arrived.wait()
             self._arrived.clear()
+            if not stands(self):
+                return
             lines, self._new_lines = self._new_lines, []
             self.query_one(LogPane).take(lines)
             self.query_one(RequestTable).show_rows(list(self._requests))

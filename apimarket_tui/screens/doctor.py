@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
-from apimarket_tui.screens.frame import FrameScreen, bindings
+from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.bars import Rule
 from apimarket_tui.widgets.table import Column, LineTable
 from apimarket_tui.words import Spans, Tone, size, span
@@ -85,6 +85,8 @@ class DoctorScreen(FrameScreen):
             checks = await attempt(self.market.backend.doctor())
         finally:
             self._checking = False
+        if not stands(self):
+            return
         if isinstance(checks, Trouble):
             self.market.live.report(checks)
             self._show_head(f"✗ {one_line(checks.detail)}", "$error")

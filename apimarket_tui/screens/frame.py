@@ -38,6 +38,11 @@ def mind_size(screen: Screen[Any], width: int, height: int) -> None:
     screen.set_class(height < 20, "-low")
 
 
+def stands(node: Widget) -> bool:
+    """Whether its widgets are all there. Taken down, they go one by one while workers still run: ask after waiting."""
+    return node.app.is_running and node.display
+
+
 def bindings(scopes: Iterable[str]) -> list[BindingType]:
     """The key bindings of these scopes, from the action registry."""
     return [

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.live import following
-from apimarket_tui.screens.frame import FrameScreen, bindings
+from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.peek import LATEST, Peek
 from apimarket_tui.widgets.prompt import Prompt
 from apimarket_tui.widgets.table import Column, LineTable
@@ -165,14 +165,17 @@ class LocalScreen(FrameScreen):
     async def _keep_peek(self, api: "ApiView") -> None:
         """Show the latest requests of one API, and each new one; cancelled when another is looked at."""
         await asyncio.sleep(PEEK_AFTER_S)
-        backend, peek = self.market.backend, self.query_one(Peek)
+        backend = self.market.backend
         latest = await attempt(backend.requests(api.name, limit=LATEST))
+        if not stands(self):
+            return
+        peek = self.query_one(Peek)
         if isinstance(latest, Trouble):
             self.market.live.report(latest)
             latest = []
         peek.show_requests(api.id, latest, replace=True)
         async for event in following(backend, (f"requests:{api.id}",)):
-            if event.topic == "requests":
+            if event.topic == "requests" and stands(self):
                 peek.show_requests(api.id, event.requests, replace=False)
 
     def filtered(self, text: str) -> None:

@@ -12,7 +12,7 @@ from textual.widgets import Button, Input, Static
 
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import clean
-from apimarket_tui.screens.frame import TooSmall, mind_size
+from apimarket_tui.screens.frame import TooSmall, mind_size, stands
 from apimarket_tui.widgets.table import Column, LineTable
 from apimarket_tui.widgets.tabs import TabLine
 from apimarket_tui.words import Spans, language
@@ -80,6 +80,8 @@ class WizardScreen(ModalScreen[Any]):
 
     async def _load_templates(self) -> None:
         templates = await attempt(self.market.backend.templates())
+        if not stands(self):
+            return
         if isinstance(templates, Trouble):
             self._refuse("templates", templates.text)
             return
@@ -137,6 +139,8 @@ class WizardScreen(ModalScreen[Any]):
             if template is not None:
                 request.template = template.name
             answer = await attempt(backend.scaffold(request))
+        if not stands(self):
+            return
         self._set_busy(False)
         if not isinstance(answer, Trouble):
             self.dismiss(answer)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from local_server.wire.apis import ApiView, GenerationView, TrafficView
 
 PHASES = ("detect", "snapshot", "build", "announce", "import", "ready", "swap")
+REST = "waiting"
+"""What none of the phases accounts for: dependencies being installed, an engine being started."""
+NOTABLE = 0.1
+"""Share of the whole from which on the rest is shown."""
 BAR_CELLS = 22
 GENERATIONS_SHOWN = 20
 TONES = {"ok": "$success", "warn": "$warning", "bad": "$error", "dim": "$dim"}
@@ -101,9 +105,12 @@ def _budget(generation: "GenerationView | None", now: datetime) -> Content:
         return title + Content.styled("  none measured yet", "$dim")
     when = f"  g{generation.number} · {ago(generation.started_at, now)}"
     lines = [title + Content.styled(when, "$dim")]
-    timings = generation.timings_ms
-    top = max((timings.get(phase, 0.0) for phase in PHASES), default=0.0)
-    for phase in PHASES:
+    timings = dict(generation.timings_ms)
+    rest = timings.get("total", 0.0) - sum(timings.get(phase, 0.0) for phase in PHASES)
+    if rest > timings.get("total", 0.0) * NOTABLE:
+        timings[REST] = rest
+    top = max((timings.get(phase, 0.0) for phase in (*PHASES, REST)), default=0.0)
+    for phase in (*PHASES, REST):
         if phase in timings:
             lines.append(
                 Content.assemble(

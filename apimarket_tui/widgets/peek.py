@@ -74,7 +74,11 @@ class Peek(Vertical):
             return
         state = condition(api)
         tone = {"ok": "$success", "warn": "$warning", "bad": "$error"}.get(state.tone, "$dim")
-        where = Content.styled("no isolation", "$warning") if not api.isolated else Content.styled(api.engine, "$dim")
+        where = (
+            Content.styled("no isolation", "$warning")
+            if not api.isolated
+            else Content.styled(one_line(api.engine), "$dim")
+        )
         rule.show(Content.assemble((one_line(api.name), "bold $foreground"), (f"  {state.text}", tone)), where)
         lines = TextLines(self._lines(api))
         view.show(lines, 1)

@@ -290,6 +290,7 @@ class FakeBackend:
         self.known = {api.name: api for api in (ten_apis() if apis is None else apis)}
         self.view = a_server()
         self.down = False
+        self.closed = False
         self.did: list[tuple[str, str]] = []
         """Acts asked for, in order: (method, name)."""
         self.refusals: dict[str, ApimarketClientError] = {}
@@ -429,4 +430,4 @@ class FakeBackend:
         return self.answer
 
     async def close(self) -> None:
-        return None
+        self.closed = True

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from apimarket_tui.app import ApimarketApp
 from apimarket_tui.widgets.peek import Peek
@@ -14,7 +15,7 @@ from local_server.client.errors import ApimarketClientError
 from .fake_backend import NOW, FakeBackend, a_server
 
 Step = Callable[[Pilot[Any]], Awaitable[None]]
-PACE = {"batch_s": 0.01, "heartbeat_s": 0.05, "retry_s": 0.02}
+PACE = {"batch_s": 0.01, "heartbeat_s": 30.0, "retry_s": 0.02}
 
 
 @asynccontextmanager
@@ -36,12 +37,12 @@ async def until(pilot: Pilot[Any], truth: Callable[[], bool], timeout_s: float =
     async with asyncio.timeout(timeout_s):
         while not truth():
             await asyncio.sleep(0.005)
-            await pilot.pause()
+    await pilot.pause()
 
 
 async def settle(pilot: Pilot[Any]) -> None:
     """Let everything that was asked for arrive on the screen."""
-    for _ in range(3):
+    for _ in range(2):
         await pilot.pause(0.015)
 
 
@@ -56,16 +57,11 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
 
 
 async def type_text(pilot: Pilot[Any], text: str) -> None:
-    names = {
-        " ": "space",
-        "/": "slash",
-        ":": "colon",
-        "-": "minus",
-        "?": "question_mark",
-        ".": "full_stop",
-        "=": "equals_sign",
-    }
-    await press(pilot, *[names.get(letter, letter) for letter in text])
+    """Into the field that has the focus."""
+    field = pilot.app.focused
+    assert isinstance(field, Input)
+    field.insert_text_at_cursor(text)
+    await settle(pilot)
 
 
 def keys(*pressed: str) -> Step:
@@ -107,6 +103,7 @@ async def _refused(pilot: Pilot[Any]) -> None:
 async def _gone(pilot: Pilot[Any]) -> None:
     app: ApimarketApp = pilot.app  # type: ignore[assignment]
     app.backend.go_down()  # type: ignore[attr-defined]
+    app.live.look_now()
     await until(pilot, lambda: app.live.lost is not None)
     await settle(pilot)
 
@@ -115,6 +112,7 @@ async def _no_isolation(pilot: Pilot[Any]) -> None:
     app: ApimarketApp = pilot.app  # type: ignore[assignment]
     app.backend.view = a_server(engine="process", engine_detail="no Docker here", isolated=False)  # type: ignore[attr-defined]
     server = app.live.server
+    app.live.look_now()
     await until(pilot, lambda: app.live.server is not server and app.live.server.engine == "process")  # type: ignore[union-attr]
     app.screen.choose("search")  # type: ignore[attr-defined]
     await settle(pilot)

@@ -125,10 +125,12 @@ class TestGoing:
             backend.emit(ApiGone(id="api_billing", name="billing"))
             await until(pilot, lambda: isinstance(pilot.app.screen, LocalScreen))
 
-    async def test_quit_leaves_with_0(self) -> None:
-        async with running() as pilot:
+    async def test_quit_leaves_with_0_and_closes_the_client(self) -> None:
+        backend = FakeBackend()
+        async with running(backend) as pilot:
             await pilot.press("ctrl+q")
         assert pilot.app.return_value == 0
+        assert backend.closed
 
 
 class TestTheMouse:

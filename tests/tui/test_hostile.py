@@ -141,6 +141,7 @@ async def test_a_lost_server_with_a_hostile_reason() -> None:
         backend.refusals["server"] = ApimarketClientError(
             HOSTILE, hint=HOSTILE, code="token", status=401, title=HOSTILE
         )
+        pilot.app.live.look_now()  # type: ignore[attr-defined]
         await until(pilot, lambda: pilot.app.live.lost is not None)  # type: ignore[attr-defined]
         await settle(pilot)
         assert "[/x]" in check(pilot)

@@ -23,6 +23,7 @@ class TestALostServer:
         backend = FakeBackend()
         async with running(backend) as pilot:
             backend.go_down()
+            pilot.app.live.look_now()  # type: ignore[attr-defined]
             await until(pilot, lambda: "server gone: retrying" in screen_text(pilot.app))
             assert "weather" in screen_text(pilot.app)
             assert "✗ gone" in screen_text(pilot.app)
@@ -41,22 +42,23 @@ class TestALostServer:
 
     async def test_an_act_meanwhile_says_so(self) -> None:
         backend = FakeBackend()
-        async with running(backend, heartbeat_s=60.0) as pilot:
+        async with running(backend) as pilot:
             backend.go_down()
             await press(pilot, "r")
             await until(pilot, lambda: "server gone" in screen_text(pilot.app))
 
     async def test_a_refused_token_is_told(self) -> None:
         backend = FakeBackend()
-        backend.refusals["server"] = ApimarketClientError(
+        refusal = ApimarketClientError(
             "The request carries no valid bearer token",
             hint="Send it.",
             code="token_required",
             status=401,
             title="Token",
         )
-        async with running(size=(100, 24)) as pilot:
-            pilot.app.live.report(trouble_of(backend.refusals["server"]))  # type: ignore[attr-defined]
+        async with running(backend, size=(100, 24)) as pilot:
+            backend.refusals["server"] = refusal
+            pilot.app.live.look_now()  # type: ignore[attr-defined]
             await until(pilot, lambda: "no valid bearer token" in screen_text(pilot.app))
 
 
@@ -71,7 +73,7 @@ class TestEvents:
 
     async def test_an_engine_that_goes_shows(self) -> None:
         backend = FakeBackend()
-        async with running(backend, heartbeat_s=60.0) as pilot:
+        async with running(backend) as pilot:
             backend.emit(EngineUpdated(engine="docker", available=False, detail="connection refused"))
             await until(pilot, lambda: "docker ✗ down" in screen_text(pilot.app))
             assert "docker does not answer: connection refused" in screen_text(pilot.app)

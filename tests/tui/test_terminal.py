@@ -70,7 +70,7 @@ async def test_a_session_from_start_to_quit(terminal: Terminal) -> None:
     terminal.press("/")
     await terminal.shows("name, language, state or tag")
     terminal.press("geo")
-    await terminal.shows("1 of 10")
+    await terminal.shows("2 of 10")
     terminal.press("Escape")
     await terminal.shows("thumbnails")
     terminal.press("?")
