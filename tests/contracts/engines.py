@@ -221,10 +221,16 @@ async def process_case(home: Path, runtime: Runtime) -> AsyncIterator[EngineCase
 async def docker_case(home: Path, runtime: Runtime) -> AsyncIterator[EngineCase]:
     settings = EngineSettings(home, f"test-{secrets.token_hex(6)}", dict(os.environ))
     client = docker.from_env()
+    killed: set[int] = set()
     ours: dict[str, str | list[str] | bool] = {"label": f"dev.apimarket.install={settings.install_id}"}
 
     async def kill(sandbox: Sandbox) -> None:
-        os.kill(client.containers.get(sandbox.id).attrs["State"]["Pid"], signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_S):
+            # 0 while the container is being started again; and no process is killed twice.
+            while (pid := client.containers.get(sandbox.id).attrs["State"]["Pid"]) in {0, *killed}:
+                await asyncio.sleep(0.05)
+        killed.add(pid)
+        os.kill(pid, signal.SIGKILL)
 
     def remains(sandbox: Sandbox) -> list[Any]:
         return client.containers.list(all=True, filters={"id": sandbox.id})

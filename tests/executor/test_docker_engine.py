@@ -20,7 +20,13 @@ from local_server.executor.engines.docker import DockerEngine
 from local_server.executor.engines.docker.daemon import Daemon, check_address, daemon_url, read_facts
 from local_server.executor.engines.docker.hardening import Box, container_config
 from local_server.executor.engines.docker.images import PullCount, image_name
-from local_server.executor.engines.docker.networks import network_name, subnets
+from local_server.executor.engines.docker.networks import (
+    create_in_own_subnet,
+    ensure_network,
+    network_name,
+    remove_network,
+    subnets,
+)
 from tests.contracts.engines import EngineCase, docker_case, get, nothing
 
 FACTS = read_facts({"ServerVersion": "27", "OperatingSystem": "Debian", "NCPU": 4}, "unix:///var/run/docker.sock")
@@ -173,6 +179,19 @@ class TestNetwork:
         for address in (("1.1.1.1", 53), ("169.254.169.254", 80)):
             assert await inside.ask(f"attempt(lambda: connect({address!r}))") != "connected"
         assert "gaierror" in await inside.ask("attempt(lambda: socket.getaddrinfo('example.com', 443))")
+
+    async def test_a_subnet_of_its_own_is_taken_where_it_is_free(self) -> None:
+        name = network_name(f"test-{secrets.token_hex(6)}", "subnet", egress=True)
+        client = docker.from_env().api
+        try:
+            create_in_own_subnet(client, name, {}, internal=False)
+            config = client.networks(names=[f"^{name}$"])[0]["IPAM"]["Config"]
+            assert config[0]["Subnet"] in set(subnets(name))
+            ensure_network(client, name, {}, internal=False)
+        finally:
+            remove_network(client, name)
+            remove_network(client, name)
+            client.close()
 
     async def test_networks_beyond_the_daemons_pools_get_a_subnet_of_their_own(self) -> None:
         found = list(subnets("apimarket-1"))

@@ -24,6 +24,9 @@ from local_server.executor.engines.process.toolchains import Toolchains
 from local_server.executor.engines.process.views import View
 from tests.contracts.engines import EngineCase, Reader, get, process_case
 
+StandIn = tuple[ProcessSandbox, Reader]
+"""A sandbox whose agent does what it is told in Python."""
+
 AGENT = """
 import json, os, subprocess, sys, time
 def say(**message):
@@ -33,8 +36,9 @@ for line in sys.stdin:
     message = json.loads(line)
     if message["t"] == "stray":
         # A grandchild in a session of its own, whose parent is gone: no group and no parent leads to it.
-        command = [sys.executable, "-c", "import time; time.sleep(60)"]
-        subprocess.Popen(["setsid", "--fork", *command], stdin=subprocess.DEVNULL)
+        command = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
+        stray = subprocess.Popen(["setsid", "--fork", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        stray.stdout.readline()
         say(t="done")
     elif message["t"] == "shutdown":
         break
@@ -50,8 +54,7 @@ async def case(tmp_path: Path) -> AsyncIterator[EngineCase]:
 
 
 @pytest.fixture
-async def stand_in(tmp_path: Path) -> AsyncIterator[tuple[ProcessSandbox, Reader]]:
-    """A sandbox whose agent does what it is told in Python."""
+async def stand_in(tmp_path: Path) -> AsyncIterator[StandIn]:
     identity = f"stand-in-{os.urandom(6).hex()}"
     command = [sys.executable, "-c", AGENT]
     environment = {"API_SANDBOX": identity, "PATH": os.environ["PATH"]}
@@ -66,7 +69,7 @@ async def stand_in(tmp_path: Path) -> AsyncIterator[tuple[ProcessSandbox, Reader
 
 
 class TestNothingIsLeft:
-    async def test_a_stray_grandchild_ends_with_its_sandbox(self, stand_in: tuple[ProcessSandbox, Reader]) -> None:
+    async def test_a_stray_grandchild_ends_with_its_sandbox(self, stand_in: StandIn) -> None:
         sandbox, reader = stand_in
         await sandbox.send({"t": "stray"})
         await reader.until("done")
@@ -74,9 +77,7 @@ class TestNothingIsLeft:
         await sandbox.stop(grace_s=1)
         assert marked(sandbox.id) == []
 
-    async def test_a_stray_grandchild_ends_with_its_crashed_agent(
-        self, stand_in: tuple[ProcessSandbox, Reader]
-    ) -> None:
+    async def test_a_stray_grandchild_ends_with_its_crashed_agent(self, stand_in: StandIn) -> None:
         sandbox, reader = stand_in
         await sandbox.send({"t": "stray"})
         await reader.until("done")
@@ -125,7 +126,7 @@ class TestNothingIsLeft:
 
 
 class TestCrashing:
-    async def test_three_crashes_in_ten_seconds_end_it(self, stand_in: tuple[ProcessSandbox, Reader]) -> None:
+    async def test_three_crashes_in_ten_seconds_end_it(self, stand_in: StandIn) -> None:
         sandbox, reader = stand_in
         await sandbox.send({"t": "run", "code": "os._exit(3)"})
         await reader.until("hello")
@@ -136,14 +137,14 @@ class TestCrashing:
         assert sandbox.exit is not None
         assert sandbox.exit.code == 5
 
-    async def test_what_uses_too_much_memory_is_ended_and_told(self, stand_in: tuple[ProcessSandbox, Reader]) -> None:
+    async def test_what_uses_too_much_memory_is_ended_and_told(self, stand_in: StandIn) -> None:
         sandbox, reader = stand_in
         await sandbox.send({"t": "run", "code": "held = os.urandom(200 << 20)\ntime.sleep(30)"})
         await reader.until("hello")
         lines = [message["line"] for message in reader.seen if message["t"] == "log"]
         assert "a program was ended: out of memory, the limit is 96 MB" in lines
 
-    async def test_words_without_a_protocol_are_log_lines(self, stand_in: tuple[ProcessSandbox, Reader]) -> None:
+    async def test_words_without_a_protocol_are_log_lines(self, stand_in: StandIn) -> None:
         sandbox, reader = stand_in
         await sandbox.send(
             {"t": "run", "code": "print('plain', flush=True); print('oops', file=sys.stderr, flush=True)"}

@@ -155,7 +155,7 @@ class DockerEngine:
             return create_container(client, box, facts, container_name)
 
         try:
-            container = await self._daemon.call(create)
+            container = await self._daemon.make(create, remove_container)
         except APIError as error:
             raise refused_start(error, name) from error
         sandbox = DockerSandbox(self._daemon, identify(container), dial=facts.dials_containers)

@@ -66,7 +66,6 @@ def give_to_container(directory: Path) -> None:
 
 
 def container_config(box: Box, facts: DaemonFacts) -> dict[str, Any]:
-    memory_bytes = box.memory_mb << 20
     return {
         "Image": box.image,
         "Cmd": list(box.command),
@@ -83,33 +82,38 @@ def container_config(box: Box, facts: DaemonFacts) -> dict[str, Any]:
         "AttachStderr": True,
         "Tty": False,
         "ExposedPorts": {f"{port}/tcp": {} for port in box.published},
-        "HostConfig": {
-            "Binds": [],
-            "Mounts": [_mount(mount) for mount in box.mounts],
-            "NetworkMode": box.network,
-            # On an internal network names would be asked for in vain for ten seconds, or, as CVE-2024-29018 had it, not
-            # in vain at all: nobody answers here, and one second tells.
-            "Dns": ["127.0.0.1"] if box.offline else [],
-            "DnsOptions": ["timeout:1", "attempts:1"] if box.offline else [],
-            "PortBindings": {
-                f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host)}] for port, host in box.published.items()
-            },
-            "RestartPolicy": {"Name": box.restart},
-            "ReadonlyRootfs": True,
-            # Programs may run from /tmp: interpreters are there anyway, so forbidding it stops nobody, and breaks
-            # foreign-function trampolines, unpacked helpers and `go run`.
-            "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={box.tmp_mb}m,mode=1777"},  # noqa: S108 - inside the container
-            "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true"],
-            "Privileged": False,
-            "IpcMode": "private",
-            "Memory": memory_bytes,
-            "MemorySwap": memory_bytes,
-            "NanoCpus": int(min(box.cpus, facts.cpus) * 1e9),
-            "PidsLimit": box.pids,
-            "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}],
-            "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+        "HostConfig": _limits(box, facts),
+    }
+
+
+def _limits(box: Box, facts: DaemonFacts) -> dict[str, Any]:
+    memory_bytes = box.memory_mb << 20
+    return {
+        "Binds": [],
+        "Mounts": [_mount(mount) for mount in box.mounts],
+        "NetworkMode": box.network,
+        # On an internal network names would be asked for in vain for ten seconds, or, as CVE-2024-29018 had it, not
+        # in vain at all: nobody answers here, and one second tells.
+        "Dns": ["127.0.0.1"] if box.offline else [],
+        "DnsOptions": ["timeout:1", "attempts:1"] if box.offline else [],
+        "PortBindings": {
+            f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host)}] for port, host in box.published.items()
         },
+        "RestartPolicy": {"Name": box.restart},
+        "ReadonlyRootfs": True,
+        # Programs may run from /tmp: interpreters are there anyway, so forbidding it stops nobody, and breaks
+        # foreign-function trampolines, unpacked helpers and `go run`.
+        "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,size={box.tmp_mb}m,mode=1777"},  # noqa: S108 - inside the container
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges:true"],
+        "Privileged": False,
+        "IpcMode": "private",
+        "Memory": memory_bytes,
+        "MemorySwap": memory_bytes,
+        "NanoCpus": int(min(box.cpus, facts.cpus) * 1e9),
+        "PidsLimit": box.pids,
+        "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}],
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
     }
 
 

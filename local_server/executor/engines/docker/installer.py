@@ -74,6 +74,7 @@ class DockerInstaller:
         Raises EngineUnavailable, SandboxFailed."""
         facts = await self._daemon.facts()
         network, labels = self._labels.outside(), self._labels.of("installer")
+        name = self._labels.new_name("install")
         await self._daemon.call(
             lambda client: ensure_network(client, network, self._labels.of("outside"), internal=False)
         )
@@ -91,8 +92,8 @@ class DockerInstaller:
             TMP_MB,
         )
         try:
-            container = await self._daemon.call(
-                lambda client: create_container(client, box, facts, self._labels.new_name("install"))
+            container = await self._daemon.make(
+                lambda client: create_container(client, box, facts, name), remove_container
             )
         except APIError as error:
             raise refused_start(error, "an installation") from error

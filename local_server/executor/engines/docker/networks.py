@@ -39,10 +39,11 @@ def ensure_network(client: Client, name: str, labels: Mapping[str, str], *, inte
             return
         if "address pool" not in str(error.explanation):
             raise
-        _create_in_own_subnet(client, name, labels, internal)
+        create_in_own_subnet(client, name, labels, internal=internal)
 
 
-def _create_in_own_subnet(client: Client, name: str, labels: Mapping[str, str], internal: bool) -> None:
+def create_in_own_subnet(client: Client, name: str, labels: Mapping[str, str], *, internal: bool) -> None:
+    """Where the daemon has no address pool left. Blocking. Raises docker.errors.APIError."""
     *others, last = subnets(name)
     for subnet in others:
         try:

@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from docker.errors import APIError
+from typing import Any
 
 from local_server.domain.errors import EngineUnavailable, SandboxFailed
 from local_server.domain.ids import ApiId
@@ -25,7 +24,7 @@ from local_server.executor.engines.docker.containers import (
     never_restart,
     remove_container,
 )
-from local_server.executor.engines.docker.daemon import Client, Daemon, Refused
+from local_server.executor.engines.docker.daemon import Daemon, Refused, query
 from local_server.executor.engines.lines import Mailbox, log_message
 from local_server.executor.engines.ports import PortPool
 
@@ -172,6 +171,7 @@ class DockerSandbox:
     async def _take_up_again(self) -> SandboxExit | None:
         """Attach again where the container lives on; how it ended where it does not."""
         broken_at = time.monotonic()
+        self._daemon.forget()
         while True:
             try:
                 state = await self._inspect()
@@ -249,10 +249,21 @@ class DockerSandbox:
     async def usage(self) -> SandboxUsage | None:
         if self._exit is not None:
             return None
+        # Not through the SDK: asked twice within a second the daemon lets the second wait, and threads are few. Without
+        # `one-shot` it always waits, to compute a rate nobody asked for.
+        path = query(f"/containers/{self.id}/stats", **{"stream": "0", "one-shot": "1"})
         try:
-            return await self._daemon.call(lambda client: _read_usage(client, self.id))
-        except (APIError, EngineUnavailable):
+            stream = await self._daemon.open("GET", path)
+        except (Refused, EngineUnavailable):
             return None
+        try:
+            async for stats in stream.json_lines():
+                return _read_usage(stats)
+        except (OSError, EOFError, ValueError):
+            return None
+        finally:
+            await stream.close()
+        return None
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -290,13 +301,11 @@ class DockerSandbox:
             await asyncio.wait({self._pump})
 
 
-def _read_usage(client: Client, container: str) -> SandboxUsage | None:
-    # `one_shot`: without it the daemon waits a second to compute a rate nobody asked for.
-    stats = client.stats(container, stream=False, one_shot=True)
-    memory: Mapping[str, int | Mapping[str, int]] = stats.get("memory_stats") or {}
-    used, details = memory.get("usage"), memory.get("stats") or {}
-    if not isinstance(used, int) or not isinstance(details, Mapping):
+def _read_usage(stats: Mapping[str, Any]) -> SandboxUsage | None:
+    memory = stats.get("memory_stats") or {}
+    if "usage" not in memory:
         return None
+    details = memory.get("stats") or {}
     # What the docker command subtracts too: file pages the kernel may drop at any time (cgroup v2, v1).
     cache = details.get("inactive_file", details.get("total_inactive_file", 0))
-    return SandboxUsage(max(0, used - cache), stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9)
+    return SandboxUsage(max(0, memory["usage"] - cache), stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9)

@@ -21,7 +21,7 @@ from local_server.executor.engine import (
     Sandbox,
     SandboxSpec,
 )
-from local_server.executor.engines.process.family import MARK, kill_all, marked
+from local_server.executor.engines.process.family import MARK, end_marked
 from local_server.executor.engines.process.go import ProcessGo
 from local_server.executor.engines.process.installer import ProcessInstaller
 from local_server.executor.engines.process.sandbox import ProcessSandbox, Program
@@ -133,7 +133,7 @@ class ProcessEngine:
     def _clear(self) -> None:
         if self._sandboxes:
             return
-        kill_all(marked(f"{self._settings.install_id}."))
+        end_marked(f"{self._settings.install_id}.")
         for name in ("run", "views"):
             shutil.rmtree(self._home / name, ignore_errors=True)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from local_server.domain.errors import ToolchainMissing
 from local_server.domain.manifest import Runtime
 from local_server.executor.engines.lines import LineBuffer
+from local_server.executor.engines.process.children import close_pipes, ended
 from local_server.executor.engines.process.family import signal_group
 from local_server.executor.engines.process.toolchains import Toolchains
 from local_server.executor.layers.installer import LineSink, Places, Work
@@ -15,6 +16,7 @@ from local_server.executor.layers.steps import install_steps
 
 _HIDDEN = ("APIMARKET_", "PYTHON", "VIRTUAL_ENV", "CONDA_", "__PYVENV")
 _CHUNK = 64 << 10
+_LAST_WORDS_S = 2.0
 
 
 class ProcessInstaller:
@@ -71,21 +73,24 @@ async def run_lines(command: Sequence[str], environment: Mapping[str, str], work
         cwd=workdir,
         start_new_session=True,
     )
+    hearing = asyncio.create_task(_hear(process, line), name="installer-lines")
     try:
-        assert process.stdout is not None
-        lines = LineBuffer()
-        while data := await process.stdout.read(_CHUNK):
-            for text in lines.feed(data):
-                line(text.decode("utf-8", "replace"))
-        for text in lines.rest():
-            line(text.decode("utf-8", "replace"))
-        return await process.wait()
+        code = await ended(process)
+        await asyncio.wait({hearing}, timeout=_LAST_WORDS_S)
+        return code
     finally:
         signal_group(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-        await process.wait()
+        await ended(process)
+        hearing.cancel()
+        await asyncio.wait({hearing})
         close_pipes(process)
 
 
-def close_pipes(process: asyncio.subprocess.Process) -> None:
-    """Close our ends, even while a stranger that was started from the child holds the others open."""
-    process._transport.close()  # type: ignore[attr-defined]  # asyncio has no public way to
+async def _hear(process: asyncio.subprocess.Process, line: LineSink) -> None:
+    assert process.stdout is not None
+    lines = LineBuffer()
+    while data := await process.stdout.read(_CHUNK):
+        for text in lines.feed(data):
+            line(text.decode("utf-8", "replace"))
+    for text in lines.rest():
+        line(text.decode("utf-8", "replace"))

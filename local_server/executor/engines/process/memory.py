@@ -14,13 +14,18 @@ def read_usage(pid: int) -> SandboxUsage | None:
     return SandboxUsage(sum(_proportional(process) for process in family), sum(map(_cpu_seconds, family)))
 
 
-def end_the_largest(pid: int, limit_bytes: int) -> bool:
-    """Kill the largest process below `pid` when all together use more than the limit; whether one was. Blocking.
-    Shared pages count once, as they do for a container."""
+def share_of(pid: int, limit_bytes: int) -> float:
+    """What a process and all below it use, as a share of the limit; 1.0 and more is too much. Blocking. Shared pages
+    count once, as they do for a container; far below the limit it is an estimate from above."""
     family = descendants(pid)
-    if sum(map(_resident, family)) <= limit_bytes:
-        return False
-    if sum(map(_proportional, family)) <= limit_bytes:
+    resident = sum(map(_resident, family)) / limit_bytes
+    return resident if resident <= 1.0 else sum(map(_proportional, family)) / limit_bytes
+
+
+def end_the_largest(pid: int) -> bool:
+    """Kill the largest process below `pid`; whether one was. Blocking."""
+    family = descendants(pid)
+    if not family:
         return False
     largest = max(family[1:] or family, key=_proportional)
     try:

@@ -18,9 +18,9 @@ from local_server.domain.errors import SandboxFailed
 from local_server.domain.ids import ApiId
 from local_server.executor.engine import Message, SandboxExit, SandboxUsage
 from local_server.executor.engines.lines import LineBuffer, Mailbox, log_message, read_message, write_message
-from local_server.executor.engines.process.family import kill_all, marked, signal_group
-from local_server.executor.engines.process.installer import close_pipes
-from local_server.executor.engines.process.memory import end_the_largest, read_usage
+from local_server.executor.engines.process.children import close_pipes, ended
+from local_server.executor.engines.process.family import end_marked, signal_group
+from local_server.executor.engines.process.memory import end_the_largest, read_usage, share_of
 from local_server.executor.engines.process.views import View
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ _CRASHES, _CRASH_WINDOW_S = 3, 10.0
 _CHUNK = 64 << 10
 _LAST_WORDS_S = 0.2
 _MEMORY_LOOK_S = 0.5
+_MEMORY_NEAR = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +121,21 @@ class ProcessSandbox:
         return self._mailbox.messages()
 
     async def _run(self, process: asyncio.subprocess.Process) -> None:
-        ended = SandboxExit(None, detail="the server let go of it")
+        outcome = SandboxExit(None, detail="the server let go of it")
         try:
             while True:
                 await self._live(process)
-                ended = self._how_it_ended(process)
+                outcome = self._how_it_ended(process)
                 if not await self._may_start_again():
                     break
                 self._process = process = await self._spawn()
         except Exception as error:
-            ended = SandboxExit(None, detail=f"the channel failed: {error}")
+            outcome = SandboxExit(None, detail=f"the channel failed: {error}")
             log.exception("sandbox %s: the channel failed", self.id)
         finally:
             signal_group(process.pid, SIGKILL)
             await asyncio.to_thread(self._leave_nothing)
-            self._exit = ended
+            self._exit = outcome
             self._mailbox.close()
             self.on_end(self)
 
@@ -143,7 +144,7 @@ class ProcessSandbox:
         words = asyncio.create_task(self._hear_all(process), name=f"pipes-{self.id[-12:]}")
         watch = asyncio.create_task(self._watch_memory(process), name=f"memory-{self.id[-12:]}")
         try:
-            await process.wait()
+            await ended(process)
             # What it said last may still be in the pipe; and a child of it may hold the pipe open for ever.
             await asyncio.wait({words}, timeout=_LAST_WORDS_S)
             while not words.done() and self._mailbox.is_full:
@@ -153,8 +154,8 @@ class ProcessSandbox:
                 task.cancel()
             await asyncio.wait({words, watch})
             signal_group(process.pid, SIGKILL)
-            await asyncio.to_thread(lambda: kill_all(marked(self.id)))
-            await process.wait()
+            await asyncio.to_thread(end_marked, self.id)
+            await ended(process)
             close_pipes(process)
 
     async def _hear_all(self, process: asyncio.subprocess.Process) -> None:
@@ -210,16 +211,18 @@ class ProcessSandbox:
         return False
 
     async def _watch_memory(self, process: asyncio.subprocess.Process) -> None:
-        limit_mb = self._program.memory_mb
+        limit_mb, share = self._program.memory_mb, 1.0
         while limit_mb is not None:
-            await asyncio.sleep(_MEMORY_LOOK_S)
-            if await asyncio.to_thread(end_the_largest, process.pid, limit_mb << 20):
+            # A program far below its limit is seldom looked at: nothing grows by half a limit unseen for long.
+            await asyncio.sleep(_MEMORY_LOOK_S if share > _MEMORY_NEAR else _MEMORY_LOOK_S * 4)
+            share = await asyncio.to_thread(share_of, process.pid, limit_mb << 20)
+            if share > 1.0 and await asyncio.to_thread(end_the_largest, process.pid):
                 self._out_of_memory = True
                 words = f"a program was ended: out of memory, the limit is {limit_mb} MB"
                 await self._mailbox.put(log_message("err", words))
 
     def _leave_nothing(self) -> None:
-        kill_all(marked(self.id))
+        end_marked(self.id)
         self._remove_directories()
 
     @property
