@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from local_server.gateway.ticker import Ticker
     from local_server.gateway.upstream import ConnectFailed
 
-CRASH_GRACE_S = 0.25
-"""An API that takes no connections may have been replaced, or may have crashed, without our knowing it yet."""
+CRASH_GRACE_S = 1.0
+"""An API that takes no connections may have been replaced, or may have crashed, without our knowing it yet: Docker
+tells how a program ended only after a third of a second."""
 LOGS_HINT = "See what it printed with: apimarket logs {}"
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from local_server.domain.account_errors import RateLimited
 from local_server.domain.errors import ApimarketError, ApiNotFound, OriginRefused
 from local_server.domain.executions import CallOutcome
 from local_server.gateway import origins
 from local_server.gateway.access_log import System, Trace
 from local_server.gateway.admission import Admission
+from local_server.gateway.callers import Callers
 from local_server.gateway.hold import MAX_WAIT_S, Holds
 from local_server.gateway.hosts import SERVER, Hosts, Site
 from local_server.gateway.http_date import http_date
 from local_server.gateway.lane import Lane
+from local_server.gateway.limits import rate_headers
 from local_server.gateway.problems import send_problem
 from local_server.gateway.proxy import Exchange, Request
 from local_server.gateway.request_head import RequestHead, raw_path_of, read_head
@@ -22,7 +25,7 @@ from local_server.gateway.ticker import Ticker
 from local_server.gateway.websocket import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from local_server.domain.executions import Execution
     from local_server.domain.ids import ApiId
@@ -44,10 +47,13 @@ class Gateway:
         *,
         hosts: Hosts | None = None,
         max_hold_s: float = MAX_WAIT_S,
+        enforce_keys: bool = False,
     ) -> None:
         self._record = record
         self.system = system
         self.hosts = hosts or Hosts()
+        self.callers = Callers(system.now, enforce=enforce_keys)
+        """Who may call: told here which keys there are."""
         self._table = Table()
         self._ticker = Ticker()
         self._holds = Holds(max_hold_s)
@@ -72,6 +78,13 @@ class Gateway:
         """The API is gone: its URLs answer 404."""
         self._table = self._table.without(api_id)
         self._holds.changed(api_id)
+
+    def in_flight(self) -> Mapping[ApiId, int]:
+        """Requests and WebSockets under way by API, on every generation that still has some."""
+        counts: dict[ApiId, int] = {}
+        for lane in self._lanes:
+            counts[lane.api_id] = counts.get(lane.api_id, 0) + lane.in_flight
+        return counts
 
     def _lookup(self, api_id: ApiId) -> Entry | None:
         return self._table.by_id.get(api_id)
@@ -142,17 +155,20 @@ class Gateway:
         cors = origins.answer_headers(route.cors, head.origin) if route.cors else []
         try:
             if refusal := self._refusal(route, head):
-                trace.outcome, trace.status = CallOutcome.REFUSED, refusal.status
-                trace.bytes_out = await send_problem(send, refusal, trace.request_id, websocket=websocket)
+                await _turn_away(send, refusal, trace, [], websocket)
                 return
             if cors and method == "OPTIONS" and await self._preflight(scope, send, route, head.origin, trace):
                 return
+            try:
+                added = self.callers.admit(route, head, method, _address(scope), websocket=websocket)
+            except ApimarketError as error:
+                await _turn_away(send, error, trace, cors, websocket)
+                return
             query: bytes = scope["query_string"]
             target = path + b"?" + query if query else path
-            forwarded = _forwarded(
-                scope, head, trace.request_id, entry.prefix if path is not raw_path_of(scope) else b""
-            )
-            request = Request(method, target, head, forwarded, receive, send, cors)
+            by_path = path is not raw_path_of(scope)
+            forwarded = _forwarded(scope, head, trace.request_id, entry.prefix if by_path else b"")
+            request = Request(method, target, head, forwarded, receive, send, cors, added, by_path)
             if websocket:
                 await Tunnel(self._admission, entry, request, trace, scope["subprotocols"]).run()
             else:
@@ -161,7 +177,7 @@ class Gateway:
             self._record(trace.execution(self.system.now(), perf_counter()))
 
     def _refusal(self, route: Route, head: RequestHead) -> ApimarketError | None:
-        """Whether the caller may not call: the one place for such rules."""
+        """Whether a page may not call; `Callers` says the same of whoever sent it."""
         if head.origins > 1:
             return OriginRefused("The request carries more than one Origin header", hint="Send one, or none.")
         if head.origin or head.fetch_site:
@@ -182,6 +198,19 @@ class Gateway:
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True
+
+
+async def _turn_away(send: Send, error: ApimarketError, trace: Trace, cors: RawHeaders, websocket: bool) -> None:
+    trace.outcome, trace.status = CallOutcome.REFUSED, error.status
+    extra = cors
+    if isinstance(error, RateLimited):
+        extra = cors + rate_headers(error.limit, 0, error.retry_after_s)
+    trace.bytes_out = await send_problem(send, error, trace.request_id, websocket=websocket, extra=extra)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
 
 
 def _forwarded(scope: Scope, head: RequestHead, request_id: str, prefix: bytes) -> tuple[bytes, ...]:

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 _CONTROL_SEGMENTS = frozenset(name.encode() for name in RESERVED_OWNERS)
 
+_GUARDS = (
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
 
 class Edge:
     """HTTP and WebSocket alike: exactly one Host, on the allow-list; then the control API or the gateway.
@@ -46,7 +54,7 @@ class Edge:
         elif refusal := self._origin_refused(head, port):
             await self._refuse(refusal, kind, send)
         else:
-            await self._control(scope, receive, _dated(send) if kind == "http" else send)
+            await self._control(scope, receive, _guarded(send) if kind == "http" else send)
 
     async def _refuse(self, error: ApimarketError, kind: str, send: Send) -> None:
         await send_problem(send, error, self._gateway.system.new_id(), websocket=kind == "websocket")
@@ -79,15 +87,16 @@ def is_control(raw_path: bytes) -> bool:
     return raw_path == b"/" or raw_path[1:].partition(b"/")[0] in _CONTROL_SEGMENTS
 
 
-def _dated(send: Send) -> Send:
-    """Give answers of the control API the Date that the gateway's have (uvicorn would give both a second one)."""
+def _guarded(send: Send) -> Send:
+    """Give answers of the control API the Date that the gateway's have (uvicorn would give both a second one), and
+    what keeps pages of other origins from framing them or loading them as an image or a script."""
 
-    async def send_dated(message: Message) -> None:
+    async def send_guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = list(message.get("headers", []))
+            headers = [*message.get("headers", []), *_GUARDS]
             if not any(name.lower() == b"date" for name, _ in headers):
                 headers.append((b"date", http_date()))
             message = {**message, "headers": headers}
         await send(message)
 
-    return send_dated
+    return send_guarded

@@ -7,7 +7,10 @@ from local_server.gateway.asgi_types import RawHeaders
 from local_server.gateway.hosts import Hosts
 
 PREFLIGHT_MAX_AGE_S = 600
-_EXPOSED = b"X-Request-Id, X-Apimarket-Generation, X-Apimarket-Pending-Error"
+_EXPOSED = (
+    b"X-Request-Id, X-Apimarket-Generation, X-Apimarket-Pending-Error, Retry-After, RateLimit, RateLimit-Policy, "
+    b"RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+)
 
 
 def allows(cors: Collection[str], origin: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 
+from local_server.domain.account_errors import RateLimited
 from local_server.domain.errors import ApimarketError, ApiUnavailable
 from local_server.gateway.asgi_types import RawHeaders, Send
 from local_server.gateway.http_date import http_date
@@ -32,8 +33,10 @@ def problem_headers(error: ApimarketError, request_id: str, body: bytes) -> RawH
         (b"date", http_date()),
         (b"x-request-id", request_id.encode()),
     ]
-    if isinstance(error, ApiUnavailable):
+    if isinstance(error, (ApiUnavailable, RateLimited)):
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    if error.status == 401:  # RFC 9110, 15.5.2
+        headers.append((b"www-authenticate", b"Bearer"))
     return headers
 
 

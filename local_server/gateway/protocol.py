@@ -48,8 +48,8 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.transport.is_closing():
-            self._disarm()
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            self._disarm()  # over, or a WebSocket's from now on
         elif self._in_head:
             # A single field that never ends reaches no callback; its bytes count as they come.
             self._waiting_bytes += len(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,10 @@ class Request:
     receive: Receive
     send: Send
     cors: RawHeaders
+    added: RawHeaders = field(default_factory=list)
+    """What the gateway says in the answer of its own, in the API's place."""
+    by_path: bool = False
+    """The API was called on the server's own host, and so has the origin of the control API."""
 
 
 class Exchange:
@@ -243,7 +247,12 @@ class Exchange:
         trace, send = self._trace, self._request.send
         trace.first_byte_s = perf_counter()
         trace.status = connection.status
-        headers = answer_headers(connection.status, connection.headers, self._request.cors)
+        headers = answer_headers(
+            connection.status, connection.headers, self._request.cors, by_path=self._request.by_path
+        )
+        if added := self._request.added:
+            ours = {name for name, _ in added}
+            headers = [item for item in headers if item[0] not in ours] + added
         headers += self._entry.headers
         headers.append((b"x-request-id", trace.request_id.encode()))
         self._started = True

@@ -29,7 +29,10 @@ HOP_BY_HOP = frozenset(
 _OURS = frozenset({b"forwarded", b"x-request-id", b"x-real-ip"})
 _OUR_PREFIXES = (b"x-forwarded-", b"x-apimarket-")
 _HARMLESS_TOKENS = frozenset({b"keep-alive", b"close", b""})
-_READ = HOP_BY_HOP | _OURS | {b"host", b"origin", b"sec-fetch-site", b"content-length"}
+_READ = HOP_BY_HOP | _OURS | {b"host", b"origin", b"sec-fetch-site", b"content-length", b"authorization", b"x-api-key"}
+KEY_START = b"am_"
+"""How our API keys begin: in `Authorization` nothing else is taken for one."""
+_BEARER = b"bearer "
 
 
 class RequestHead:
@@ -40,6 +43,8 @@ class RequestHead:
         "fetch_site",
         "host",
         "hosts",
+        "key",
+        "keys",
         "length",
         "lengths",
         "lines",
@@ -55,6 +60,9 @@ class RequestHead:
         self.origins = 0
         self.origin = b""
         self.fetch_site = b""
+        self.key = b""
+        """What `X-Api-Key` holds, or `Authorization` as `Bearer am_…`. It ends here: `lines` is without it."""
+        self.keys = 0
         self.lengths = 0
         self.length = 0
         self.chunked = False
@@ -66,6 +74,29 @@ class RequestHead:
     @property
     def has_body(self) -> bool:
         return self.chunked or self.length > 0
+
+    def pass_key_on(self) -> None:
+        """It is none of ours: let the API have it."""
+        if b"x-api-key" not in self.named:
+            self.lines += (b"x-api-key", b": ", self.key, b"\r\n")
+
+    def _take_key(self, key: bytes) -> None:
+        # The same key in both places is one key.
+        if not self.keys or key != self.key:
+            self.keys += 1
+            self.key = key
+
+    def _ends_here(self, name: bytes, value: bytes) -> bool:
+        """Whether the header holds a key of ours, which is then taken out."""
+        if name == b"x-api-key":
+            self._take_key(value.strip())
+            return True
+        if name == b"authorization" and value[:7].lower() == _BEARER:
+            token = value[7:].strip()
+            if token.startswith(KEY_START):
+                self._take_key(token)
+                return True
+        return name in HOP_BY_HOP or name in _OURS
 
     def _read(self, name: bytes, value: bytes) -> None:
         if name == b"host":
@@ -94,7 +125,7 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     for name, value in headers:
         if name in _READ:
             head._read(name, value)
-            if name in HOP_BY_HOP or name in _OURS:
+            if head._ends_here(name, value):
                 continue
         elif name.startswith(_OUR_PREFIXES):
             continue

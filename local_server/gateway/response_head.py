@@ -25,19 +25,23 @@ _DROPPED = frozenset(
         b"x-apimarket-pending-error",
     }
 )
+# By path an API shares its origin with the console at /docs, where its owner may have typed the token: with these an
+# API's page would keep hold of a window of the console, or be asked before each request of it.
+_DROPPED_BY_PATH = _DROPPED | {b"service-worker-allowed", b"cross-origin-opener-policy"}
 
 
-def answer_headers(status: int, upstream: RawHeaders, cors: RawHeaders) -> RawHeaders:
+def answer_headers(status: int, upstream: RawHeaders, cors: RawHeaders, *, by_path: bool = False) -> RawHeaders:
     """A new list: the upstream's headers (names in lower case) without those that end here, with a Date.
 
     204 and 304 lose their Content-Length: neither has a body, and what a server does with one there differs.
     """
     has_date = False
+    dropped = _DROPPED_BY_PATH if by_path else _DROPPED
     headers: RawHeaders = []
     named: set[bytes] = set()
     for item in upstream:
         name = item[0]
-        if name in _DROPPED:
+        if name in dropped:
             if name == b"connection":
                 named.update(token.strip().lower() for token in item[1].split(b","))
             continue

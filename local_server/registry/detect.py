@@ -138,7 +138,7 @@ def _procfile(folder: Folder, found: list[_Guess]) -> Detection | None:
             return Detection(runtime, version, app, None, (reason,))
     if words[0] == "node" and len(words) == 2 and words[1].removeprefix("./") in folder.files:
         return Detection(runtime, version, words[1].removeprefix("./"), None, (reason,))
-    if re.search(r"[$`;&|<>*]", line[1]):
+    if re.search(r"[$`;&|<>*]", re.sub(r"\$(?:PORT\b|\{PORT\})", "", line[1])):
         return None  # needs a shell, and no shell runs here
     return Detection(runtime, version, None, tuple(words), (reason,))
 

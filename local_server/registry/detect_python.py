@@ -3,7 +3,7 @@
 import ast
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -57,6 +57,7 @@ _BROKEN_APP = re.compile(
     re.M,
 )
 _TEST_FILE = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test|conftest|setup|noxfile|manage|gunicorn\.conf)\.py$")
+_OTHERS_LIMIT = 200
 _OWN_SERVER = re.compile(
     r"\bserve_forever\(|\brun_app\(|\buvicorn\.run\(|\bserve\(|\bHTTPServer\(|\bstart_server\(|\.listen\("
 )
@@ -85,14 +86,26 @@ def find(folder: Folder) -> Iterator[PythonEntry]:
     settled = table(folder.pyproject, "tool", "fastapi", "entrypoint")
     if isinstance(settled, str) and re.fullmatch(r"[\w.]+:[\w.]+", settled):
         yield PythonEntry(settled, Strength.APP, f'pyproject.toml names it: [tool.fastapi] entrypoint = "{settled}"')
-    for path in candidates(folder):
-        module = module_name(path)
-        text = folder.read(path)
-        if module and _WORTH_PARSING.search(text):
-            found = _best(path, text)
-            if found:
-                name, strength, reason = found
-                yield PythonEntry(f"{module}:{name}", strength, reason)
+    usual, others = candidates(folder)
+    found = False
+    for path in usual:
+        if entry := _in_file(folder, path):
+            found = True
+            yield entry
+    if found:
+        return
+    for path in others[:_OTHERS_LIMIT]:
+        if (entry := _in_file(folder, path)) and entry.strength is Strength.APP:
+            yield entry
+
+
+def _in_file(folder: Folder, path: str) -> PythonEntry | None:
+    text = folder.read(path)
+    module = module_name(path, text, folder.files)
+    if not module or not _WORTH_PARSING.search(text):
+        return None
+    best = _best(path, text)
+    return PythonEntry(f"{module}:{best[0]}", best[1], best[2]) if best else None
 
 
 def best_entry(folder: Folder) -> PythonEntry | None:
@@ -108,15 +121,16 @@ def best_entry(folder: Folder) -> PythonEntry | None:
 
 def own_server(folder: Folder) -> str | None:
     """A script that opens a port by itself, for a project without an app object."""
-    for path in candidates(folder):
+    for path in candidates(folder)[0]:
         text = folder.read(path)
         if "/" not in path and "__main__" in text and _OWN_SERVER.search(text):
             return path
     return None
 
 
-def candidates(folder: Folder) -> list[str]:
-    """Python files by how likely they hold the app: usual names in the root, in src/, in packages, then the rest."""
+def candidates(folder: Folder) -> tuple[list[str], list[str]]:
+    """Python files by how likely they hold the app: usual names in the root, in src/, in packages, then the rest of the
+    root. And those to look at when none of them does: the other modules of packages."""
 
     def likeliness(path: str) -> tuple[int, int, int, str]:
         directory, name = os.path.split(path)
@@ -126,16 +140,36 @@ def candidates(folder: Folder) -> list[str]:
         return (usual == len(STEMS), depth, usual, path)
 
     paths = [path for path in folder.files if path.endswith(".py") and not _TEST_FILE.search(path)]
-    usual = [path for path in paths if os.path.basename(path).removesuffix(".py") in STEMS or "/" not in path]
-    return sorted(usual, key=likeliness)
+    paths.sort(key=likeliness)
+    usual = {path for path in paths if os.path.basename(path).removesuffix(".py") in STEMS or "/" not in path}
+    return [path for path in paths if path in usual], [path for path in paths if path not in usual]
 
 
-def module_name(path: str) -> str | None:
+def module_name(path: str, text: str, files: Collection[str]) -> str | None:
     """`shop/main.py` as `shop.main`; None when it cannot be imported under its name."""
     parts = path.removesuffix(".py").split("/")
     if parts[-1] == "__init__":
         parts.pop()
+    if _lies_in_source_layout(path, text, files):
+        parts.pop(0)
     return ".".join(parts) if parts and all(part.isidentifier() for part in parts) else None
+
+
+def _lies_in_source_layout(path: str, text: str, files: Collection[str]) -> bool:
+    """Whether `src` is the directory that is searched for modules, and not a package. Taking `src/shop/main.py` for
+    `src.shop.main` would import the package's modules twice, as `shop.db` and as `src.shop.db`."""
+    top, _, rest = path.partition("/")
+    if top != "src" or "src/__init__.py" in files or re.search(r"^\s*(?:from|import)\s+src\b", text, re.MULTILINE):
+        return False
+    name = rest.split("/")[0].removesuffix(".py")
+    if any(file == f"{name}.py" or file.startswith(f"{name}/") for file in files):
+        return False  # the same name means something else in the root
+    if "/" in rest:
+        return f"src/{name}/__init__.py" in files
+    if re.search(r"^\s*from\s+\.", text, re.MULTILINE):
+        return False  # relative to the package `src`
+    imported = re.findall(r"^\s*(?:from|import)\s+(\w+)", text, re.MULTILINE)
+    return any(f"src/{one}.py" in files or f"src/{one}/__init__.py" in files for one in imported)
 
 
 def _best(path: str, text: str) -> tuple[str, Strength, str] | None:

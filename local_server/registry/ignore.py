@@ -5,6 +5,7 @@ Ours cannot be lifted: files named `.env` hold secrets, and the rest are never p
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
@@ -65,14 +66,16 @@ class Ignore:
     """The rules of one directory as they were when each level was first asked about. Load it anew when an ignore file
     changes. May be used from several threads."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, instead: Mapping[str, Path] | None = None) -> None:
+        """`instead` names, by relative path, ignore files that are to be read elsewhere: those about to be written."""
         self._root = root
+        self._instead = instead or {}
         self._verdicts: dict[str, bool] = {}
         self._rules: dict[str, tuple[GitIgnoreSpec | None, GitIgnoreSpec | None]] = {}
 
     @classmethod
-    def load(cls, root: Path) -> "Ignore":
-        ignore = cls(root)
+    def load(cls, root: Path, instead: Mapping[str, Path] | None = None) -> "Ignore":
+        ignore = cls(root, instead)
         ignore._rules_of("")
         return ignore
 
@@ -122,10 +125,13 @@ class Ignore:
     def _rules_of(self, level: str) -> tuple[GitIgnoreSpec | None, GitIgnoreSpec | None]:
         rules = self._rules.get(level)
         if rules is None:
-            directory = self._root / level
-            rules = (_read(directory / IGNORE_FILES[0]), _read(directory / IGNORE_FILES[1]))
+            rules = (self._read_at(level, IGNORE_FILES[0]), self._read_at(level, IGNORE_FILES[1]))
             self._rules[level] = rules
         return rules
+
+    def _read_at(self, level: str, name: str) -> GitIgnoreSpec | None:
+        relative = f"{level}/{name}" if level else name
+        return _read(self._instead.get(relative) or self._root / relative)
 
 
 def _read(file: Path) -> GitIgnoreSpec | None:

@@ -3,14 +3,16 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
 from local_server.domain.manifest import Visibility
-from local_server.domain.registry import Api
+from local_server.domain.registry import Api, User
 from local_server.registry import reference
 from local_server.registry.service import Registry
+from local_server.registry.upload_routes import add_upload_route
 from local_server.wire.apis import ApiView, PatchApi, RegisterApi, ScaffoldApi, TemplateView
 
 
@@ -23,6 +25,8 @@ class RegistryPorts:
     """Told of each new API, and whether to start it. The answer waits for it."""
     before_remove: Callable[[Request, Api], Awaitable[None]]
     """Ends what runs for the API."""
+    only_of: Callable[[Request], User | None] = lambda _request: None
+    """Whose APIs the caller may see; None: everybody's."""
 
 
 def make_router(ports: RegistryPorts) -> APIRouter:
@@ -31,6 +35,7 @@ def make_router(ports: RegistryPorts) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["apis"])
     _add_collection(router, ports)
     _add_item(router, ports)
+    add_upload_route(router, ports.registry_of, partial(_view, ports))
     return router
 
 
@@ -43,7 +48,8 @@ def _add_collection(router: APIRouter, ports: RegistryPorts) -> None:
     @router.get("/apis")
     async def list_apis(request: Request, q: str = "") -> list[ApiView]:
         """All APIs by name, or those that match `q`, best first."""
-        return [await _view(ports, request, api) for api in await ports.registry_of(request).search(q)]
+        found = await ports.registry_of(request).search(q, ports.only_of(request))
+        return [await _view(ports, request, api) for api in found]
 
     @router.post("/apis", status_code=201)
     async def register_api(request: Request, body: RegisterApi) -> ApiView:

@@ -83,26 +83,29 @@ class Registry:
     async def templates(self) -> Sequence[Template]:
         return await asyncio.to_thread(list_templates)
 
-    async def list(self) -> Sequence[Api]:
-        """By owner and name."""
-        return await self._storage.read(lambda tx: tx.registry.all())
+    async def list(self, user: User | None = None) -> Sequence[Api]:
+        """By owner and name; with `user` that one's only."""
+        return await self._storage.read(lambda tx: tx.registry.all(user.id if user else None))
 
-    async def search(self, query: str) -> Sequence[Api]:
-        """By name, summary, tags and category; best first. Without any word: all."""
+    async def search(self, query: str, user: User | None = None) -> Sequence[Api]:
+        """By name, summary, tags and category; best first. Without any word: all. With `user` that one's only."""
         if not query.strip():
-            return await self.list()
-        return await self._storage.read(lambda tx: tx.registry.search(query))
+            return await self.list(user)
+        return await self._storage.read(lambda tx: tx.registry.search(query, user_id=user.id if user else None))
 
-    async def resolve(self, reference: str) -> Api:
-        """The API that an id, a name, or `owner/name` means. Raises ApiNotFound, with the names that are close."""
+    async def resolve(self, reference: str, user: User | None = None) -> Api:
+        """The API that an id, a name, or `owner/name` means. With `user` only that one's: of others nobody learns
+        whether they exist. Raises ApiNotFound, with the names that are close."""
 
         def find(tx: ReadTx) -> Api:
             owner, slash, slug = reference.rpartition("/")
-            found = tx.registry.by_name(owner if slash else self.owner.handle, slug)
+            found = tx.registry.by_name(owner if slash else (user or self.owner).handle, slug)
             if found is None and not slash:
                 found = tx.registry.get(ApiId(reference))
+            if user is not None and found is not None and found.user_id != user.id:
+                found = None
             if found is None or found.stage is ApiStage.REMOVED:
-                names = [api.slug for api in tx.registry.all()]
+                names = [api.slug for api in tx.registry.all(user.id if user else None)]
                 raise ApiNotFound(reference, difflib.get_close_matches(slug.casefold(), names, n=3, cutoff=0.5))
             return found
 
@@ -113,7 +116,7 @@ class Registry:
 
         Raises InvalidManifest, also when the file gives the API another name, and ApiNotFound when it was removed.
         """
-        return await self._take(api, _parse_for(api, text))
+        return await self._take(api, parse_for(api, text))
 
     async def patch(
         self,
@@ -239,7 +242,7 @@ def _create_manifest(project: _Project) -> None:
         ) from None
 
 
-def _parse_for(api: Api, text: str) -> Manifest:
+def parse_for(api: Api, text: str) -> Manifest:
     """The manifest in `text`, if it is still this API's."""
     manifest = parse(text)
     if manifest.name != api.slug:
@@ -255,7 +258,7 @@ def _edit_manifest(api: Api, wanted: dict[str, TomlValue | None]) -> Manifest:
     root = check_directory(Path(api.directory))
     before = manifest_file.read(root)
     text = manifest_file.edit(render(api.manifest) if before is None else before, wanted)
-    manifest = _parse_for(api, text)
+    manifest = parse_for(api, text)
     if text != before:
         manifest_file.replace(root, text)
     return manifest

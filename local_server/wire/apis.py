@@ -107,6 +107,17 @@ class ScaffoldApi(BaseModel):
     start: bool = True
 
 
+class UploadView(BaseModel):
+    """What an upload changed in the API's directory."""
+
+    api: ApiView
+    written: list[str]
+    """Paths below the directory, by name."""
+    removed: list[str]
+    bytes: int
+    """Of all that was written."""
+
+
 class DeployApi(BaseModel):
     """POST /executor/deploy"""
 

@@ -16,6 +16,14 @@ class Health(BaseModel):
     storage: str
 
 
+class Ready(BaseModel):
+    """GET /ready, open to anyone on this machine."""
+
+    ready: bool
+    engine: str
+    """What the engine says of itself, or why it does not answer."""
+
+
 class ServerView(BaseModel):
     """GET /api/v1/server"""
 

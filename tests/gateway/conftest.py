@@ -101,7 +101,7 @@ async def control(scope: Any, receive: Any, send: Any) -> None:
 async def until(true: Callable[[], object], limit_s: float = 5) -> None:
     """Wait for something that tells nobody when it happens."""
     async with asyncio.timeout(limit_s):
-        while not true():  # noqa: ASYNC110
+        while not true():
             await asyncio.sleep(0.001)
 
 

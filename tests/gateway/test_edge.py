@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from .conftest import Rig
+from .conftest import Rig, answering, raw_server
 
 UPGRADE = (
     "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
@@ -111,6 +111,26 @@ class TestControlOrigin:
 
     async def test_control_answers_have_one_date(self, rig: Rig) -> None:
         assert len((await rig.client.get("/health")).headers.get_list("date")) == 1
+
+    async def test_control_answers_keep_other_pages_away(self, rig: Rig, echo_port: int) -> None:
+        rig.api("x", echo_port)
+        headers = (await rig.client.get("/docs")).headers
+        assert headers["content-security-policy"] == "frame-ancestors 'none'"
+        assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "content-security-policy" not in (await rig.client.get("/me/x/")).headers
+
+
+class TestSharedOrigin:
+    async def test_by_path_an_api_cannot_reach_for_the_consoles_windows(self, rig: Rig) -> None:
+        greedy = {"service-worker-allowed": "/", "cross-origin-opener-policy": "same-origin"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in greedy.items())
+        async with raw_server(answering(f"HTTP/1.1 200 OK\r\n{lines}content-length: 0\r\n\r\n".encode())) as port:
+            rig.api("xy", port)
+            by_path = await rig.client.get("/me/xy/")
+            by_host = await rig.client.get("/", headers={"host": f"xy.localhost:{rig.port}"})
+        assert not greedy.keys() & set(by_path.headers)
+        assert greedy.items() <= dict(by_host.headers).items()
 
 
 class TestApiOrigin:

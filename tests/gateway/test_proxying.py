@@ -284,7 +284,8 @@ class TestAmbiguousRequests:
 
         headers = [(b"host", b"localhost:1"), (b"x", b"a\r\ntransfer-encoding: chunked")]
         scope = {"type": "http", "method": "GET", "raw_path": b"/me/x/", "query_string": b"", "headers": headers}
-        await rig.gateway({**scope, "server": ("127.0.0.1", 1), "client": None, "scheme": "http"}, receive, send)
+        scope |= {"server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2), "scheme": "http"}
+        await rig.gateway(scope, receive, send)
         assert sent[0]["status"] == 400
         assert json.loads(sent[1]["body"])["code"] == "malformed_request"
 

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from local_server.domain.executions import CallOutcome
 from local_server.domain.ids import ApiId
+from local_server.gateway import protocol
 
 from .conftest import Rig, answering, raw_server, until
 
@@ -85,6 +86,17 @@ class TestCarrying:
             await ws.send("a")
             assert await ws.recv() == "a"
             await ws.close()
+
+
+    async def test_outlives_the_time_a_head_may_take(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(protocol, "HEAD_DEADLINE_S", 0.2)
+        async with ws_api(echo) as port:
+            rig.api("x", port)
+            async with dial(rig) as ws:
+                for _ in range(2):
+                    await asyncio.sleep(0.3)
+                    await ws.send("still there?")
+                    assert await ws.recv() == "still there?"
 
 
 class TestClosing:

@@ -43,9 +43,20 @@ class TestPython:
               "wsgi.py": "from app import create_app\napp = create_app()\n"}, "wsgi:app"),
             ({"shop/main.py": FASTAPI, "shop/__init__.py": ""}, "shop.main:app"),
             ({"src/main.py": FASTAPI}, "src.main:app"),
+            ({"src/main.py": "import prices\n" + FASTAPI, "src/prices.py": ""}, "main:app"),
+            ({"src/main.py": "from src import prices\n" + FASTAPI, "src/prices.py": ""}, "src.main:app"),
+            ({"src/main.py": "import prices\n" + FASTAPI, "src/prices.py": "", "src/__init__.py": ""}, "src.main:app"),
+            ({"src/main.py": "import db\nfrom . import x\n" + FASTAPI, "src/db.py": ""}, "src.main:app"),
+            ({"src/main.py": "import db\n" + FASTAPI, "src/db.py": "", "main.py": ""}, "src.main:app"),
+            ({"src/shop/main.py": FASTAPI, "src/shop/__init__.py": ""}, "shop.main:app"),
+            ({"src/shop/__init__.py": FASTAPI}, "shop:app"),
+            ({"src/shop/main.py": FASTAPI}, "src.shop.main:app"),
+            ({"src/shop/main.py": "import src.shop\n" + FASTAPI, "src/shop/__init__.py": ""}, "src.shop.main:app"),
             ({"manage.py": "", "site/wsgi.py": "application = get_wsgi_application()\n",
               "site/asgi.py": "application = get_asgi_application()\n"}, "site.wsgi:application"),
             ({"service.py": FASTAPI, "README.md": ""}, "service:app"),
+            ({"bin/__init__.py": "from .core import *\n", "bin/core.py": FLASK, "bin/x.py": "app = x()"}, "bin.core:app"),
+            ({"shop/web.py": FLASK, "shop/__init__.py": "app = make()\n"}, "shop:app"),
             ({"main.py": "try:\n  import x\nexcept ImportError:\n  x = None\nif x:\n  app = FastAPI()\n"}, "main:app"),
             ({"main.py": "from package.factory import app\n", "package/factory.py": "app = build()\n"}, "main:app"),
             ({"main.py": "app = FastAPI(\n  def broken"}, "main:app"),
@@ -96,6 +107,10 @@ class TestPython:
     def test_a_script_with_a_server_of_its_own_is_run_as_it_is(self, tmp_path: Path):
         text = "if __name__ == '__main__':\n  HTTPServer(('', 8000), H).serve_forever()\n"
         assert found(tmp_path, {"serve.py": text}).command == ("python", "serve.py")
+
+    def test_what_only_looks_like_an_app_counts_in_files_with_a_usual_name_only(self, tmp_path: Path):
+        with pytest.raises(UnusableDirectory):
+            found(tmp_path, {"shop/__init__.py": "", "shop/web.py": "app = make()\ndef create_app(): ...\n"})
 
     @pytest.mark.parametrize(
         ("files", "version"),
@@ -181,6 +196,8 @@ class TestProcfile:
             ("uvicorn shop:api --port $PORT", {}, "shop:api", None),
             ("node lib/x.js", {"lib/x.js": ""}, "lib/x.js", None),
             ("python serve.py --fast", {}, None, ("python", "serve.py", "--fast")),
+            ("python x.py -p ${PORT}", {}, None, ("python", "x.py", "-p", "${PORT}")),
+            ("python x.py --listen=:$PORT", {}, None, ("python", "x.py", "--listen=:$PORT")),
         ],
     )
     def test_says_how_to_start(
@@ -190,7 +207,7 @@ class TestProcfile:
         assert (detection.entry, detection.command) == (entry, command)
 
     def test_what_needs_a_shell_is_passed_over(self, tmp_path: Path):
-        detection = found(tmp_path, {"Procfile": "web: python x.py --port $PORT\n", "main.py": FASTAPI})
+        detection = found(tmp_path, {"Procfile": "web: python x.py --units $UNITS\n", "main.py": FASTAPI})
         assert detection.entry == "main:app"
 
 

@@ -55,7 +55,7 @@ def tool(name: str) -> str:
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is missing; install the test dependencies: scripts/test does")
+        pytest.skip(f"needs {name}: install the test dependencies, as scripts/test does")
     return found
 
 
@@ -138,7 +138,7 @@ class TestOwnTests:
             install, cwd=project, env=settings, capture_output=True, text=True, timeout=60, check=False
         )
         if any(reason in done.stderr for reason in ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT")):
-            pytest.skip("Express cannot be installed here: the npm registry does not answer")
+            pytest.skip("needs the npm registry, which does not answer: connect this machine, or set npm's registry")
         assert done.returncode == 0, done.stderr
         assert "pass 5" in run(project, node(), "--test")
 

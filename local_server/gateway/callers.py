@@ -1,0 +1,121 @@
+"""Whether a caller may call: its key, where from, what for, and how often.
+
+The keys are one immutable snapshot, replaced whole and read without a lock; no call waits for a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from time import perf_counter
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from local_server.domain.account_errors import KeyNotAllowed, KeyRefused, KeyRequired, RateLimited
+from local_server.domain.keys import Grant, Scope, digest_of, grant_of, is_well_formed
+from local_server.gateway.admission import full_name
+from local_server.gateway.limits import Limits, rate_headers
+from local_server.gateway.request_head import KEY_START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from local_server.domain.ids import KeyId
+    from local_server.domain.keys import ApiKey
+    from local_server.domain.routing import Route
+    from local_server.gateway.asgi_types import RawHeaders
+    from local_server.gateway.request_head import RequestHead
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Callers:
+    """`used` is told of each call that a key admits; it must not block. With `enforce`, a call over loopback needs a
+    key like any other."""
+
+    def __init__(self, now: Callable[[], datetime], *, enforce: bool = False) -> None:
+        self._now = now
+        self._enforce = enforce
+        self._grants: Mapping[bytes, Grant] = MappingProxyType({})
+        self._limits = Limits()
+        self.used: Callable[[KeyId, datetime], None] = _nobody
+
+    def use_keys(self, keys: Iterable[ApiKey]) -> None:
+        """From now on these keys are known, and no others. One step: no request sees a state between."""
+        self._grants = MappingProxyType({key.digest: grant_of(key) for key in keys})
+
+    def admit(self, route: Route, head: RequestHead, method: str, address: str, *, websocket: bool) -> RawHeaders:
+        """What the answer has to say about the caller's limit. Raises KeyRequired, KeyRefused, KeyNotAllowed,
+        RateLimited. Fails closed, and a key is looked at wherever there is one."""
+        grant = None
+        if head.keys:
+            if route.auth == "none" and head.keys == 1 and not head.key.startswith(KEY_START):
+                head.pass_key_on()  # it is the API's own
+            else:
+                grant = self._checked(route, head, method, address, websocket)
+        if grant is None and route.auth == "key" and (self._enforce or not is_loopback(address)):
+            raise KeyRequired(full_name(route))
+        limit = grant.rate_limit if grant is not None and grant.rate_limit is not None else route.rate_limit
+        if limit is None:
+            return []
+        subject = (route.api_id, f"key {grant.key_id}" if grant is not None else caller_of(address))
+        verdict = self._limits.admit(subject, limit, perf_counter())
+        if not verdict.admitted:
+            raise RateLimited(full_name(route), limit, verdict.reset_s)
+        return rate_headers(limit, verdict.remaining, verdict.reset_s)
+
+    def _checked(self, route: Route, head: RequestHead, method: str, address: str, websocket: bool) -> Grant:
+        if head.keys > 1:
+            raise KeyRefused("is not one: the request carries several", "Send one, in Authorization or in X-Api-Key.")
+        grant = self._grants.get(digest_of(head.key))
+        if grant is None:
+            raise _unknown(head.key)
+        if grant.revoked:
+            raise KeyRefused("was revoked")
+        now = self._now()
+        if grant.ends_at is not None and grant.ends_at <= now:
+            raise KeyRefused(f"has expired, at {grant.ends_at.isoformat(timespec='seconds')}")
+        if grant.api_id != route.api_id:
+            raise KeyNotAllowed("is for another API", f"{full_name(route)} needs a key of its own.")
+        if not grant.admits_from(address):
+            raise KeyNotAllowed("may not be used from this address", "Its owner says from where: docs/keys.md")
+        wanted = Scope.READ if method in _READING and not websocket else Scope.WRITE
+        if wanted not in grant.scopes:
+            what = "a WebSocket" if websocket else method[:20]
+            raise KeyNotAllowed(f"lacks the scope {wanted!s}, which {what} needs", "Use a key that has it.")
+        self.used(grant.key_id, now)
+        return grant
+
+
+def _unknown(key: bytes) -> KeyRefused:
+    text = key.decode("latin-1")
+    if not key.startswith(KEY_START):
+        return KeyRefused(
+            "in X-Api-Key is none of apimarket's, which begin with 'am_'",
+            'If the API checks keys of its own there, say so in apimarket.toml: [gateway] auth = "none"',
+        )
+    if not is_well_formed(text):
+        return KeyRefused("is mistyped or cut off: its checksum is wrong", "Copy it again, whole.")
+    return KeyRefused("is not known here")
+
+
+def is_loopback(address: str) -> bool:
+    return address.startswith(("127.", "::ffff:127.")) or address == "::1"
+
+
+@lru_cache(maxsize=4096)
+def caller_of(address: str) -> str:
+    """Who calls without a key: an address; of IPv6 the first 64 bits, since a single caller may have all the others."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return f"address {address}"
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is None:
+        return f"network {int(ip) >> 64:x}"
+    return f"address {ip}"
+
+
+def _nobody(_key_id: KeyId, _at: datetime) -> None:
+    """Until somebody wants to know."""

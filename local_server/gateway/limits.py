@@ -1,0 +1,113 @@
+"""How often a caller may call: a sliding window made of two cells.
+
+A window holds what was admitted in it and in the one before; of the latter counts the part that the last `window_s`
+seconds still cover, as if it had been spread evenly: `current + previous × (1 − elapsed) + cost`. Two numbers a caller
+therefore do for any limit. What is refused is not counted: who is turned away and waits as told is let in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from local_server.domain.manifest import RateLimit
+    from local_server.gateway.asgi_types import RawHeaders
+
+MOST_CALLERS = 100_000
+"""Beyond these the one that has not called for longest is forgotten: addresses are the callers' choice, and must not
+fill the memory. Fails open."""
+_TOLERANCE = 1e-9
+"""For sums of fractions that should be whole."""
+
+Subject = tuple[str, str]
+"""The API, and the key or address that calls it."""
+
+
+@dataclass(slots=True)
+class _Window:
+    length_s: int
+    start_s: float
+    current: int = 0
+    previous: int = 0
+
+    def advance(self, now_s: float) -> None:
+        """Move on to the window that `now_s` is in."""
+        passed = int((now_s - self.start_s) // self.length_s)
+        if passed > 0:
+            self.previous = self.current if passed == 1 else 0
+            self.current = 0
+            self.start_s += passed * self.length_s
+
+    def used(self, now_s: float) -> float:
+        elapsed = min(max((now_s - self.start_s) / self.length_s, 0.0), 1.0)
+        return self.current + self.previous * (1.0 - elapsed)
+
+    def wait_s(self, now_s: float, room: float) -> float:
+        """Until no more than `room` is used, if nobody calls meanwhile."""
+        ends_s = self.start_s + self.length_s
+        if self.current <= room:
+            # Within this window: the one before has to slide out far enough.
+            share = (room - self.current) / self.previous if self.previous else 1.0
+            return max(ends_s - share * self.length_s - now_s, 0.0)
+        return ends_s - now_s + (1.0 - room / self.current) * self.length_s
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    admitted: bool
+    remaining: int
+    """How many more calls would be admitted now."""
+    reset_s: int
+    """Admitted: until the window ends; refused: until one call would be admitted. At least 1."""
+
+
+class Limits:
+    """Counts in memory, on one event loop: what is decided and what is counted cannot come apart."""
+
+    def __init__(self, most_callers: int = MOST_CALLERS) -> None:
+        self._most = most_callers
+        self._windows: OrderedDict[Subject, _Window] = OrderedDict()
+
+    def admit(self, subject: Subject, limit: RateLimit, now_s: float) -> Verdict:
+        """Whether one more call is admitted, and count it if so. `now_s` is monotonic."""
+        window = self._window(subject, limit.window_s, now_s)
+        used = window.used(now_s)
+        if used + 1 > limit.requests + _TOLERANCE:
+            return Verdict(False, 0, max(math.ceil(window.wait_s(now_s, limit.requests - 1) - _TOLERANCE), 1))
+        window.current += 1
+        remaining = int(limit.requests - used - 1 + _TOLERANCE)
+        return Verdict(True, remaining, max(math.ceil(window.start_s + limit.window_s - now_s), 1))
+
+    def _window(self, subject: Subject, length_s: int, now_s: float) -> _Window:
+        window = self._windows.get(subject)
+        if window is None or window.length_s != length_s:
+            window = self._windows[subject] = _Window(length_s, now_s)
+            if len(self._windows) > self._most:
+                self._windows.popitem(last=False)
+        else:
+            window.advance(now_s)
+        self._windows.move_to_end(subject)
+        return window
+
+
+def rate_headers(limit: RateLimit, remaining: int, reset_s: int) -> RawHeaders:
+    """draft-ietf-httpapi-ratelimit-headers as it is now, and beside it the three fields of its earlier versions, which
+    most clients know."""
+    return [
+        *_constant(limit.requests, limit.window_s),
+        (b"ratelimit", b'"caller";r=%d;t=%d' % (remaining, reset_s)),
+        (b"ratelimit-remaining", b"%d" % remaining),
+        (b"ratelimit-reset", b"%d" % reset_s),
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _constant(requests: int, window_s: int) -> tuple[tuple[bytes, bytes], ...]:
+    return (
+        (b"ratelimit-policy", b'"caller";q=%d;w=%d' % (requests, window_s)),
+        (b"ratelimit-limit", b"%d" % requests),
+    )
