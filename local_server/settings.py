@@ -42,6 +42,14 @@ class Settings(BaseSettings):
     """Host names to answer to, beside the loopback ones."""
     drain_s: float = Field(default=30.0, ge=0)
     warm_s: float = Field(default=10.0, ge=0)
+    start_s: float = Field(default=30.0, gt=0)
+    """A program must listen within this long."""
     poll: bool = False
     """Watch by polling: for network mounts, where no events arrive."""
+    enforce_keys: bool = False
+    """Calls over loopback need a key too, where the manifest says `auth = "key"`."""
     keep_executions_days: int = Field(default=30, ge=1)
+    keep_minutes_days: int = Field(default=2, ge=1)
+    """How long the figures of each minute are kept; those of each day are kept for ever."""
+    keep_hours_days: int = Field(default=60, ge=8)
+    """The figures of each hour; statistics over a week are made of them."""

@@ -4,7 +4,7 @@ A `Box` is the executor's side of a `Sandbox`. It owns the only reader of the ag
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,15 @@ from local_server.domain.events import LogStream
 from local_server.executor.engine import Message, Sandbox, SandboxExit
 from local_server.executor.logs import LogBook
 
+RETRY_HINT = "It is tried again by itself."
 HELLO_S = 30.0
 """An agent says hello within tens of milliseconds; this is for a machine that is swapping."""
+
+
+OUT_OF_MEMORY = Failure(
+    "oom", "Out of memory: the program used more than memory_mb allows", hint="Raise [run] memory_mb in apimarket.toml."
+)
+RESTARTED = Failure("exit", "Its container was restarted from outside")
 
 
 class StartFailed(Exception):
@@ -56,6 +63,8 @@ class Program:
 class _Attempt:
     answer: asyncio.Future[Ready]
     port: int
+    message: Message = field(default_factory=dict)
+    """What started it."""
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -72,6 +81,7 @@ class Box:
         self._attempts: dict[int, _Attempt] = {}
         self._hello: asyncio.Future[Mapping[int, int]] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(), name=f"box-{sandbox.id[:12]}")
+        self._tasks: set[asyncio.Task[None]] = set()
         self.failure: Failure | None = None
         self.runtime = ""
 
@@ -106,10 +116,35 @@ class Box:
 
     async def start(self, number: int, program: Program) -> Ready:
         """Start a generation and wait until it is ready. Cancelling ends it. Raises StartFailed, SandboxFailed."""
-        port = self.sandbox.lease_port()
-        attempt = _Attempt(asyncio.get_running_loop().create_future(), port)
+        port = self._lease_port()
+        message = self._start_message(number, port, program)
+        attempt = _Attempt(asyncio.get_running_loop().create_future(), port, message)
         self._attempts[number] = attempt
-        message: dict[str, Any] = {
+        try:
+            await self.sandbox.send(message)
+            # The agent keeps the time itself; this is for an agent that has died of it.
+            async with asyncio.timeout(program.start_timeout_s + 5):
+                return await asyncio.shield(attempt.answer)
+        except TimeoutError as error:
+            await self.stop(number)
+            raise StartFailed(Failure("timeout", "The agent did not answer in time")) from error
+        except asyncio.CancelledError:
+            self.end(number)
+            raise
+        except SandboxFailed as error:
+            self._forget(number)
+            if self.alive:  # it runs, and only cannot be told anything now
+                raise StartFailed(Failure("engine", error.detail, hint=RETRY_HINT)) from error
+            raise
+
+    def _lease_port(self) -> int:
+        try:
+            return self.sandbox.lease_port()
+        except SandboxFailed as error:  # older generations still drain; they end by themselves
+            raise StartFailed(Failure("engine", error.detail, hint=RETRY_HINT)) from error
+
+    def _start_message(self, number: int, port: int, program: Program) -> Message:
+        return {
             "t": "start",
             "gen": number,
             "dir": self.sandbox.inside(program.directory),
@@ -120,20 +155,15 @@ class Box:
             "env": dict(program.env),
             "timeout_s": program.start_timeout_s,
         }
-        try:
-            await self.sandbox.send(message)
-            # The agent keeps the time itself; this is for an agent that has died of it.
-            async with asyncio.timeout(program.start_timeout_s + 5):
-                return await asyncio.shield(attempt.answer)
-        except TimeoutError as error:
-            await self.stop(number)
-            raise StartFailed(Failure("timeout", "The agent did not answer in time")) from error
-        except asyncio.CancelledError:
-            asyncio.get_running_loop().create_task(self.stop(number), name=f"stop-{number}")
-            raise
-        except SandboxFailed:
-            self._forget(number)
-            raise
+
+    def end(self, number: int) -> None:
+        """End a generation, without waiting for it."""
+        self._beside(self.stop(number))
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"beside-{self.sandbox.id[:12]}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def stop(self, number: int, grace_s: float = 5.0) -> None:
         """End a generation; returns when it is gone. Unknown ones are gone already."""
@@ -146,9 +176,9 @@ class Box:
                 await attempt.gone.wait()
         self._forget(number)
 
-    async def close(self) -> None:
+    async def close(self, grace_s: float = 10.0) -> None:
         """End the sandbox and all that runs in it."""
-        await self.sandbox.stop()
+        await self.sandbox.stop(grace_s)
         with suppress(asyncio.CancelledError):
             await self._reader
 
@@ -196,15 +226,27 @@ class Box:
         if not self._hello.done():
             self._hello.set_result(ready)
             return
-        # The engine restarted the sandbox by itself: what ran in it is gone.
-        for number in [number for number in self._attempts if number not in ready]:
-            self.failure = Failure("exit", "The container was restarted")
-            attempt = self._attempts[number]
-            was_ready = attempt.answer.done()
-            self._settle(number, self.failure)
-            self._forget(number)
-            if was_ready:
+        # The engine restarted the sandbox by itself, or the channel to it was away for a while.
+        for number, attempt in list(self._attempts.items()):
+            if number in ready:
+                self._settle(number, Ready(ready[number], "", 0.0, 0.0))
+            elif not attempt.answer.done():
+                self._beside(self._start_again(number, attempt))
+            else:
+                self.failure = RESTARTED
+                self._forget(number)
                 self._lost(self, number)
+        for number in ready.keys() - self._attempts.keys():
+            self.adopt(number, ready[number])  # it was told to stop, and did not hear it
+            self.end(number)
+
+    async def _start_again(self, number: int, attempt: _Attempt) -> None:
+        """An agent that is starting it already takes no notice."""
+        try:
+            await self.sandbox.send(attempt.message)
+        except SandboxFailed as error:
+            self._settle(number, Failure("engine", error.detail, hint=RETRY_HINT))
+            self._forget(number)
 
     def _settle(self, number: int, answer: Ready | Failure) -> None:
         attempt = self._attempts.get(number)
@@ -251,6 +293,8 @@ def _ready(message: Message) -> Ready:
 
 
 def _failure(message: Message) -> Failure:
+    if message.get("out_of_memory"):
+        return OUT_OF_MEMORY
     return Failure(
         kind=str(message.get("kind", "exit")),
         message=str(message.get("message", "")),
@@ -262,6 +306,8 @@ def _failure(message: Message) -> Failure:
 
 
 def _exited(message: Message) -> Failure:
+    if message.get("out_of_memory"):
+        return OUT_OF_MEMORY
     signal, code = message.get("signal"), message.get("code")
     how = f"was ended by signal {signal}" if signal else f"ended with exit code {code}"
     return Failure("exit", f"The program {how}", hint="Its last words are in: apimarket logs NAME")
@@ -271,6 +317,6 @@ def _why(end: SandboxExit | None) -> Failure:
     if end is None:
         return Failure("sandbox", "The sandbox ended")
     if end.out_of_memory:
-        return Failure("oom", "The program used more memory than it may", hint="Raise memory_mb in apimarket.toml.")
+        return OUT_OF_MEMORY
     code = "" if end.code is None else f" with exit code {end.code}"
     return Failure("sandbox", f"The sandbox ended{code}{': ' if end.detail else ''}{end.detail}")

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from local_server.domain.errors import ApimarketError
 from local_server.domain.manifest import Manifest
 from local_server.domain.registry import Api
 from local_server.executor.box import Box
 from local_server.executor.engine import LayerRequest, Sandbox, SandboxSpec
 from local_server.executor.logs import LogBook
 from local_server.executor.workshop import Workshop
+
+GRACE_S, LEFT_GRACE_S = 10.0, 1.0
+"""For a sandbox to end by itself; and for one that could not be told to when it should have been."""
 
 
 class Boxes:
@@ -31,6 +35,8 @@ class Boxes:
         self.current: Box | None = None
         """Where new generations start; None before the first one, and after it was lost."""
         self._opening: tuple[str, asyncio.Task[Box]] | None = None
+        self.left: set[Box] = set()
+        """Could not be ended, since the engine did not answer."""
 
     def adopt(self, sandbox: Sandbox, manifest: Manifest) -> Box:
         """Take over a sandbox that an earlier server started."""
@@ -70,18 +76,33 @@ class Boxes:
         """End every box that is neither current nor in use."""
         for box in [box for box in self._all if box is not self.current and not box.busy]:
             self._all.discard(box)
-            await box.close()
+            await self._close(box)
 
     async def close(self) -> None:
-        """End all of them."""
+        """End all of them. Those that the engine does not let end stay in `left`, for `close_left`."""
         await self._stop_opening()
-        boxes, self._all, self.current = self._all, set(), None
-        await asyncio.gather(*(box.close() for box in boxes))
+        boxes, self._all, self.left, self.current = self._all | self.left, set(), set(), None
+        await asyncio.gather(*(self._close(box) for box in boxes))
+
+    async def close_left(self) -> None:
+        """Try again to end what could not be ended."""
+        boxes, self.left = self.left, set()
+        await asyncio.gather(*(self._close(box, LEFT_GRACE_S) for box in boxes))
+
+    async def _close(self, box: Box, grace_s: float = GRACE_S) -> None:
+        try:
+            await box.close(grace_s)
+        except ApimarketError as error:
+            self._log.add(0, "apimarket", f"its sandbox is still there: {error.detail}")
+            self.left.add(box)
+        except asyncio.CancelledError:
+            self.left.add(box)
+            raise
 
     async def detach(self) -> None:
         """Let go of all of them; under Docker they run on."""
         await self._stop_opening()
-        boxes, self._all, self.current = self._all, set(), None
+        boxes, self._all, self.current = self._all | self.left, set(), None
         await asyncio.gather(*(box.detach() for box in boxes))
 
     async def _stop_opening(self) -> None:
@@ -122,6 +143,11 @@ class Boxes:
             if self.current is box:
                 self.current = None
         self._lost(box, number)
+
+
+def same_runtime(key: str, other: str) -> bool:
+    """Whether two keys name the same language and version: code for one can at least be tried in the other."""
+    return key.partition(":")[0] == other.partition(":")[0]
 
 
 def _key(layer_key: str, manifest: Manifest) -> str:

@@ -4,6 +4,9 @@ from collections import deque
 
 from local_server.executor.workshop import Pace
 
+RETRIED = frozenset({"exit", "health", "oom", "port", "sandbox", "timeout"})
+"""Kinds of failure of code that did start before: they may be chance, so they count as one more crash."""
+
 
 class Crashes:
     """The recent crashes of one API. Times are seconds of any steady clock."""

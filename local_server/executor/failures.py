@@ -1,5 +1,8 @@
 """Turns an error of the engine, the source or the registry into a generation's failure."""
 
+import errno
+import logging
+
 from local_server.domain.deployments import Failure
 from local_server.domain.errors import (
     ApimarketError,
@@ -27,7 +30,28 @@ PASSING = frozenset({"engine", "disk"})
 """Kinds that may heal without a save; the executor tries again by itself."""
 
 
-def failure_of(error: ApimarketError) -> Failure:
+logger = logging.getLogger("apimarket.executor")
+
+
+def failure_of(error: Exception) -> Failure:
+    """Of any error at all: a runner that died of one nobody thought of would never see another save."""
+    if isinstance(error, ApimarketError):
+        return _expected(error)
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _expected(StorageFull(str(error.filename or "the data directory")))
+        where = f" ({error.filename})" if error.filename else ""
+        return Failure(
+            "disk", f"The disk refuses: {error.strerror or error}{where}", hint="It is tried again by itself."
+        )
+    logger.error("an API could not be started, for a reason nobody expected", exc_info=error)
+    what = f"{type(error).__name__}: {error}"
+    return Failure(
+        "internal", f"Something went wrong inside apimarket: {what}", hint="See server.log; please report it."
+    )
+
+
+def _expected(error: ApimarketError) -> Failure:
     kind = KINDS.get(type(error), "sandbox")
     log = str(error.extra.get("log", ""))
     if isinstance(error, InvalidManifest):

@@ -1,7 +1,8 @@
 """Starts one generation in a box: finds what to run, compiles it if need be, starts it, asks whether it answers."""
 
+import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local_server.domain.deployments import Failure, Generation, Phase
@@ -23,9 +24,14 @@ class Launch:
 
     generation: Generation
     tree: Tree
+    manifest: Manifest
     directory: Path
     """Where the tree is laid out."""
     timings: dict[str, float]
+    entry: str | None = None
+    """The entry point, when none is named: first the one that served last, then the one that was found."""
+    started: float | None = None
+    """When it began anew (time.perf_counter), after a wait for its box."""
     tried: bool = False
     """It was started in some box; another try needs another number."""
     served: bool = False
@@ -36,12 +42,13 @@ class Launch:
 
 
 async def launch(
-    engine: Engine, api: Api, manifest: Manifest, launching: Launch, box: Box, progress: Progress
+    engine: Engine, api: Api, launching: Launch, box: Box, progress: Progress, start_timeout_s: float
 ) -> Ready:
     """Bring a generation to the point where it can take traffic. Cancelling ends it.
 
     Raises StartFailed, BuildFailed, SandboxFailed and what else Engine.build raises."""
-    program = await _program(engine, api, manifest, launching, box, progress)
+    program = await _program(engine, api, launching, box, progress)
+    program = replace(program, start_timeout_s=start_timeout_s)
     announced = time.perf_counter()
     number = launching.generation.number
     ready = await box.start(number, program)
@@ -50,7 +57,12 @@ async def launch(
     launching.timings["ready"] = ready.ready_ms
     launching.timings["announce"] = max(0.0, waited_ms - ready.import_ms - ready.ready_ms)
     checking = time.perf_counter()
-    if problem := await _check(api, manifest, box, ready):
+    try:
+        problem = await _check(api, launching.manifest, box, ready)
+    except asyncio.CancelledError:
+        box.end(number)
+        raise
+    if problem:
         await box.stop(number)
         raise StartFailed(Failure("health", problem, hint="Correct it, or change [run] health in apimarket.toml."))
     launching.timings["ready"] += (time.perf_counter() - checking) * 1000
@@ -69,12 +81,15 @@ async def _check(api: Api, manifest: Manifest, box: Box, ready: Ready) -> str:
     )
 
 
-async def _program(
-    engine: Engine, api: Api, manifest: Manifest, launching: Launch, box: Box, progress: Progress
-) -> Program:
+async def _program(engine: Engine, api: Api, launching: Launch, box: Box, progress: Progress) -> Program:
+    manifest = launching.manifest
     entry, command = manifest.run.entry, manifest.run.command
     if command is None and entry is None:
-        entry = detect_entry(launching.directory, manifest.runtime)
+        # Code that is broken enough shows no entry point; starting the one from before tells what is wrong with it.
+        known = launching.entry if _exists(launching.directory, launching.entry) else None
+        # Reading and parsing files would hold up the gateway, which lives on the same event loop.
+        found = await asyncio.to_thread(detect_entry, launching.directory, manifest.runtime)
+        entry = launching.entry = found or known
         if entry is None:
             raise StartFailed(
                 Failure(
@@ -88,6 +103,14 @@ async def _program(
     # The same for every generation: agents keep processes warm that were started with it.
     env = {**manifest.run.env, "APIMARKET_API": api.full_name}
     return Program(launching.directory, entry, command, env)
+
+
+def _exists(directory: Path, entry: str | None) -> bool:
+    """Whether the file of an entry point like `main:app`, `pkg.main:app` or `src/index.js` is there."""
+    name = (entry or "").partition(":")[0]
+    module = name.replace(".", "/")
+    files = (name, f"{module}.py", module, f"src/{module}.py", f"src/{module}")
+    return bool(name) and any((directory / file).exists() for file in files)
 
 
 async def _compile(

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from local_server.domain.deployments import Generation, Outcome, State
+from local_server.domain.deployments import Failure, Generation, Outcome, State
 from local_server.domain.registry import Api
 from local_server.domain.routing import Availability, Route
 from local_server.domain.trees import Tree
@@ -54,12 +54,13 @@ class Line:
         self._previous: Live | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def swap(self, generation: Generation, tree: Tree, box: Box, ready: Ready) -> Live:
-        """Point the traffic at a generation that is ready, in one step; the one before it gives way."""
+    def swap(self, generation: Generation, tree: Tree, box: Box, ready: Ready, pending: Failure | None = None) -> Live:
+        """Point the traffic at a generation that is ready, in one step; the one before it gives way. `pending` is
+        why it serves and not what the directory holds. Raises SandboxFailed when it cannot be reached."""
         address = box.sandbox.address(ready.port)
         lane = self._shop.traffic.open(generation.api_id, generation.number, generation.tree, address)
         old, self.live = self.live, Live(generation, tree, box, ready, lane)
-        self._record.change(State.RUNNING)
+        self._record.change(State.RUNNING, pending)
         self.route()
         if old is not None:
             if self._previous is not None:
@@ -68,11 +69,12 @@ class Line:
             self.keep(self._give_way(old))
         return self.live
 
-    def recall(self) -> bool:
-        """Swap back to the generation before, if its processes are still warm."""
-        warm, self._previous = self._previous, None
-        if warm is None or warm.wanted.is_set() or not warm.box.has(warm.number):
+    def recall(self, tree: Tree) -> bool:
+        """Swap back to the generation before, if it served this tree and its processes are still warm."""
+        warm = self._previous
+        if warm is None or warm.tree.digest != tree.digest or warm.wanted.is_set() or not warm.box.has(warm.number):
             return False
+        self._previous = None
         warm.wanted.set()
         live = self.swap(replace(warm.generation, outcome=Outcome.SERVING), warm.tree, warm.box, warm.ready)
         self._record.serve(live.generation)
@@ -101,6 +103,8 @@ class Line:
                 pending_error=headline if self.live else "",
                 timeout_s=self.api.manifest.run.timeout_s,
                 cors=self.api.manifest.gateway.cors,
+                auth=self.api.manifest.gateway.auth,
+                rate_limit=self.api.manifest.gateway.rate_limit,
             ),
             self.live.lane if self.live else None,
         )

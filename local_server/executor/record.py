@@ -1,6 +1,7 @@
 """What a runner writes down: its state and its generations, in order, and told to listeners once they are kept."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from local_server.domain.trees import Tree
 from local_server.executor.logs import LogBook
 from local_server.executor.workshop import Workshop
 from local_server.storage.base import Tx
+
+logger = logging.getLogger("apimarket.executor")
 
 KEPT_GENERATIONS = 50
 PROGRESS_S = 0.25
@@ -123,6 +126,9 @@ class Record:
                 await self._shop.storage.write(act)
             except ApimarketError as error:
                 # Fail open: what serves must serve on when the disk is full. The next change writes the whole row.
-                self._log.add(0, "apimarket", f"{error.detail} {error.hint}")
+                self._log.add(0, "apimarket", f"{error.detail}. {error.hint}")
+            except Exception as error:
+                logger.exception("the state of %s could not be written", self._api.slug)
+                self._log.add(0, "apimarket", f"its state could not be written: {error}")
             if event is not None:
                 self._shop.publish(event)

@@ -2,7 +2,8 @@
 
 The way of a save: look (read the directory, name it by its hash) -> lay out -> find the box -> start on its own port ->
 swap -> let the old one drain. Broken code never takes the old generation down, the latest save wins, and a save
-that changes nothing does nothing.
+that changes nothing does nothing. When nothing serves and what the directory holds does not start (a crash loop, or
+broken code found by a server that starts), what served last comes back in its stead.
 """
 
 import asyncio
@@ -15,23 +16,25 @@ from local_server.domain.deployments import Deployment, DesiredState, Failure, G
 from local_server.domain.errors import ApimarketError, InvalidManifest
 from local_server.domain.ids import ApiId, Digest
 from local_server.domain.manifest import MANIFEST_NAME, Manifest
+from local_server.domain.manifest_toml import parse
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
-from local_server.executor.box import Box, Ready, StartFailed
+from local_server.executor.box import Box, Ready
 from local_server.executor.boxes import Boxes
-from local_server.executor.crashes import Crashes
+from local_server.executor.crashes import RETRIED, Crashes
 from local_server.executor.engine import Sandbox, SandboxUsage
 from local_server.executor.failures import PASSING, failure_of
-from local_server.executor.launch import Launch, launch
 from local_server.executor.live import Line, Live
 from local_server.executor.logs import LogBook
 from local_server.executor.record import Record
-from local_server.executor.snapshot import Snapshot, Source, lay_out, remove_older
+from local_server.executor.snapshot import Snapshot, Source
+from local_server.executor.starter import Starter
 from local_server.executor.workshop import Workshop
 from local_server.storage.base import ReadTx
 
-KEPT_TREES = 4
 STOP_DRAIN_S = 5.0
+STAND_INS = 3
+"""Earlier states that are tried before an API counts as failed."""
 
 
 class Runner:
@@ -42,22 +45,23 @@ class Runner:
         self.log = log
         self.record = Record(api, shop, log, row)
         self._shop = shop
-        self._boxes = Boxes(api, shop, log, self._lost, self._progress)
-        self._line = Line(api, shop, self.record, self._boxes.close_idle)
+        self._line = Line(api, shop, self.record, self._close_idle)
         self._crashes = Crashes(shop.pace)
         self._source = Source(Path(api.directory), shop.blobs)
         self._target: Digest | None = None
         """The tree that the last look decided for; a look that finds it again has nothing to do."""
         self._undone: Digest | None = None
         """The tree that an undo turned away from: only another save brings the directory back into play."""
+        self._refused: Failure | None = None
+        """Why what the directory holds does not serve, as far as that is known."""
         self._manifest_read: str | None = None
         self._attempt: asyncio.Task[None] | None = None
-        self._fallen: Live | None = None
-        """What served until it crashed during an attempt; it comes back if the attempt fails."""
         self._wake = asyncio.Event()
         self._again = False
-        self._event_loop = asyncio.get_running_loop()
         self._looking: asyncio.Task[None] | None = None
+        self._starter: Starter
+        self._boxes = Boxes(api, shop, log, self._lost, lambda line: self._starter.progress(line))
+        self._starter = Starter(api, shop, self.record, self._line, self._boxes, log, self._pending)
 
     @property
     def live(self) -> Live | None:
@@ -71,19 +75,26 @@ class Runner:
         self._wake.set()
 
     def run(self) -> None:
-        """Begin, or go on, converging on what the directory holds."""
+        """Begin, or go on, converging on what the directory holds; what failed is tried again."""
         if self._looking is None:
             if self.live is None:
                 self.record.change(State.STARTING, desired=DesiredState.RUNNING)
             self._line.route()
             self._looking = asyncio.create_task(self._converge(), name=f"runner-{self.api.slug}")
-        self.wake()
+        self.wake(again=self.record.state is State.FAILED)
 
     def retry(self) -> None:
-        """What kept it from running may have passed: try again."""
+        """What kept it from running, or from being ended, may have passed: try again."""
+        if self._boxes.left:
+            self._line.keep(self._boxes.close_left())
         failure = self.record.failure
-        if failure is not None and failure.kind in PASSING and (self._attempt is None or self._attempt.done()):
+        if failure is not None and failure.kind in PASSING and not self._busy:
             self.wake(again=True)
+
+    @property
+    def has_leftovers(self) -> bool:
+        """Something of it could not be ended, since the engine did not answer; `retry` tries again."""
+        return bool(self._boxes.left)
 
     async def resume(self, sandbox: Sandbox) -> bool:
         """Take over a sandbox in which an earlier server's last good generation may still answer."""
@@ -120,7 +131,7 @@ class Runner:
         await self._stop_looking()
         await self._line.close(min(STOP_DRAIN_S, self._shop.pace.drain_s))
         await self._boxes.close()
-        self._target = self._undone = None
+        self._target = self._undone = self._refused = None
         if self.record.state is State.STOPPING:
             self.record.change(State.STOPPED)
         self._line.route()
@@ -138,12 +149,12 @@ class Runner:
         before = await self._earlier(self.live) if self.live else None
         if before is None:
             return None
-        await self._cancel_attempt()
-        self._undone = self._target
-        self._target = before[0].tree
-        if not self._line.recall():
-            self._attempt = self._begin(before[1], time.perf_counter(), {})
-        return before[0]
+        await _cancel(self._attempt)
+        generation, tree = before
+        self._undone, self._target, self._refused = self._target, generation.tree, None
+        if not self._line.recall(tree):
+            self._attempt = self._begin(tree, await self._manifest_of(tree), time.perf_counter(), {})
+        return generation
 
     async def usage(self) -> SandboxUsage | None:
         return await self.live.box.sandbox.usage() if self.live else None
@@ -159,7 +170,9 @@ class Runner:
             again, self._again = self._again, False
             try:
                 await self._look(again, time.perf_counter(), time.time_ns())
-            except ApimarketError as error:
+            except Exception as error:
+                if not await asyncio.to_thread(self._source.root.is_dir):
+                    self._shop.watch(self.api.id, frozenset())  # once it is back, it is another directory
                 self._refuse(failure_of(error))
 
     async def _look(self, again: bool, started: float, wall_ns: int) -> None:
@@ -170,148 +183,78 @@ class Runner:
             return
         self._undone = None
         await self._take_manifest(snapshot.tree)
-        self._target = digest
-        await self._cancel_attempt()
+        await _cancel(self._attempt)
+        self._target, self._refused = digest, None
         if self.live is not None and self.live.generation.tree == digest and not again:
             self.record.change(State.RUNNING)  # what was broken is as it was before
             self._line.route()
             return
         self._crashes.forget()
-        self._fallen = None
-        timings = {"detect": _detect_ms(snapshot, wall_ns), "snapshot": _since(started)}
-        self._attempt = self._begin(snapshot.tree, started, timings)
+        timings = {"detect": _detect_ms(snapshot, wall_ns), "snapshot": (time.perf_counter() - started) * 1000}
+        self._attempt = self._begin(snapshot.tree, self.api.manifest, started, timings)
 
     async def _take_manifest(self, tree: Tree) -> None:
         entry = tree.entries.get(MANIFEST_NAME)
         if entry is None or entry.sha256 == self._manifest_read:
             return
-        text = await asyncio.to_thread(self._shop.blobs.path(entry.sha256).read_text, "utf-8", "replace")
+        text = await self._manifest_text(entry.sha256)
         try:
             self.api = self._line.api = await self._shop.registry.reload_manifest(self.api, text)
         except InvalidManifest:
             self._target = tree.digest  # said once for each save, not at every look
+            self._manifest_read = None  # so that the text from before is taken as new again
             raise
         self._manifest_read = entry.sha256
 
     def _refuse(self, failure: Failure) -> None:
         """The directory cannot become a generation at all."""
-        if self.record.failure != failure:
-            self.log.add(0, "apimarket", f"✗ {failure.message}")
         if failure.kind != "manifest":
             self._target = None  # once it can be read again, the same tree counts as new
-        self.record.change(State.RUNNING if self.live else State.FAILED, failure)
+        if self._refused == failure:
+            return
+        self._refused = failure
+        self.log.add(0, "apimarket", f"✗ {failure.message}")
+        if self.live is None and not self._busy:
+            self._attempt = asyncio.create_task(self._stand_in(failure, set()), name=f"stand-in-{self.api.slug}")
+            return
+        self.record.change(self.record.state, failure)
         self._line.route()
 
     # -- One save, on its way ------------------------------------------------------------------------------------
 
-    def _begin(self, tree: Tree, started: float, timings: dict[str, float]) -> "asyncio.Task[None]":
-        return asyncio.create_task(self._bring_up(tree, started, timings), name=f"reload-{self.api.slug}")
+    @property
+    def _busy(self) -> bool:
+        return self._attempt is not None and not self._attempt.done()
 
-    async def _bring_up(self, tree: Tree, started: float, timings: dict[str, float]) -> None:
-        manifest = self.api.manifest
-        launching = await self._new_launch(tree, timings)
-        if self.live is None:
-            self.record.change(State.STARTING, self.record.failure)
-            self._line.route()
-        try:
-            await self._lay_out(launching)
-            key = await self._boxes.key(launching.directory, manifest)
-            box = self._boxes.ready(key)
-            if box is not None:
-                await self._serve(launching, box, manifest, started)
-            else:
-                launching = await self._change_box(launching, key, manifest, started)
-        except asyncio.CancelledError:
-            self._finish(launching, Outcome.SUPERSEDED)
-            raise
-        except StartFailed as error:
-            self._failed(launching, error.failure)
-        except ApimarketError as error:
-            self._failed(launching, failure_of(error))
+    def _begin(self, tree: Tree, manifest: Manifest, started: float, timings: dict[str, float]) -> "asyncio.Task[None]":
+        work = self._bring_up(tree, manifest, started, timings)
+        return asyncio.create_task(work, name=f"reload-{self.api.slug}")
 
-    async def _change_box(self, launching: Launch, key: str, manifest: Manifest, started: float) -> Launch:
-        """Other dependencies or limits. They take a while, so meanwhile the code runs on the old ones if it can."""
-        opening = asyncio.ensure_future(self._boxes.open(key, launching.directory, manifest))
-        try:
-            if self.live is not None and self.live.box.alive:
-                with suppress(StartFailed, ApimarketError):
-                    await self._serve(launching, self.live.box, manifest, started)
-            else:
-                self.record.change(State.BUILDING)
-                self._line.route()
-            box = await opening
-        finally:
-            opening.cancel()  # the waiting, not the work: the next save most likely wants the same box
-            with suppress(asyncio.CancelledError, ApimarketError):
-                await opening
-        if launching.tried:
-            self._finish(launching, Outcome.SUPERSEDED)
-            launching = await self._new_launch(launching.tree, {})
-            started = time.perf_counter()
-            await self._lay_out(launching)
-        if self.record.state is State.BUILDING:
-            self.record.change(State.STARTING)
-        await self._serve(launching, box, manifest, started)
-        return launching
+    async def _bring_up(self, tree: Tree, manifest: Manifest, started: float, timings: dict[str, float]) -> None:
+        failure = await self._starter.bring_up(tree, manifest, started, timings)
+        if failure is not None:
+            if tree.digest == self._target or self._refused is None:
+                self._refused = failure
+            await self._stand_in(self._refused, {tree.digest})
 
-    async def _serve(self, launching: Launch, box: Box, manifest: Manifest, started: float) -> None:
-        launching.tried = True
-        ready = await launch(self._shop.engine, self.api, manifest, launching, box, self._progress)
-        swapping = time.perf_counter()
-        # From here to the end nothing awaits: a generation that is ready comes to serve whole, or is cancelled whole.
-        launching.served = True
-        generation = replace(launching.generation, outcome=Outcome.SERVING, deps_key=box.sandbox.layer_key)
-        live = self._line.swap(generation, launching.tree, box, ready)
-        launching.timings["swap"] = _since(swapping)
-        launching.timings["total"] = launching.timings.get("detect", 0.0) + _since(started)
-        live.generation = replace(generation, timings_ms=launching.phases())
-        self.record.serve(live.generation)
-        self._fallen = None
-        self._tell_success(live)
-        oldest = min(self._line.in_use(), live.number - KEPT_TREES)
-        self._line.keep(asyncio.to_thread(remove_older, self._shop.trees(self.api.id), oldest))
+    def _pending(self) -> Failure | None:
+        return self._refused
 
-    async def _new_launch(self, tree: Tree, timings: dict[str, float]) -> Launch:
-        number = await self.record.number()
-        now = self._shop.system.now()
-        generation = Generation(self.api.id, number, tree.digest, "", Outcome.STARTING, now)
-        self.record.begin(generation, tree)
-        directory = self._shop.trees(self.api.id) / f"{number}-{tree.digest[:12]}"
-        return Launch(generation, tree, directory, dict(timings))
-
-    async def _lay_out(self, launching: Launch) -> None:
-        began = time.perf_counter()
-        try:
-            await asyncio.to_thread(lay_out, launching.tree, self._shop.blobs, launching.directory)
-        except FileNotFoundError:
-            # A blob of an older tree is gone. The directory itself is always there to be read again.
-            raise StartFailed(Failure("snapshot", "A file of this generation is no longer kept")) from None
-        launching.timings["snapshot"] = launching.timings.get("snapshot", 0.0) + _since(began)
-
-    # -- Outcomes ------------------------------------------------------------------------------------------------
-
-    def _failed(self, launching: Launch, failure: Failure) -> None:
-        self._finish(launching, Outcome.FAILED, failure)
-        serving = f" · g{self.live.number} still serving" if self.live else ""
-        self.log.add(launching.generation.number, "apimarket", f"✗ {failure.headline}{serving}")
-        if self.live is None and self._fallen is not None:
-            fallen, self._fallen = self._fallen, None
-            self._attempt = self._begin(fallen.tree, time.perf_counter(), {})
-            return
+    async def _stand_in(self, failure: Failure, hopeless: set[Digest]) -> None:
+        """What the directory holds does not start. If nothing serves, what served last does again, unless it is one
+        of the `hopeless`; and if nothing may be started now at all, that is waited for."""
+        if self.live is None and failure.kind not in PASSING:
+            last_good = self.record.row.last_good
+            for generation, tree in (await self._served(last_good, hopeless))[:STAND_INS]:
+                if await self._again_up(tree) is None:
+                    self.log.add(0, "apimarket", f"the code of g{generation.number} serves instead")
+                    return
         self.record.change(State.RUNNING if self.live else State.FAILED, failure)
         self._line.route()
 
-    def _finish(self, launching: Launch, outcome: Outcome, failure: Failure | None = None) -> None:
-        if not launching.served:
-            timings = launching.phases()
-            self.record.finish(replace(launching.generation, outcome=outcome, failure=failure, timings_ms=timings))
-
-    def _tell_success(self, live: Live) -> None:
-        timings = live.generation.timings_ms
-        phases = " · ".join(f"{name} {ms:.0f}" for name, ms in timings.items() if name != "total")
-        self.log.add(live.number, "apimarket", f"⟳ g{live.number} {timings.get('total', 0.0):.0f} ms ({phases})")
-        for advice in live.ready.advice:
-            self.log.add(live.number, "apimarket", advice)
+    async def _again_up(self, tree: Tree, where: Box | None = None) -> Failure | None:
+        manifest = await self._manifest_of(tree)
+        return await self._starter.bring_up(tree, manifest, time.perf_counter(), {}, where)
 
     # -- Crashes -------------------------------------------------------------------------------------------------
 
@@ -324,71 +267,92 @@ class Runner:
         self.log.add(fallen.number, "apimarket", f"✗ {failure.headline}")
         self.record.change(State.STARTING, failure)
         self._line.route()
-        if self._attempt is not None and not self._attempt.done():
-            self._fallen = fallen
-            return
-        pause_s = self._crashes.next_pause_s(time.monotonic())
-        self._attempt = asyncio.create_task(self._recover(fallen, failure, pause_s), name=f"recover-{self.api.slug}")
+        waiting = self._attempt if self._busy and self._starter.installing else None
+        if self._busy and waiting is None:
+            return  # it is about to take its place; if it fails, what served last comes back
+        self._attempt = asyncio.create_task(self._recover(fallen, failure, waiting), name=f"recover-{self.api.slug}")
 
-    async def _recover(self, fallen: Live, failure: Failure, pause_s: float | None) -> None:
-        if pause_s is not None:
+    async def _recover(self, fallen: Live, failure: Failure, waiting: "asyncio.Task[None] | None") -> None:
+        """Start what crashed again, at longer and longer intervals; after too many crashes, what served before it.
+        `waiting` is a save that waits for its dependencies, and must wait for this as well."""
+        if waiting is not None:
+            await _cancel(waiting)
+            self._target = None
+        while (pause_s := self._crashes.next_pause_s(time.monotonic())) is not None:
             await asyncio.sleep(pause_s)
-            await self._bring_up(fallen.tree, time.perf_counter(), {})
-            return
-        often = f"crashed {self._shop.pace.crash_limit} times within {self._shop.pace.crash_window_s:g} s"
-        before = await self._earlier(fallen)
-        if before is None:
-            self.record.change(State.FAILED, replace(failure, message=f"It {often}: {failure.message}"))
-            self._line.route()
-            return
-        back = f"g{fallen.number} {often}; g{before[0].number} serves instead"
-        self.log.add(fallen.number, "apimarket", back)
-        await self._bring_up(before[1], time.perf_counter(), {})
-        if self.live is not None:
-            self.record.change(State.RUNNING, replace(failure, message=f"{back}: {failure.message}"))
-            self._line.route()
+            again = await self._again_up(fallen.tree, fallen.box)
+            if again is None:
+                self.wake()
+                return
+            failure = again
+            if failure.kind not in RETRIED:
+                break
+        else:
+            pace = self._shop.pace
+            often = f"It crashed {pace.crash_limit} times within {pace.crash_window_s:g} s"
+            failure = replace(failure, message=f"{often}: {failure.message}")
+            self.log.add(fallen.number, "apimarket", f"✗ {failure.headline}")
+        if self._refused is None and self._undone is None:
+            self._refused = failure
+        self.wake()
+        await self._stand_in(failure, {fallen.tree.digest})
+
+    # -- What was before -----------------------------------------------------------------------------------------
 
     async def _earlier(self, live: Live) -> tuple[Generation, Tree] | None:
         """The newest generation before this one that served with another tree."""
+        found = await self._served(None, {live.generation.tree})
+        return next((pair for pair in found if pair[0].number < live.number), None)
+
+    async def _served(self, first: int | None, without: set[Digest]) -> list[tuple[Generation, Tree]]:
+        """Generations that served, newest first but `first` before all, one a tree."""
         api_id = self.api.id
-        for generation in await self._shop.storage.read(lambda tx: tx.deployments.generations(api_id)):
-            served = generation.outcome in (Outcome.DRAINED, Outcome.SERVING)
-            if served and generation.number < live.number and generation.tree != live.generation.tree:
-                break
-        else:
-            return None
-        tree = await self._shop.storage.read(lambda tx: tx.deployments.tree(generation.tree))
-        return (generation, tree) if tree else None
+
+        def question(tx: ReadTx) -> list[tuple[Generation, Tree]]:
+            seen, found = set(without), []
+            kept = tx.deployments.generations(api_id)
+            for generation in sorted(kept, key=lambda kept: (kept.number == first, kept.number), reverse=True):
+                served = generation.outcome in (Outcome.DRAINED, Outcome.SERVING)
+                if served and generation.tree not in seen and (tree := tx.deployments.tree(generation.tree)):
+                    seen.add(generation.tree)
+                    found.append((generation, tree))
+            return found
+
+        return await self._shop.storage.read(question)
+
+    async def _manifest_of(self, tree: Tree) -> Manifest:
+        """What a tree that is not the directory's newest says of itself."""
+        entry = tree.entries.get(MANIFEST_NAME)
+        if entry is not None:
+            with suppress(InvalidManifest, OSError):
+                return parse(await self._manifest_text(entry.sha256))
+        return self.api.manifest
+
+    async def _manifest_text(self, sha256: str) -> str:
+        return await asyncio.to_thread(self._shop.blobs.path(sha256).read_text, "utf-8", "replace")
 
     # -- Small parts ---------------------------------------------------------------------------------------------
 
-    def _progress(self, line: str) -> None:
-        """Long work says something, from whatever thread."""
-        self._event_loop.call_soon_threadsafe(self.record.say, line)
-
-    async def _cancel_attempt(self) -> None:
-        attempt, self._attempt = self._attempt, None
-        if attempt is not None and not attempt.done():
-            attempt.cancel()
-            with suppress(asyncio.CancelledError):
-                await attempt
+    async def _close_idle(self) -> None:
+        await self._boxes.close_idle()
 
     async def _stop_looking(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._looking
-            self._looking = None
-        await self._cancel_attempt()
+        looking, self._looking = self._looking, None
+        await _cancel(looking)
+        await _cancel(self._attempt)
+        self._attempt = None
+
+
+async def _cancel(task: "asyncio.Task[None] | None") -> None:
+    """End a task, and wait for it. Not by awaiting it: being cancelled oneself meanwhile must not get lost."""
+    if task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait({task})
 
 
 def _kept(tx: ReadTx, api_id: ApiId, number: int) -> tuple[Generation | None, Tree | None]:
     generation = tx.deployments.generation(api_id, number)
     return generation, tx.deployments.tree(generation.tree) if generation else None
-
-
-def _since(started: float) -> float:
-    return (time.perf_counter() - started) * 1000
 
 
 def _detect_ms(snapshot: Snapshot, wall_ns: int) -> float:

@@ -5,13 +5,14 @@ hand, an engine that was away: all end in the same comparison.
 """
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, State
-from local_server.domain.errors import ApiNotFound
+from local_server.domain.errors import ApimarketError, ApiNotFound
 from local_server.domain.events import EngineChanged
 from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
@@ -20,6 +21,8 @@ from local_server.executor.logs import LogBook
 from local_server.executor.reload import Runner
 from local_server.executor.workshop import Workshop
 from local_server.storage.base import ReadTx
+
+logger = logging.getLogger("apimarket.executor")
 
 STARTS_AT_ONCE = 2
 """Runners that may begin at the same time when a server starts: each first start is busy for a second or so."""
@@ -44,6 +47,8 @@ class Executor:
         self._health = EngineHealth(False, "", "not asked yet")
         self._starting: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._left: list[Runner] = []
+        """Of removed APIs whose sandboxes could not be ended, since the engine did not answer."""
 
     @property
     def engine_name(self) -> str:
@@ -84,7 +89,8 @@ class Executor:
                 health = self._health
                 self._shop.publish(EngineChanged(self.engine_name, health.available, health.detail))
             if self._health.available:
-                for runner in self._runners.values():
+                self._left = [runner for runner in self._left if runner.has_leftovers]
+                for runner in (*self._runners.values(), *self._left):
                     runner.retry()
 
     async def close(self, *, stop_apis: bool = False) -> None:
@@ -92,7 +98,10 @@ class Executor:
         for task in list(self._starting):
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
-        await asyncio.gather(*(self._end(runner, stop_apis) for runner in self._runners.values()))
+        ends = [self._end(runner, stop_apis) for runner in self._runners.values()]
+        for outcome in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                logger.error("an API could not be let go", exc_info=outcome)
         self._runners.clear()
         await self._shop.engine.close()
 
@@ -131,6 +140,8 @@ class Executor:
         if runner is not None:
             self._shop.watch(api.id, frozenset())
             await runner.stop()
+            if runner.has_leftovers:
+                self._left.append(runner)
             await runner.log.close()
         self._shop.traffic.forget(api.id)
         directory = self._shop.directory(api.id)
@@ -195,7 +206,12 @@ class Executor:
         adopted: dict[ApiId, Sandbox] = {}
         if not self._health.available:
             return adopted
-        for sandbox in await self._shop.engine.adopt():
+        try:
+            found = await self._shop.engine.adopt()
+        except ApimarketError as error:
+            logger.warning("what an earlier server left cannot be taken over: %s", error.detail)
+            return adopted
+        for sandbox in found:
             if sandbox.api_id in wanted and sandbox.api_id not in adopted:
                 adopted[sandbox.api_id] = sandbox
             else:

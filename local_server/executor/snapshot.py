@@ -5,6 +5,7 @@ whatever carries its final name is whole. Nothing here calls fsync: a generation
 from the user's own files, and a save must not wait for a disk.
 """
 
+import errno
 import os
 import shutil
 import time
@@ -81,11 +82,15 @@ class Source:
         mode: Literal[0o644, 0o755] = 0o755 if st_mode & 0o100 else 0o644
         try:
             sha256, size = self._blobs.put_file(Path(path))
-        except FileNotFoundError:
-            return None  # gone between the listing and the reading: an editor's temporary file, or a rename under way
-        except PermissionError as error:
+        except OSError as error:
+            # Gone, or something else, between the listing and the reading: an editor's temporary file, or a rename
+            # under way. The next look sees what it is now.
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ESTALE):
+                return None
             raise UnusableDirectory(
-                str(self.root), f"holds a file that cannot be read: {relative}", f"Allow it: chmod u+r {relative}"
+                str(self.root),
+                f"holds a file that cannot be read: {relative} ({error.strerror})",
+                f"Allow it: chmod u+r {relative}",
             ) from error
         return TreeEntry(sha256, size, mode)
 
@@ -104,6 +109,15 @@ def lay_out(tree: Tree, blobs: BlobStore, target: Path) -> None:
         return
     unfinished = target.with_name(f"{target.name}.tmp{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        _fill(unfinished, tree, blobs)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    unfinished.rename(target)
+
+
+def _fill(unfinished: Path, tree: Tree, blobs: BlobStore) -> None:
     unfinished.mkdir(parents=True)
     for directory in sorted({os.path.dirname(path) for path in tree.entries} - {""}):
         (unfinished / directory).mkdir(parents=True, exist_ok=True)
@@ -114,7 +128,6 @@ def lay_out(tree: Tree, blobs: BlobStore, target: Path) -> None:
             place.chmod(0o555)
         else:
             _link(blobs.path(entry.sha256), place)
-    unfinished.rename(target)
 
 
 def _link(blob: Path, place: Path) -> None:

@@ -25,6 +25,9 @@ MANY_FILES = 50
 """More than this at once is a branch switch or an unpacked archive: wait for the rest of it."""
 MANY_QUIET_S = 0.150
 
+ADDED = 1
+"""watchfiles' number for something that was not there before."""
+
 Changed = Callable[[ApiId], None]
 
 
@@ -103,7 +106,10 @@ class Watcher:
             if isinstance(changes, str):
                 continue
             counts: dict[ApiId, int] = {}
-            for _, path in changes:
+            for kind, path in changes:
+                if kind == ADDED and path in owners:
+                    # A watched directory was removed and made again: the watch of the old one sees nothing any more.
+                    self._restart.set()
                 directory = path.rpartition("/")[0] or path.rpartition("\\")[0]
                 for api_id in owners.get(directory, set()) | owners.get(path, set()):
                     counts[api_id] = counts.get(api_id, 0) + 1

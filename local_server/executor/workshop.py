@@ -23,6 +23,8 @@ class Pace:
     """Requests under way on an old generation may take this long."""
     warm_s: float = 10.0
     """An old generation stays ready for this long after its last request: undo is a pointer move."""
+    start_s: float = 30.0
+    """A program must listen within this long."""
     scan_s: float = 2.0
     """Between two looks at a directory whose events may have been lost."""
     crash_window_s: float = 10.0

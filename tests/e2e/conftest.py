@@ -35,6 +35,8 @@ class RunningServer:
     engine: str
     port: int = field(default_factory=free_port)
     env: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+    """The interpreter it runs in."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -51,7 +53,7 @@ class RunningServer:
     def start(self) -> float:
         """Start it and wait until it answers; returns the seconds that took."""
         began = time.perf_counter()
-        arguments = [sys.executable, "-m", "local_server", "serve", "--engine", self.engine, "--port", str(self.port)]
+        arguments = [self.python, "-m", "local_server", "serve", "--engine", self.engine, "--port", str(self.port)]
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(

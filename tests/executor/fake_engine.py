@@ -113,7 +113,12 @@ class FakeAgent:
             self.starting.add(gen)
         else:
             generation = FakeGeneration(tree)
+            self.starting.add(gen)
             port = await generation.listen(int(message["port"]))
+            if gen not in self.starting:  # stopped meanwhile
+                await generation.end()
+                return
+            self.starting.discard(gen)
             self.ready[gen] = (generation, port)
             timings = {"import": 0.1, "ready": 0.1}
             await self.mailbox.put(
@@ -150,7 +155,8 @@ class FakeSandbox:
     async def send(self, message: Message) -> None:
         if self._exit is not None:
             raise SandboxFailed(f"The fake sandbox of {self.agent.spec.name} has ended")
-        await self.agent.hear(message)
+        # What is on its way arrives, whether or not the sender still waits.
+        await asyncio.shield(asyncio.ensure_future(self.agent.hear(message)))
 
     def messages(self) -> AsyncIterator[Message]:
         return self.agent.mailbox.messages()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import subprocess
 import time
@@ -17,6 +18,7 @@ _FIRST_POLL_S = 0.003
 _SLOWEST_POLL_S = 0.02
 _ELSEWHERE_LIMIT_S = 2.0
 _WILDCARDS = ("0.0.0.0", "::", "")
+_VARIABLE = re.compile(r"\$(?:\{(PORT|HOST)\}|(PORT|HOST)\b)", re.ASCII)
 
 
 class CommandProgram(Program):
@@ -38,6 +40,7 @@ class CommandProgram(Program):
         except OSError as error:
             self.fail("port", f"port {self.port} on {self.host} cannot be had: {error.strerror}")
             return
+        self.argv = filled_in(self.argv, {"PORT": str(self.port), "HOST": self.host})
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         self.pump = Pump(self.loop, self.supervisor.outlet, self.gen, out_read, err_read)
@@ -165,3 +168,9 @@ class CommandProgram(Program):
         tail = "\n".join(self.pump.tail()) if self.pump is not None else ""
         message = f"nothing listened on $PORT ({self.port}) within {self.timeout_s:g} s"
         self.fail("timeout", message, traceback=tail)
+
+
+def filled_in(words: List[str], variables: Dict[str, str]) -> List[str]:
+    """Many programs take their port as an argument only, and there is no shell to put it there. Nothing else is
+    replaced: `$PORTAL` stays, and so does every other variable."""
+    return [_VARIABLE.sub(lambda found: variables[found.group(1) or found.group(2)], word) for word in words]

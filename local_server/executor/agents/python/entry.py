@@ -53,9 +53,15 @@ def _import(name: str, directory: str) -> types.ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
             raise
-        files = sorted(file for file in os.listdir(directory) if file.endswith(".py"))
-        has = f"The directory has {', '.join(files[:10])}" if files else "The directory has no .py file"
-        raise EntryError(f"there is no module {name}. {has}") from None
+        raise EntryError(f"there is no module {name}. {_files_sentence(directory)}") from None
+
+
+def _files_sentence(directory: str) -> str:
+    source = os.path.join(directory, "src")
+    places = {"": directory, "src/": source} if os.path.isdir(source) else {"": directory}
+    files = [prefix + file for prefix, place in places.items() for file in sorted(os.listdir(place))]
+    found = [file for file in files if file.endswith(".py")]
+    return f"The directory has {', '.join(found[:10])}" if found else "The directory has no .py file"
 
 
 def _walk(module: types.ModuleType, attribute: str) -> Any:

@@ -131,10 +131,13 @@ def _take_on(request: Dict[str, Any]) -> None:
         time.tzset()
     os.chdir(directory)
     sys.argv = [request["entry"]]
-    sys.path[:0] = [directory, *_python_path(request["env"])]
+    own, fallback = imports.own_places(directory, request["entry"])
+    sys.path[:0] = [*own, *_python_path(request["env"])]
+    sys.path += fallback
     # Whoever asks for `__main__` (multiprocessing, pickle) must not find the agent.
     sys.modules["__main__"] = types.ModuleType("__main__")
-    imports.give_way(directory)
+    for place in own:
+        imports.give_way(place)
     if request["bytecode"]:
         bytecode.install(directory, request["bytecode"])
     _reseed()

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 import time
 from importlib.machinery import ModuleSpec, PathFinder
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
 _roots: List[str] = []
 
@@ -26,6 +26,27 @@ def _is_below(origin: str, roots: Sequence[str]) -> bool:
 
 def _standard_names() -> FrozenSet[str]:
     return getattr(sys, "stdlib_module_names", frozenset())
+
+
+def own_places(directory: str, entry: str) -> Tuple[List[str], List[str]]:
+    """Where the user's own modules lie: in front of every other module, and behind them all.
+
+    In a `src` layout the program is imported as `main` or `shop.main` from `src`, as if that were installed: then `src`
+    is one of the two directories in front. Otherwise (`src.main`, or a `main.py` beside `src`) it only helps where the
+    import would fail, so that a `src/redis.py` hides nothing."""
+    source = os.path.join(directory, "src")
+    if not os.path.isdir(source):
+        return [directory], []
+    name = entry.partition(":")[0].partition(".")[0]
+    if _has_module(source, name) and not _has_module(directory, name):
+        return [directory, source], []
+    is_package = os.path.exists(os.path.join(source, "__init__.py"))
+    return [directory], [] if is_package else [source]
+
+
+def _has_module(directory: str, name: str) -> bool:
+    place = os.path.join(directory, name)
+    return os.path.isdir(place) or os.path.isfile(place + ".py")
 
 
 def give_way(directory: str) -> None:

@@ -57,7 +57,18 @@ def _as_asgi(served: Served) -> Any:
         from a2wsgi import WSGIMiddleware
     except ImportError as error:
         raise NotServable(f"a WSGI application needs a2wsgi: {error}. Add a2wsgi to requirements.txt") from error
-    return WSGIMiddleware(served.target, workers=32)
+    return WSGIMiddleware(_with_bodies_of_any_length(served.target), workers=32)
+
+
+def _with_bodies_of_any_length(target: Any) -> Any:
+    """Frameworks take a request without a length (a chunked one) for empty, unless they are told that the end of its
+    body can be read as the end of a file: which is so here."""
+
+    def app(environ: Dict[str, Any], start_response: Any) -> Any:
+        environ["wsgi.input_terminated"] = True
+        return target(environ, start_response)
+
+    return app
 
 
 def _single_call(target: Any) -> Any:
