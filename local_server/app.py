@@ -14,12 +14,18 @@ from fastapi import Depends, FastAPI, Request
 from fastapi_offline import FastAPIOffline
 
 from local_server import __version__
+from local_server.accounts.routes import AccountsPorts
+from local_server.accounts.routes import make_routers as make_accounts_routers
+from local_server.analytics.routes import AnalyticsPorts
+from local_server.analytics.routes import make_routers as make_analytics_routers
+from local_server.control import metrics
 from local_server.control import routes as control
-from local_server.control.access import bearer, require_token
+from local_server.control.access import bearer, caller_of, is_machine, only_of, require_token
+from local_server.control.openapi import document_problems, operation_id
 from local_server.control.problems import install_problem_handlers
 from local_server.control.routes import runtime_of
 from local_server.data_directory import DataDirectory
-from local_server.domain.errors import PortTaken
+from local_server.domain.errors import ApimarketError, PortTaken
 from local_server.domain.registry import Api
 from local_server.executor.routes import ExecutorPorts
 from local_server.executor.routes import make_routers as make_executor_routers
@@ -29,10 +35,12 @@ from local_server.gateway.hosts import Hosts
 from local_server.gateway.serving import uvicorn_options
 from local_server.registry.routes import RegistryPorts
 from local_server.registry.routes import make_router as make_registry_router
-from local_server.runtime import Recorders, open_runtime
+from local_server.runtime import ChooseEngine, Recorders, open_runtime
 from local_server.settings import Settings
-from local_server.system import RealSystem
-from local_server.wire.apis import ApiView
+from local_server.storage.base import Storage
+from local_server.system import RealSystem, System
+from local_server.views import execution_view
+from local_server.wire.apis import ApiView, UsageView
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - addresses to listen on, never names to answer to
 SHUTDOWN_S = 10
@@ -40,22 +48,30 @@ BACKLOG = 2048
 
 
 def create_app(
-    settings: Settings, data: DataDirectory, port: int, stop: Callable[[bool], None]
+    settings: Settings,
+    data: DataDirectory,
+    port: int,
+    stop: Callable[[bool], None],
+    choose: ChooseEngine | None = None,
 ) -> tuple[Edge, FastAPI]:
     """The whole server as one ASGI application, and the control API in it (`state.runtime` is there once it runs).
-    `port` is the one it is reached at; `stop` ends it."""
+    `port` is the one it is reached at; `stop` ends it; `choose` finds an engine other than the settings would."""
     recorders = Recorders()
     names = [name for name in (settings.host, *settings.allowed_hosts) if name not in WILDCARDS]
-    gateway = Gateway(recorders.record, RealSystem(), hosts=Hosts(names, port))
+    gateway = Gateway(recorders.record, RealSystem(), hosts=Hosts(names, port), enforce_keys=_enforces(settings))
     url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{port}"
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_runtime(settings, data, url, port, gateway, recorders, stop) as runtime:
-            app.state.runtime, app.state.token = runtime, runtime.token
-            data.announce(url, __version__)
-            yield
-            runtime.stream.close()
+        try:
+            async with open_runtime(settings, data, url, port, gateway, recorders, stop, choose) as runtime:
+                app.state.runtime, app.state.token = runtime, runtime.token
+                data.announce(url, __version__)
+                yield
+                runtime.stream.close()
+        except ApimarketError as error:
+            app.state.refusal = error
+            raise
 
     app = create_control(lifespan)
     return Edge(app, gateway), app
@@ -70,25 +86,58 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
         summary="Run, watch and publish small HTTP APIs from your own machine.",
         lifespan=lifespan,
         static_url="/static/docs",
+        generate_unique_id_function=operation_id,
     )
     install_problem_handlers(app)
+    document_problems(app)
     token = [Depends(bearer), Depends(require_token)]
     executor, executor_service = make_executor_routers(
         ExecutorPorts(lambda request: runtime_of(request).executor, _find, _view)
     )
     registry = make_registry_router(
-        RegistryPorts(lambda request: runtime_of(request).registry, _view, _after_register, _before_remove)
+        RegistryPorts(lambda request: runtime_of(request).registry, _view, _after_register, _before_remove, only_of)
+    )
+    analytics, analytics_service = make_analytics_routers(
+        AnalyticsPorts(
+            _store, lambda request: runtime_of(request).settings.keep_executions_days, _find, _usage, execution_view
+        )
+    )
+    accounts_open, accounts = make_accounts_routers(
+        AccountsPorts(
+            lambda request: runtime_of(request).accounts,
+            lambda request: runtime_of(request).keys,
+            caller_of,
+            is_machine,
+            _find,
+        )
     )
     app.include_router(control.open_router)
+    app.include_router(accounts_open)
+    app.include_router(accounts, dependencies=token)
+    app.include_router(metrics.router)
     app.include_router(executor, prefix="/api/v1", dependencies=token)
     app.include_router(control.router, dependencies=token)
     app.include_router(registry, dependencies=token)
     app.include_router(executor_service, prefix="/executor", dependencies=token)
+    app.include_router(analytics, prefix="/api/v1", dependencies=token)
+    app.include_router(analytics_service, prefix="/analytics", dependencies=token)
     return app
 
 
+def _enforces(settings: Settings) -> bool:
+    return settings.enforce_keys or settings.profile == "hosted"
+
+
 async def _find(request: Request, reference: str) -> Api:
-    return await runtime_of(request).registry.resolve(reference)
+    return await runtime_of(request).registry.resolve(reference, only_of(request))
+
+
+def _store(request: Request) -> tuple[Storage, System]:
+    return runtime_of(request).storage, runtime_of(request).system
+
+
+async def _usage(request: Request, api: Api) -> UsageView | None:
+    return (await runtime_of(request).views.api_with_usage(api)).usage
 
 
 async def _view(request: Request, api: Api) -> ApiView:
@@ -106,7 +155,7 @@ async def _before_remove(request: Request, api: Api) -> None:
     await runtime_of(request).executor.remove(api)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends the event streams first, which would otherwise keep a stopping server waiting for their readers."""
 
     control: FastAPI
@@ -120,7 +169,7 @@ class _Server(uvicorn.Server):
 
 def serve(host: str = "127.0.0.1", port: int = 8080, engine: str = "auto", home: Path | None = None) -> int:
     """Run a server until it is told to stop. Returns the exit code. Raises AlreadyRunning, PortTaken, StorageNewer,
-    StorageFull before it begins."""
+    StorageUnreadable, StorageFull before it begins."""
     chosen = {"host": host, "port": port, "engine": engine} | ({"home": home.absolute()} if home else {})
     settings = Settings.model_validate(Settings().model_dump() | chosen)
     _configure_logging()
@@ -129,7 +178,29 @@ def serve(host: str = "127.0.0.1", port: int = 8080, engine: str = "auto", home:
 
 
 def _run(settings: Settings, data: DataDirectory, listener: socket.socket) -> int:
-    server: _Server
+    server = make_server(settings, data, listener)
+    sys.stderr.write(
+        f"apimarket {__version__} on http://{settings.host}:{listener.getsockname()[1]}  (Ctrl-C to stop)\n"
+    )
+    sys.stderr.flush()
+    state = server.control.state
+    # Of what cannot be opened uvicorn would show the traceback; whoever called us shows the reason.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: not hasattr(state, "refusal"))
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if not hasattr(state, "refusal"):
+            raise
+    if hasattr(state, "refusal"):
+        raise state.refusal
+    return 0 if server.started else 1
+
+
+def make_server(
+    settings: Settings, data: DataDirectory, listener: socket.socket, choose: ChooseEngine | None = None
+) -> "Server":
+    """What `serve` runs on `listener`."""
+    server: Server
 
     def stop(apis: bool) -> None:
         runtime = server.control.state.runtime
@@ -137,16 +208,13 @@ def _run(settings: Settings, data: DataDirectory, listener: socket.socket) -> in
         server.should_exit = True
 
     port = listener.getsockname()[1]
-    app, control_app = create_app(settings, data, port, stop)
+    app, control_app = create_app(settings, data, port, stop, choose)
     config = uvicorn.Config(
         app, lifespan="on", log_config=None, timeout_graceful_shutdown=SHUTDOWN_S, **uvicorn_options()
     )
-    server = _Server(config)
+    server = Server(config)
     server.control = control_app
-    sys.stderr.write(f"apimarket {__version__} on http://{settings.host}:{port}  (Ctrl-C to stop)\n")
-    sys.stderr.flush()
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
+    return server
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -19,6 +19,8 @@ class DataDirectory:
         self.path = path
         self._lock = FileLock(path / "server.lock")
         self._record = path / "server.json"
+        """Where the server answers; there only while it does."""
+        self._pid = path / "server.pid"
 
     def __enter__(self) -> "DataDirectory":
         """Raises AlreadyRunning, StorageFull."""
@@ -26,22 +28,25 @@ class DataDirectory:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)
             self._lock.acquire(timeout=0)
+            self._record.unlink(missing_ok=True)  # of a server that was killed
         except Timeout:
             raise AlreadyRunning(str(self.path), self.holder()) from None
         except OSError as error:
             raise StorageFull(str(self.path)) from error
+        with suppress(OSError):  # only names us to others
+            self._pid.write_text(f"{os.getpid()}\n")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with suppress(FileNotFoundError):
-            self._record.unlink()
+        self._record.unlink(missing_ok=True)
+        self._pid.unlink(missing_ok=True)
         self._lock.release()
 
     def holder(self) -> int | None:
         """The process id that the running server wrote down."""
         try:
-            return int(json.loads(self._record.read_text())["pid"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return int(self._pid.read_text())
+        except (OSError, ValueError):
             return None
 
     def announce(self, url: str, version: str) -> None:
@@ -61,13 +66,29 @@ class DataDirectory:
         _write_private(path, token + "\n")
         return token
 
+    def signing_key(self) -> bytes:
+        """What session tokens are signed with: 32 random bytes, made on first use. Without the file every session
+        that was begun is over."""
+        path = self.path / "session.key"
+        with suppress(FileNotFoundError, ValueError):
+            key = bytes.fromhex(path.read_text())
+            if len(key) >= 32:
+                path.chmod(0o600)
+                return key
+        key = secrets.token_bytes(32)
+        _write_private(path, key.hex() + "\n")
+        return key
+
 
 def _write_private(path: Path, text: str) -> None:
-    """Write whole or not at all, and never readable by others, not even for a moment."""
+    """Write whole or not at all, and never readable by others, not even for a moment. Raises StorageFull."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        unfinished.unlink()
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    unfinished.replace(path)
+    unfinished.unlink(missing_ok=True)
+    try:
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise StorageFull(str(path.parent)) from error

@@ -4,15 +4,18 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
 
 import psutil
 
 from local_server import __version__
+from local_server.accounts.keys import Keys
+from local_server.accounts.opening import open_accounts
+from local_server.accounts.service import Accounts
+from local_server.analytics.meter import Meter
+from local_server.analytics.retention import Keep, keep_pruning
 from local_server.analytics.service import AccessLog
 from local_server.analytics.traffic import TrafficWindows
 from local_server.data_directory import DataDirectory
@@ -31,7 +34,7 @@ from local_server.gateway.asgi import Gateway
 from local_server.loop_watch import LoopWatch
 from local_server.registry.service import Registry
 from local_server.settings import Settings
-from local_server.storage.base import ReadTx, Storage, Tx
+from local_server.storage.base import ReadTx, Storage
 from local_server.storage.blobs import BlobStore
 from local_server.storage.sqlite import SqliteStorage
 from local_server.system import RealSystem, System
@@ -42,6 +45,9 @@ from local_server.wire.server import ServerView
 logger = logging.getLogger("apimarket")
 
 HOUSEKEEPING_S = 3600.0
+
+ChooseEngine = Callable[[Settings, str], Awaitable[Engine]]
+"""(settings, install id) -> the engine to run APIs on."""
 
 
 class Recorders(list[Callable[[Execution], None]]):
@@ -68,10 +74,13 @@ class Runtime:
     access_log: AccessLog
     views: Views
     stream: Stream
+    meter: Meter
     loop_watch: LoopWatch
     started_at: float
     stop: Callable[[bool], None]
     """End the server; with True, what it runs as well."""
+    accounts: Accounts
+    keys: Keys
     stop_apis: bool = False
 
     def server_view(self) -> ServerView:
@@ -104,14 +113,20 @@ async def open_runtime(
     gateway: Gateway,
     recorders: "Recorders",
     stop: Callable[[bool], None],
+    choose: "ChooseEngine | None" = None,
 ) -> AsyncIterator[Runtime]:
-    """Everything open and serving what should run; closed again at the end, whatever happened in between."""
+    """Everything open and serving what should run; closed again at the end, whatever happened in between. `choose`
+    stands in for `choose_engine`."""
     system = RealSystem()
     bus = Bus()
     async with AsyncExitStack() as stack:
         storage = await SqliteStorage.open(settings.home / "registry.db", bus.publish)
         stack.push_async_callback(storage.close)
         registry = Registry(storage, system, settings.projects, await _owner(storage, system, settings.owner))
+        accounts, keys = await stack.enter_async_context(
+            open_accounts(storage, system, registry.owner, data.signing_key(), gateway.callers.use_keys)
+        )
+        gateway.callers.used = keys.used
         blobs = BlobStore(settings.home / "blobs")
         windows = TrafficWindows(system)
         access_log = AccessLog(storage)
@@ -123,8 +138,8 @@ async def open_runtime(
 
         watcher = Watcher(changed, poll=settings.poll)
         stack.push_async_callback(watcher.close)
-        engine = await choose_engine(settings, storage.install_id)
-        pace = Pace(drain_s=settings.drain_s, warm_s=settings.warm_s)
+        engine = await (choose or choose_engine)(settings, storage.install_id)
+        pace = Pace(drain_s=settings.drain_s, warm_s=settings.warm_s, start_s=settings.start_s)
         shop = Workshop(
             engine, gateway, storage, blobs, registry, system, settings.home, bus.publish, watcher.watch, pace
         )
@@ -136,19 +151,22 @@ async def open_runtime(
             return await storage.read(lambda tx: tx.registry.get(api_id))
 
         feed = Feed(bus, stream, views, windows, find)
-        access_log.listeners.append(feed.requests)
+        meter = Meter()
+        access_log.listeners += [feed.requests, meter.take]
         runtime = Runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
-            LoopWatch(), time.monotonic(), stop,
+            meter, LoopWatch(), time.monotonic(), stop, accounts, keys,
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
         tasks = {
             "bus": feed.follow_bus,
             "traffic": feed.follow_traffic,
+            "meter": lambda: meter.follow(bus),
             "access-log": access_log.run,
             "loop-watch": runtime.loop_watch.run,
             "engine": executor.watch_engine,
             "housekeeping": lambda: _keep_house(runtime, blobs),
+            "retention": lambda: keep_pruning(storage, system, _kept(settings)),
         }
         for name, work in tasks.items():
             stack.push_async_callback(_end, asyncio.create_task(supervise(name, work), name=name))
@@ -189,12 +207,9 @@ async def _close_executor(runtime: Runtime) -> None:
 
 
 async def _keep_house(runtime: Runtime, blobs: BlobStore) -> None:
-    """Forget old requests, and blobs that no kept generation needs. Never returns."""
+    """Forget blobs that no kept generation needs. Never returns."""
     while True:
         await asyncio.sleep(HOUSEKEEPING_S)
-        await runtime.storage.write(
-            partial(_prune, runtime.system.now() - timedelta(runtime.settings.keep_executions_days))
-        )
         await asyncio.to_thread(_collect, blobs, await _needed(runtime.storage))
 
 
@@ -206,8 +221,8 @@ async def _needed(storage: Storage) -> set[str]:
     return await storage.read(question)
 
 
-def _prune(before: datetime, tx: Tx) -> None:
-    tx.usage.prune(before)
+def _kept(settings: Settings) -> Keep:
+    return Keep(settings.keep_executions_days, settings.keep_minutes_days, settings.keep_hours_days)
 
 
 def _collect(blobs: BlobStore, keep: set[str]) -> None:

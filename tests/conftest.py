@@ -1,9 +1,11 @@
 """What this machine can test: a test that needs Docker or a browser is skipped, with the reason and the way to enable
-it, where there is none. Under CI=true there is no such excuse: a skip of a marked test fails the run.
+it, where there is none. Under CI=true there is no such excuse: its skip fails the run, and so does any other whose
+reason begins with "needs".
 """
 
 import os
 import shutil
+import signal
 from collections.abc import Generator
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end what the tests start, also where a shell has put them into the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @cache
@@ -56,11 +64,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Under CI the skip of a marked test is its failure."""
+    """Under CI the skip of a test for want of something is its failure."""
     report = yield
-    marked = any(item.get_closest_marker(marker) for marker in _NEEDS)
-    if report.skipped and marked and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        report.outcome = "failed"
-        report.longrepr = f"skipped under CI=true, where nothing may be: {reason}"
+        wanting = reason.removeprefix("Skipped: ").startswith("needs ")
+        if wanting or any(item.get_closest_marker(marker) for marker in _NEEDS):
+            report.outcome = "failed"
+            report.longrepr = f"skipped under CI=true, where nothing may be wanting: {reason}"
     return report

@@ -15,7 +15,7 @@ from apimarket_tui.words import ago, bar, millis, outcome, rate, share, size
 if TYPE_CHECKING:
     from local_server.wire.apis import ApiView, GenerationView, TrafficView
 
-PHASES = ("detect", "snapshot", "build", "announce", "import", "ready", "swap")
+PHASES = ("detect", "snapshot", "prepare", "build", "announce", "import", "ready", "swap")
 REST = "waiting"
 """What none of the phases accounts for: dependencies being installed, an engine being started."""
 NOTABLE = 0.1

@@ -1,1 +1,1 @@
-"""What goes through the gateway: counted live (`traffic.py`) and kept (`service.py`)."""
+"""What goes through the gateway: counted live, kept, rolled up, and told as statistics, history and metrics."""

@@ -5,17 +5,11 @@ Recording is on the path of every request: one dictionary look-up and a few addi
 
 from collections.abc import Mapping
 
-from local_server.analytics.histogram import Histogram, bucket_of, percentile_us, subtract
-from local_server.domain.executions import CallOutcome, Execution
+from local_server.domain.executions import ERRORS, UNANSWERED, Execution
+from local_server.domain.histogram import Histogram, bucket_of, percentile_us, subtract
 from local_server.domain.ids import ApiId
 from local_server.domain.traffic import HISTORY_S, RATE_S, SILENCE, TrafficFigures
 from local_server.system import System
-
-_ERRORS = frozenset(
-    {CallOutcome.SERVER_ERROR, CallOutcome.UNAVAILABLE, CallOutcome.UPSTREAM_FAILED, CallOutcome.TIMEOUT}
-)
-# Answered by the gateway, at once: counting these would make a failing API look fast.
-_UNANSWERED = frozenset({CallOutcome.UNAVAILABLE, CallOutcome.REFUSED})
 
 
 class _Second:
@@ -47,10 +41,10 @@ class _Window:
         second.requests += 1
         self.requests += 1
         outcome = execution.outcome
-        if outcome in _ERRORS:
+        if outcome in ERRORS:
             second.errors += 1
             self.errors += 1
-        if outcome not in _UNANSWERED:
+        if outcome not in UNANSWERED:
             bucket = bucket_of(execution.total_us)
             second.latencies[bucket] = second.latencies.get(bucket, 0) + 1
             self.latencies[bucket] = self.latencies.get(bucket, 0) + 1

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from local_server.cli.text import line_of, milliseconds
 from local_server.client.documents import ApiDocument
 
-PHASES = ("detect", "snapshot", "build", "announce", "import", "ready", "swap")
+PHASES = ("detect", "snapshot", "prepare", "build", "announce", "import", "ready", "swap")
 
 
 def budget(timings_ms: Mapping[str, float]) -> str:

@@ -13,7 +13,7 @@ class Verb(NamedTuple):
     section: str
 
 
-WRITE, RUN, WATCH, SERVER = "Write", "Run", "Look", "Server"
+WRITE, RUN, WATCH, ACCESS, SERVER = "Write", "Run", "Look", "Access", "Server"
 
 VERBS: dict[str, Verb] = {
     "new": Verb("making:new", "Write a new API from a template and start it.", WRITE),
@@ -28,7 +28,14 @@ VERBS: dict[str, Verb] = {
     "ls": Verb("looking:ls", "All APIs, their state and traffic.", WATCH),
     "status": Verb("looking:status", "One API in full.", WATCH),
     "logs": Verb("logs:logs", "What an API printed.", WATCH),
+    "stats": Verb("figures:stats", "How many requests, how fast, how many failed.", WATCH),
+    "history": Verb("figures:history", "The requests to an API, one by one.", WATCH),
     "call": Verb("calling:call", "Call an API: NAME/PATH, flags as curl's.", WATCH),
+    "keys": Verb("keys:keys", "Keys to an API: create, list, rotate, revoke.", ACCESS),
+    "signup": Verb("accounts:signup", "Make an account and log in.", ACCESS),
+    "login": Verb("accounts:login", "Begin a session of 24 hours.", ACCESS),
+    "logout": Verb("accounts:logout", "End every session of the account.", ACCESS),
+    "whoami": Verb("accounts:whoami", "Whom the server takes you for.", ACCESS),
     "serve": Verb("serving:serve", "Run the server in the foreground.", SERVER),
     "doctor": Verb("doctor:doctor", "Check this machine; every finding with its fix.", SERVER),
 }

@@ -17,6 +17,8 @@ from local_server.client.errors import ServerUnreachableError, problem_of, reaso
 from local_server.client.results import MAX_BODY_BYTES, CallResult
 from local_server.client.sse import Decoder, Received, TooLarge, next_wait_s
 from local_server.client.synchronous import too_large
+from local_server.wire.accounts import AccountView, CreateKey, KeyView, NewKeyView, SessionView, SignUp
+from local_server.wire.analytics import HistoryView, StatsView
 from local_server.wire.apis import (
     ApiView,
     ExecutionView,
@@ -135,6 +137,48 @@ class AsyncClient:
     async def requests(self, name: str, limit: int = 100) -> list[ExecutionView]:
         answer: list[ExecutionView] = await self._send(calls.requests(name, limit))
         return answer
+
+    async def stats(self, name: str, window: str = "24h") -> StatsView:
+        answer: StatsView = await self._send(calls.stats(name, window))
+        return answer
+
+    async def history(
+        self, name: str, limit: int = 100, before: str | None = None, **filters: str | int | None
+    ) -> HistoryView:
+        answer: HistoryView = await self._send(calls.history(name, limit, before, **filters))
+        return answer
+
+    # -- Accounts and keys -------------------------------------------------------------------------------------
+
+    async def signup(self, body: SignUp) -> SessionView:
+        answer: SessionView = await self._send(calls.signup(_json(body)))
+        return answer
+
+    async def login(self, login: str, password: str) -> SessionView:
+        answer: SessionView = await self._send(calls.login({"login": login, "password": password}))
+        return answer
+
+    async def logout(self) -> None:
+        await self._send(calls.logout())
+
+    async def me(self) -> AccountView:
+        answer: AccountView = await self._send(calls.me())
+        return answer
+
+    async def keys(self, name: str) -> list[KeyView]:
+        answer: list[KeyView] = await self._send(calls.keys(name))
+        return answer
+
+    async def create_key(self, name: str, body: CreateKey) -> NewKeyView:
+        answer: NewKeyView = await self._send(calls.create_key(name, _json(body)))
+        return answer
+
+    async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
+        answer: NewKeyView = await self._send(calls.rotate_key(key_id, grace_s))
+        return answer
+
+    async def revoke_key(self, key_id: str) -> None:
+        await self._send(calls.revoke_key(key_id))
 
     # -- Transport ---------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def api_path(name: str, act: str = "") -> str:
     return f"{ROOT}/apis/{quote(name, safe='/@')}{act}"
 
 
-def _query(path: str, **values: str | int | None) -> str:
+def _query(path: str, /, **values: str | int | None) -> str:
     given = {key: value for key, value in values.items() if value is not None and value != ""}
     return f"{path}?{urlencode(given)}" if given else path
 
@@ -101,6 +101,50 @@ def logs(name: str, limit: int = 500, since: str | None = None) -> Call:
 
 def requests(name: str, limit: int = 100) -> Call:
     return Call("GET", _query(api_path(name, "/requests"), limit=limit), "apis:ExecutionView", many=True)
+
+
+def stats(name: str, window: str = "24h") -> Call:
+    """`window` is 1h, 24h, 7d or 30d."""
+    return Call("GET", _query(api_path(name, "/stats"), window=window), "analytics:StatsView")
+
+
+def history(name: str, limit: int = 100, before: str | None = None, **filters: str | int | None) -> Call:
+    """`before` is the `next` of the page before; filters are those of the route: `errors`, `status`, `since` ..."""
+    path = _query(api_path(name, "/history"), limit=limit, before=before, **filters)
+    return Call("GET", path, "analytics:HistoryView")
+
+
+def signup(body: Mapping[str, Any]) -> Call:
+    return Call("POST", f"{ROOT}/auth/signup", "accounts:SessionView", body=body)
+
+
+def login(body: Mapping[str, Any]) -> Call:
+    return Call("POST", f"{ROOT}/auth/login", "accounts:SessionView", body=body)
+
+
+def logout() -> Call:
+    return Call("POST", f"{ROOT}/auth/logout")
+
+
+def me() -> Call:
+    return Call("GET", f"{ROOT}/auth/me", "accounts:AccountView")
+
+
+def keys(name: str) -> Call:
+    return Call("GET", api_path(name, "/keys"), "accounts:KeyView", many=True)
+
+
+def create_key(name: str, body: Mapping[str, Any]) -> Call:
+    return Call("POST", api_path(name, "/keys"), "accounts:NewKeyView", body=body)
+
+
+def rotate_key(key_id: str, grace_s: int) -> Call:
+    path = f"{ROOT}/keys/{quote(key_id, safe='')}/rotate"
+    return Call("POST", path, "accounts:NewKeyView", body={"grace_s": grace_s})
+
+
+def revoke_key(key_id: str) -> Call:
+    return Call("DELETE", f"{ROOT}/keys/{quote(key_id, safe='')}")
 
 
 def events(topics: Sequence[str]) -> Call:

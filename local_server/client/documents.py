@@ -105,6 +105,73 @@ class ExecutionDocument(TypedDict):
     held: bool
 
 
+class StatsPointDocument(TypedDict):
+    starts_at: str
+    requests: int
+    errors: int
+    p95_ms: float | None
+
+
+class GenerationStatsDocument(TypedDict):
+    number: int
+    requests: int
+    errors: int
+    mean_ms: float
+
+
+class PathStatsDocument(TypedDict):
+    path: str
+    requests: int
+    mean_ms: float
+
+
+class ErrorGroupDocument(TypedDict):
+    outcome: str
+    status: int
+    method: str
+    path: str
+    requests: int
+    last_at: str
+    last_id: str
+
+
+class PopularityDocument(TypedDict):
+    rank: int
+    of: int
+    share: float
+
+
+class StatsDocument(TypedDict):
+    api: str
+    id: str
+    window: str
+    since: str
+    until: str
+    requests: int
+    requests_per_s: float
+    success_rate: float | None
+    error_rate: float | None
+    mean_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    bytes_in: int
+    bytes_out: int
+    statuses: dict[str, int]
+    outcomes: dict[str, int]
+    points: list[StatsPointDocument]
+    generations: list[GenerationStatsDocument]
+    paths: list[PathStatsDocument]
+    errors: list[ErrorGroupDocument]
+    popularity: PopularityDocument
+    usage: UsageDocument | None
+
+
+class HistoryDocument(TypedDict):
+    requests: list[ExecutionDocument]
+    next: str | None
+
+
 class HealthDocument(TypedDict):
     status: str
     version: str
@@ -154,3 +221,49 @@ class ScaffoldDocument(TypedDict):
     template: str
     directory: str | None
     start: bool
+
+
+class AccountDocument(TypedDict):
+    id: str
+    handle: str
+    email: str | None
+    role: str
+    machine_owner: bool
+    created_at: str
+
+
+class SessionDocument(TypedDict):
+    token: str
+    token_type: str
+    expires_at: str
+    account: AccountDocument
+
+
+class CreateKeyDocument(TypedDict):
+    name: str
+    scopes: list[str]
+    cidrs: list[str]
+    expires_at: str | None
+    rate_limit: str | None
+
+
+class KeyDocument(TypedDict):
+    id: str
+    api: str
+    name: str
+    prefix: str
+    state: str
+    scopes: list[str]
+    cidrs: list[str]
+    rate_limit: str | None
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    grace_until: str | None
+    replaced_by: str | None
+    last_used_at: str | None
+
+
+class NewKeyDocument(TypedDict):
+    key: str
+    info: KeyDocument

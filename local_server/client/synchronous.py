@@ -98,6 +98,40 @@ class Client:
     def requests(self, name: str, limit: int = 100) -> "list[doc.ExecutionDocument]":
         return cast("list[doc.ExecutionDocument]", self.send(calls.requests(name, limit)))
 
+    def stats(self, name: str, window: str = "24h") -> "doc.StatsDocument":
+        return cast("doc.StatsDocument", self.send(calls.stats(name, window)))
+
+    def history(
+        self, name: str, limit: int = 100, before: str | None = None, **filters: str | int | None
+    ) -> "doc.HistoryDocument":
+        return cast("doc.HistoryDocument", self.send(calls.history(name, limit, before, **filters)))
+
+    # -- Accounts and keys -------------------------------------------------------------------------------------
+
+    def signup(self, body: "doc.JsonObject") -> "doc.SessionDocument":
+        return cast("doc.SessionDocument", self.send(calls.signup(body)))
+
+    def login(self, login: str, password: str) -> "doc.SessionDocument":
+        return cast("doc.SessionDocument", self.send(calls.login({"login": login, "password": password})))
+
+    def logout(self) -> None:
+        self.send(calls.logout())
+
+    def me(self) -> "doc.AccountDocument":
+        return cast("doc.AccountDocument", self.send(calls.me()))
+
+    def keys(self, name: str) -> "list[doc.KeyDocument]":
+        return cast("list[doc.KeyDocument]", self.send(calls.keys(name)))
+
+    def create_key(self, name: str, body: "doc.CreateKeyDocument") -> "doc.NewKeyDocument":
+        return cast("doc.NewKeyDocument", self.send(calls.create_key(name, body)))
+
+    def rotate_key(self, key_id: str, grace_s: int = 3600) -> "doc.NewKeyDocument":
+        return cast("doc.NewKeyDocument", self.send(calls.rotate_key(key_id, grace_s)))
+
+    def revoke_key(self, key_id: str) -> None:
+        self.send(calls.revoke_key(key_id))
+
     # -- Transport ---------------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> Any:

@@ -1,18 +1,71 @@
-"""Who may call the control API: on a laptop, whoever can read the token file."""
+"""Who may call the control API, and what.
+
+The machine's owner (whoever can read the token file) may call everything. An account with a session may call what is
+named here, and the routes of one API where that API is its own; of other APIs it is told that there are none. Fails
+closed: a route that nobody thought of here is the machine's owner's.
+"""
 
 import hmac
 
 from fastapi import Request
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
+from local_server.accounts.service import Accounts
+from local_server.domain.account_errors import MachineOwnerOnly
+from local_server.domain.accounts import Caller
 from local_server.domain.errors import TokenRequired
+from local_server.domain.registry import User
+from local_server.registry.service import Registry
 
-bearer = HTTPBearer(auto_error=False, description="The token in $APIMARKET_HOME/token.")
+bearer = HTTPBearer(auto_error=False, description="The token in $APIMARKET_HOME/token, or a session's.")
+
+FOR_ACCOUNTS = frozenset({"list_apis", "list_templates", "executor_deploy", "me", "logout", "rotate_key", "revoke_key"})
+"""By operation id. They look after their callers themselves."""
+NEVER_FOR_ACCOUNTS = frozenset({"upload_api"})
+"""They write to this machine's disk, even where the API is the account's own."""
 
 
 async def require_token(request: Request) -> None:
-    """Raises TokenRequired unless the request carries the local token. Fails closed."""
+    """Find out who calls, for `caller_of`. Raises TokenRequired, SessionInvalid, MachineOwnerOnly, ApiNotFound."""
+    runtime = request.app.state.runtime
+    if await is_machine(request):
+        request.state.caller = Caller(runtime.registry.owner, is_machine=True)
+        return
+    given = await bearer(request)
+    if given is None:
+        raise TokenRequired
+    accounts: Accounts = runtime.accounts
+    caller = await accounts.authenticate(given.credentials)
+    await _confine(request, caller, runtime.registry)
+    request.state.caller = caller
+
+
+async def is_machine(request: Request) -> bool:
+    """Whether the request carries the local token."""
     given = await bearer(request)
     expected: str = request.app.state.token
-    if given is None or not hmac.compare_digest(given.credentials.encode(), expected.encode()):
-        raise TokenRequired
+    return given is not None and hmac.compare_digest(given.credentials.encode(), expected.encode())
+
+
+def caller_of(request: Request) -> Caller:
+    """Who was let in."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+def only_of(request: Request) -> User | None:
+    """Whose APIs the caller may see; None: everybody's."""
+    caller = caller_of(request)
+    return None if caller.is_machine else caller.user
+
+
+async def _confine(request: Request, caller: Caller, registry: Registry) -> None:
+    route = request.scope["route"]
+    name = (route.operation_id or route.name) if isinstance(route, APIRoute) else ""
+    if "id" in request.path_params and name not in NEVER_FOR_ACCOUNTS:
+        api = await registry.resolve(request.path_params["id"], caller.user)
+        # From here on it is named by its id: a name alone would mean the machine's owner's to the route itself.
+        request.path_params["id"] = api.id
+    elif name not in FOR_ACCOUNTS:
+        raise MachineOwnerOnly(f"{request.method} {request.url.path}")

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, RedirectResponse, StreamingResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
 
 from local_server import __version__
 from local_server.doctor import examine
@@ -12,12 +12,16 @@ from local_server.registry.reference import register_convertor
 from local_server.runtime import Runtime
 from local_server.views import execution_view
 from local_server.wire.apis import ExecutionView
-from local_server.wire.server import Ack, Check, Health, ServerView
+from local_server.wire.server import Ack, Check, Health, Ready, ServerView
 
 register_convertor()
 open_router = APIRouter(tags=["health"])
 """Needs no token."""
 router = APIRouter(prefix="/api/v1", tags=["server"])
+
+
+class EventStream(StreamingResponse):
+    media_type = "text/event-stream"
 
 
 def runtime_of(request: Request) -> Runtime:
@@ -43,12 +47,12 @@ async def health(request: Request) -> Health:
     )
 
 
-@open_router.get("/ready", responses={503: {"description": "The engine does not answer"}})
-async def ready(request: Request) -> JSONResponse:
+@open_router.get("/ready", responses={503: {"description": "The engine does not answer", "model": Ready}})
+async def ready(request: Request, response: Response) -> Ready:
     """Whether APIs can be started now: 503 while the engine does not answer (what serves may serve on)."""
     engine = runtime_of(request).executor.health
-    status = 200 if engine.available else 503
-    return JSONResponse({"ready": engine.available, "engine": engine.detail or engine.version}, status)
+    response.status_code = 200 if engine.available else 503
+    return Ready(ready=engine.available, engine=engine.detail or engine.version)
 
 
 @router.get("/server")
@@ -83,7 +87,7 @@ async def requests(
     return [execution_view(api, row) for row in rows]
 
 
-@router.get("/events", response_class=StreamingResponse)
+@router.get("/events", response_class=EventStream)
 async def events(request: Request, topics: str = "api,traffic,engine") -> StreamingResponse:
     """Server-Sent Events. Topics: api, traffic, engine, and for one API log:ID and requests:ID. A stream that broke
     off resumes with Last-Event-ID; a `resync` event says that something was missed."""
@@ -91,5 +95,4 @@ async def events(request: Request, topics: str = "api,traffic,engine") -> Stream
     wanted = [topic for topic in topics.split(",") if topic]
     resume = request.headers.get("last-event-id")
     stream: AsyncIterator[bytes] = runtime.stream.follow(wanted, resume)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+    return EventStream(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

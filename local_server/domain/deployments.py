@@ -49,8 +49,9 @@ class Outcome(StrEnum):
     """Served, then gave way to a later one."""
 
 
-Phase = Literal["detect", "snapshot", "build", "announce", "import", "ready", "swap", "total"]
-"""The parts of a reload, in order; `build` only where code is compiled; `total` from the save to the swap."""
+Phase = Literal["detect", "snapshot", "prepare", "build", "announce", "import", "ready", "swap", "total"]
+"""The parts of a reload, in order; `prepare` only where dependencies are installed or a container is started, `build`
+only where code is compiled; `total` from the save to the swap."""
 
 
 @dataclass(frozen=True, slots=True)

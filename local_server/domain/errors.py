@@ -6,6 +6,7 @@ programs) and `hint` (what to do next, for people) stand here and nowhere else; 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 
 
@@ -110,6 +111,20 @@ class UnusableDirectory(ApimarketError):
 
     def __init__(self, directory: str, reason: str, hint: str) -> None:
         super().__init__(f"{directory} {reason}", hint=hint, extra={"directory": directory})
+
+
+class UploadRefused(ApimarketError):
+    """Nothing of the upload was taken. `path` is the member that is to blame, if one is."""
+
+    status, code, title = 422, "upload_refused", "The upload cannot be taken"
+
+    def __init__(self, reason: str, hint: str, path: str = "") -> None:
+        shown = path.encode("utf-8", "backslashreplace").decode()[:300]
+        super().__init__(f"{shown!r} {reason}" if path else reason, hint=hint, extra={"path": shown} if path else {})
+
+
+class UploadTooLarge(UploadRefused):
+    status, code, title = 413, "upload_too_large", "The upload is too large"
 
 
 class TemplateNotFound(ApimarketError):
@@ -271,6 +286,21 @@ class UpstreamFailed(ApimarketError):
 
 class UpstreamTimeout(ApimarketError):
     status, code, title = 504, "upstream_timeout", "The API did not answer in time"
+
+
+# -- Analytics ---------------------------------------------------------------------------------------------------
+
+
+class ExecutionRefused(ApimarketError):
+    status, code, title = 422, "execution_refused", "That execution cannot be logged"
+
+    def __init__(self, place: int, started_at: datetime, oldest: datetime, newest: datetime) -> None:
+        allowed = f"{oldest.isoformat(timespec='seconds')} to {newest.isoformat(timespec='seconds')}"
+        super().__init__(
+            f"Execution {place} started at {started_at.isoformat()}; allowed is {allowed}",
+            hint="Older ones are not kept (the setting keep_executions_days); a later one comes of a wrong clock.",
+            extra={"place": place},
+        )
 
 
 # -- Server ------------------------------------------------------------------------------------------------------

@@ -23,6 +23,22 @@ class CallOutcome(StrEnum):
     """The gateway refused: key, rate, quota, size."""
 
 
+def outcome_of_status(status: int) -> CallOutcome:
+    """For an answer the API gave."""
+    if status < 400:
+        return CallOutcome.OK
+    return CallOutcome.CLIENT_ERROR if status < 500 else CallOutcome.SERVER_ERROR
+
+
+ERRORS = frozenset(
+    {CallOutcome.SERVER_ERROR, CallOutcome.UNAVAILABLE, CallOutcome.UPSTREAM_FAILED, CallOutcome.TIMEOUT}
+)
+"""The API's fault, not its caller's: what an error rate is made of."""
+
+UNANSWERED = frozenset({CallOutcome.UNAVAILABLE, CallOutcome.REFUSED})
+"""Answered by the gateway, at once: counting these in latencies would make a failing API look fast."""
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     id: RequestId

@@ -6,6 +6,8 @@ UserId = NewType("UserId", str)
 ApiId = NewType("ApiId", str)
 GenerationId = NewType("GenerationId", str)
 RequestId = NewType("RequestId", str)
+KeyId = NewType("KeyId", str)
+"""Names an API key; the key itself cannot be told from it."""
 Digest = NewType("Digest", str)
 """64 lower-case hexadecimal characters: a SHA-256."""
 

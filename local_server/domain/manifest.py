@@ -40,7 +40,7 @@ class RunSpec:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """`60/min`: at most `requests` in any `window_s` seconds."""
+    """`60/min`: `requests` in a sliding window of `window_s` seconds, for each caller (gateway/limits.py)."""
 
     requests: int
     window_s: int

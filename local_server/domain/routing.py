@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from local_server.domain.ids import ApiId
+from local_server.domain.manifest import RateLimit
 
 Availability = Literal["serving", "starting", "stopped", "failed"]
 """`starting`: requests are held for a while; `stopped`, `failed`: refused at once."""
@@ -23,3 +24,6 @@ class Route:
     """Until the first byte of the answer."""
     cors: tuple[str, ...] = ()
     """Origins whose pages may call; `*` for all."""
+    auth: Literal["key", "none"] = "key"
+    rate_limit: RateLimit | None = None
+    """For each caller; a key may have another."""

@@ -14,7 +14,7 @@ from local_server.executor.box import Box, Program, Ready, StartFailed
 from local_server.executor.engine import BuildRequest, Engine, Progress
 from local_server.registry.detect import detect_entry
 
-PHASES: tuple[Phase, ...] = ("detect", "snapshot", "build", "announce", "import", "ready", "swap", "total")
+PHASES: tuple[Phase, ...] = ("detect", "snapshot", "prepare", "build", "announce", "import", "ready", "swap", "total")
 HEALTH_S = 10.0
 
 

@@ -82,6 +82,7 @@ class Starter:
         """Other dependencies or limits. They take a while, so meanwhile the code runs on the old ones if it can."""
         opening = asyncio.ensure_future(self._boxes.open(key, launching.directory, launching.manifest))
         self.installing = True
+        asked = time.perf_counter()
         try:
             live = self._line.live
             if live is not None and live.box.alive and same_runtime(live.box.key, key):
@@ -91,6 +92,7 @@ class Starter:
                 self._record.change(State.BUILDING, self._record.failure)
                 self._line.route()
             box = await opening
+            launching.timings["prepare"] = _since(asked)
         finally:
             self.installing = False
             opening.cancel()  # the waiting, not the work: the next save most likely wants the same box

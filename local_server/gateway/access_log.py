@@ -29,13 +29,6 @@ class System(Protocol):
         """A new UUIDv7."""
 
 
-def outcome_of_status(status: int) -> CallOutcome:
-    """For an answer the API gave."""
-    if status < 400:
-        return CallOutcome.OK
-    return CallOutcome.CLIENT_ERROR if status < 500 else CallOutcome.SERVER_ERROR
-
-
 def outcome_of_refusal(error: ApimarketError) -> CallOutcome:
     """For an answer the gateway gave."""
     return _REFUSALS.get(error.status, CallOutcome.REFUSED)

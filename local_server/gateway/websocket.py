@@ -14,8 +14,8 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from local_server.domain.errors import ApimarketError, UpstreamFailed, UpstreamTimeout
-from local_server.domain.executions import CallOutcome
-from local_server.gateway.access_log import outcome_of_refusal, outcome_of_status
+from local_server.domain.executions import CallOutcome, outcome_of_status
+from local_server.gateway.access_log import outcome_of_refusal
 from local_server.gateway.admission import LOGS_HINT, full_name
 from local_server.gateway.hold import ClientGone, Replay
 from local_server.gateway.problems import send_problem

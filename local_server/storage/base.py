@@ -13,12 +13,23 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from local_server.domain.accounts import Account, AuditEntry
 from local_server.domain.deployments import Deployment, Generation
 from local_server.domain.events import Event
 from local_server.domain.executions import Execution
-from local_server.domain.ids import ApiId, Digest
+from local_server.domain.ids import ApiId, Digest, KeyId, UserId
+from local_server.domain.keys import ApiKey
 from local_server.domain.registry import Api, User
 from local_server.domain.trees import Tree
+from local_server.domain.usage import (
+    HistoryFilter,
+    HistoryPage,
+    PathCount,
+    Popularity,
+    Rollup,
+    Step,
+    TroubleCount,
+)
 
 T = TypeVar("T")
 
@@ -28,20 +39,65 @@ class AccountsReader(Protocol):
     def all(self) -> Sequence[User]:
         """Every user, oldest first."""
 
+    def account(self, user_id: UserId) -> Account | None: ...
+    def account_by_login(self, login: str) -> Account | None:
+        """By handle, or by e-mail address in any case of letters."""
+
 
 class AccountsStore(AccountsReader, Protocol):
     def add(self, user: User) -> None:
         """Raises NameTaken when the handle is."""
+
+    def add_account(self, account: Account) -> None:
+        """Raises HandleTaken, EmailTaken."""
+
+    def claim(self, account: Account) -> bool:
+        """Give a user who has no password yet that of `account`, and its address. False, and nothing changed, when
+        there is one, or no such user. Raises EmailTaken."""
+
+    def end_sessions(self, user_id: UserId) -> None:
+        """Count `token_version` up: every session begun before is over."""
+
+
+class KeysReader(Protocol):
+    def get(self, key_id: KeyId, owner: UserId | None = None) -> ApiKey | None:
+        """With `owner`, only if it is that user's."""
+
+    def of_api(self, api_id: ApiId) -> Sequence[ApiKey]:
+        """Newest first, those no longer in force too."""
+
+    def all(self) -> Sequence[ApiKey]: ...
+
+
+class KeysStore(KeysReader, Protocol):
+    def add(self, key: ApiKey) -> None: ...
+    def replace(self, key_id: KeyId, by: ApiKey, grace_until: datetime) -> None:
+        """Add `by`; the key it replaces is in force until `grace_until`."""
+
+    def revoke(self, key_id: KeyId, at: datetime) -> None:
+        """A second time changes nothing."""
+
+    def used(self, times: Mapping[KeyId, datetime]) -> None:
+        """Set `last_used_at`, never back. Unknown keys are passed over."""
+
+
+class AuditReader(Protocol):
+    def latest(self, limit: int = 100) -> Sequence[AuditEntry]:
+        """Newest first."""
+
+
+class AuditStore(AuditReader, Protocol):
+    def add(self, entry: AuditEntry) -> None: ...
 
 
 class RegistryReader(Protocol):
     def get(self, api_id: ApiId) -> Api | None: ...
     def by_name(self, owner: str, slug: str) -> Api | None: ...
     def by_directory(self, directory: str) -> Api | None: ...
-    def all(self) -> Sequence[Api]:
-        """Every API that is not removed, by owner and slug."""
+    def all(self, user_id: UserId | None = None) -> Sequence[Api]:
+        """Every API that is not removed, or those of one user, by owner and slug."""
 
-    def search(self, text: str, limit: int = 50) -> Sequence[Api]:
+    def search(self, text: str, limit: int = 50, user_id: UserId | None = None) -> Sequence[Api]:
         """Full text over slug, summary, tags and category; words match by prefix; best first. Any text is a valid
         query: what would be operators is taken as words. Empty text finds nothing."""
 
@@ -55,7 +111,7 @@ class RegistryStore(RegistryReader, Protocol):
         Raises RevisionConflict, ApiNotFound, NameTaken, DirectoryTaken."""
 
     def remove(self, api_id: ApiId) -> None:
-        """Delete with its generations, deployment and executions. Unknown: nothing happens."""
+        """Delete with its generations, deployment, executions and rollups. Unknown: nothing happens."""
 
 
 class DeploymentsReader(Protocol):
@@ -96,19 +152,43 @@ class UsageReader(Protocol):
     def count(self, api_id: ApiId, since: datetime) -> Mapping[str, int]:
         """Outcome -> number of requests that started at or after `since`."""
 
+    def page(self, api_id: ApiId, wanted: HistoryFilter, limit: int = 100, before: str | None = None) -> HistoryPage:
+        """The rows that `wanted` describes, newest first; looks through a bounded number of rows at once. `before` is
+        the `next` of the page before."""
+
+    def rollups(self, api_id: ApiId, step: Step, since: datetime) -> Sequence[Rollup]:
+        """Those that began at or after `since`, oldest first. Where nothing was requested there is none."""
+
+    def popularity(self, user_id: UserId, step: Step, since: datetime) -> Popularity:
+        """Requests in the rollups that began at or after `since`, by each API of the user, 0 included."""
+
+    def paths(self, api_id: ApiId, since: datetime, newest: int) -> Sequence[PathCount]:
+        """Of the `newest` rows at or after `since`, by path, most requests first."""
+
+    def troubles(self, api_id: ApiId, since: datetime, newest: int) -> Sequence[TroubleCount]:
+        """Of the `newest` rows at or after `since` that were not ok, by how they ended, most requests first."""
+
 
 class UsageStore(UsageReader, Protocol):
-    def add(self, rows: Sequence[Execution]) -> None:
-        """Append; a row whose id is there already is left alone (a batch may be sent twice). Rows of APIs that were
+    def add(self, rows: Sequence[Execution]) -> int:
+        """Append, and count in the rollups of the row's minute, hour and day; returns how many were new. A row whose
+        id is there already is left alone and not counted again (a batch may be sent twice). Rows of APIs that were
         removed meanwhile are dropped."""
 
-    def prune(self, before: datetime) -> int:
-        """Delete older rows; returns how many."""
+    def prune(self, before: datetime, limit: int = 10_000) -> int:
+        """Delete older rows, at most `limit`; returns how many. Rollups stay."""
+
+    def prune_rollups(self, step: Step, before: datetime, limit: int = 10_000) -> int:
+        """Delete rollups that began earlier, at most `limit`; returns how many."""
 
 
 class ReadTx(Protocol):
     @property
     def accounts(self) -> AccountsReader: ...
+    @property
+    def keys(self) -> KeysReader: ...
+    @property
+    def audit(self) -> AuditReader: ...
     @property
     def registry(self) -> RegistryReader: ...
     @property
@@ -120,6 +200,10 @@ class ReadTx(Protocol):
 class Tx(Protocol):
     @property
     def accounts(self) -> AccountsStore: ...
+    @property
+    def keys(self) -> KeysStore: ...
+    @property
+    def audit(self) -> AuditStore: ...
     @property
     def registry(self) -> RegistryStore: ...
     @property

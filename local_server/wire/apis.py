@@ -24,7 +24,7 @@ class GenerationView(BaseModel):
     started_at: datetime
     deps_key: str = ""
     timings_ms: dict[str, float] = Field(default_factory=dict)
-    """detect, snapshot, build, announce, import, ready, swap, total"""
+    """detect, snapshot, prepare, build, announce, import, ready, swap, total"""
     failure: FailureView | None = None
 
 

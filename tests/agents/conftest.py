@@ -10,8 +10,7 @@ import pytest
 
 from local_server.domain.manifest import Runtime
 from local_server.executor.agents.support import agent_directory, support_directory
-
-from .driver import AgentProcess
+from tests.agents.driver import AgentProcess
 
 Tree = Callable[..., Path]
 """Called with file names and contents, as `tree({"main.py": "..."})`: lays them out in a new directory."""
@@ -48,7 +47,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def python_agent(bare_python: str, support: Path, tmp_path: Path) -> Iterator[PythonAgent]:
+def fresh_python_agent(bare_python: str, support: Path, tmp_path: Path) -> Iterator[PythonAgent]:
     """Starts Python agents and waits for their `hello`."""
     with ExitStack() as stack:
 
@@ -60,7 +59,13 @@ def python_agent(bare_python: str, support: Path, tmp_path: Path) -> Iterator[Py
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def python_agent(fresh_python_agent: PythonAgent) -> PythonAgent:
+    """What tests ask for. A file whose tests leave the agent itself alone takes `borrowed_python_agent` for it."""
+    return fresh_python_agent
+
+
+@pytest.fixture(scope="session")
 def shared_python_agent(
     bare_python: str, support: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AgentProcess]:
@@ -68,6 +73,18 @@ def shared_python_agent(
     with _start_python(bare_python, support, (), {}, tmp_path_factory.mktemp("agent")) as agent:
         agent.expect("hello")
         yield agent
+
+
+@pytest.fixture
+def borrowed_python_agent(fresh_python_agent: PythonAgent, shared_python_agent: AgentProcess) -> Iterator[PythonAgent]:
+    """As `fresh_python_agent`, but one without a layer or an environment of its own is the shared one, as if it were
+    new: its generations end with the test, and what it said is forgotten."""
+
+    def borrow(*layers: Path, env: Mapping[str, str] | None = None) -> AgentProcess:
+        return fresh_python_agent(*layers, env=env) if layers or env else shared_python_agent
+
+    yield borrow
+    shared_python_agent.forget()
 
 
 def _start_python(

@@ -58,6 +58,7 @@ class AgentProcess:
         self.stdout_lines: list[bytes] = []
         self.stderr = bytearray()
         self._gens = itertools.count(1000)
+        self._started: set[int] = set()
         self._waiting: list[Message] = []
         self._ended = False
         self._changed = threading.Condition()
@@ -97,7 +98,25 @@ class AgentProcess:
             "env": {},
             "timeout_s": 20,
         }
+        self._started.add(gen)
         self.send("start", **{**message, **fields})
+
+    def forget(self) -> None:
+        """End every generation that was started, and drop all that was said."""
+        for gen in self._started:
+            self.send("stop", gen=gen, grace_s=0)
+        for gen in self._started:
+            self.expect("stopped", gen=gen)
+        self._started.clear()
+        # Messages keep their order, so behind this one nothing more can come of what was before.
+        with self._changed:
+            self._waiting.clear()
+        self.send("hello")
+        assert self.expect("hello")["gens"] == []
+        with self._changed:
+            self._waiting.clear()
+            self.stdout_lines.clear()
+            self.stderr.clear()
 
     def next_gen(self) -> int:
         """A number no generation of this agent has yet, for tests that share one."""

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 
 from local_server.domain.manifest import Runtime
 from local_server.executor.agents.support import agent_directory
-
-from .driver import AgentProcess, Message
+from local_server.executor.engines.go_agent import sources_digest
+from tests.agents.driver import AgentProcess, Message
 
 
 def _go() -> Path | None:
@@ -36,10 +37,13 @@ Launch = Callable[..., AgentProcess]
 
 
 class Toolchain:
-    """The compiled agent, and one build cache for the whole session."""
+    """The compiled agent, and one build cache: both kept from one run of the tests to the next in the user's cache
+    directory, the agent under a name that says what it was made of."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self) -> None:
         assert GO is not None
+        home = platformdirs.user_cache_path("apimarket-tests", appauthor=False) / "go"
+        home.mkdir(parents=True, exist_ok=True)
         self.env = {
             "CGO_ENABLED": "0",
             "GOCACHE": str(home / "cache"),
@@ -47,11 +51,15 @@ class Toolchain:
             "GOTOOLCHAIN": "local",
         }
         self.env["PATH"] = f"{GO.parent}{os.pathsep}{os.environ['PATH']}"
-        self.agent = home / "agent"
-        if self.agent.exists():
-            return
-        argv = [str(GO), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(self.agent), "."]
+        version = subprocess.run([str(GO), "version"], capture_output=True, text=True, check=True).stdout
+        self.agent = home / f"agent-{sources_digest(agent_directory(Runtime.GO), version)}"
+        if not self.agent.exists():
+            self._compile(self.agent.with_name(f"{self.agent.name}.{os.getpid()}"))
+
+    def _compile(self, output: Path) -> None:
+        argv = [str(GO), "build", "-trimpath", "-ldflags", "-s -w", "-o", str(output), "."]
         subprocess.run(argv, cwd=agent_directory(Runtime.GO), env={**os.environ, **self.env}, check=True)
+        output.replace(self.agent)  # whole or not at all: another run may look for it now
 
 
 # What a compiled program does matters little to the agent, so most tests run a script, which needs no compiler.

@@ -11,8 +11,7 @@ import pytest
 
 from local_server.domain.manifest import Runtime
 from local_server.executor.agents.support import agent_directory
-
-from .driver import AgentProcess, Message
+from tests.agents.driver import AgentProcess, Message
 
 AGENT = agent_directory(Runtime.NODE) / "agent.mjs"
 

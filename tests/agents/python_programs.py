@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from .driver import AgentProcess, Message, eventually
+from tests.agents.driver import AgentProcess, Message, eventually
 
 ASGI = """
 async def app(scope, receive, send):

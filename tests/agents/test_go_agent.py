@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from .driver import AgentProcess, eventually, http_get, is_alive
-from .go_programs import Launch, Toolchain, failure, free_port, needs_go, program, serve, shell
+from tests.agents.driver import AgentProcess, eventually, http_get, is_alive
+from tests.agents.go_programs import SERVER, Launch, Toolchain, failure, free_port, needs_go, program, serve, shell
 
 pytestmark = needs_go
 
 
 @pytest.fixture(scope="session")
-def toolchain(tmp_path_factory: pytest.TempPathFactory) -> Toolchain:
-    return Toolchain(tmp_path_factory.getbasetemp() / "go")
+def toolchain() -> Toolchain:
+    return Toolchain()
 
 
 @pytest.fixture
@@ -67,8 +67,14 @@ class TestProtocol:
         assert failed["kind"] == "port"
         assert str(port) in failed["message"]
 
-    def test_port_and_host_are_filled_in(self, agent: AgentProcess, tmp_path: Path) -> None:
-        assert http_get(serve(agent, tmp_path, command=program("$HOST:${PORT}", "$PORT"))).text.startswith("127.0.0.1:")
+    def test_port_and_host_are_filled_in_without_a_shell(self, agent: AgentProcess, tmp_path: Path) -> None:
+        told = ["$PORT", "${HOST}:${PORT}", "--bind=$HOST:$PORT", "$PORTAL", "$PATH", "${PORT", "$(PORT)", "`$HOST`"]
+        script = 'echo "$@"; exec "$PROGRAM" -S -c "$CODE" one'
+        env = {"PROGRAM": sys.executable, "CODE": SERVER}
+        port = serve(agent, tmp_path, command=["sh", "-c", script, "sh", *told], env=env)
+        at = f"127.0.0.1:{port}"
+        line = agent.expect("log", gen=1)["line"]
+        assert line == f"{port} {at} --bind={at} $PORTAL $PATH ${{PORT $(PORT) `127.0.0.1`"
 
     def test_the_program_sees_its_environment_and_directory(self, launch: Launch, tmp_path: Path) -> None:
         agent = launch(APIMARKET_EXIT_ON_EOF="1")

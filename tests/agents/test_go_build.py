@@ -1,21 +1,22 @@
 """The Go agent as a builder: what it compiles, and what it says when that fails."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .driver import AgentProcess, Message, eventually, http_get
-from .go_programs import Launch, Toolchain, Tree, needs_go, serve
+from tests.agents.driver import AgentProcess, Message, eventually, http_get
+from tests.agents.go_programs import Launch, Toolchain, Tree, needs_go, serve
 
 pytestmark = needs_go
 
 
 @pytest.fixture(scope="session")
-def toolchain(tmp_path_factory: pytest.TempPathFactory) -> Toolchain:
-    return Toolchain(tmp_path_factory.getbasetemp() / "go")
+def toolchain() -> Toolchain:
+    return Toolchain()
 
 
 @pytest.fixture
@@ -82,7 +83,8 @@ class TestBuild:
         self, agent: AgentProcess, tree: Tree, tmp_path: Path
     ) -> None:
         self.build(agent, tree({"main.go": MAIN, "go.mod": MOD}), tmp_path / "app")
-        directory = tree({"main.go": MAIN.replace('"one"', '"two"'), "go.mod": MOD})
+        changed = MAIN.replace('"one"', '"two"') + f"\n// {uuid.uuid4()}: never compiled before\n"
+        directory = tree({"main.go": changed, "go.mod": MOD})
         began = time.monotonic()
         assert self.build(agent, directory, tmp_path / "app2")["t"] == "built"
         # Compiling the standard library's part takes longer than this; the measured time is a tenth.

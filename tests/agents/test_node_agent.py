@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from .driver import AgentProcess, eventually, http_get, is_alive
-from .node_programs import AGENT, FETCH, Project, failure, free_port, launch, needs_node, serve
+from tests.agents.driver import AgentProcess, eventually, http_get, is_alive
+from tests.agents.node_programs import AGENT, FETCH, Project, failure, free_port, launch, needs_node, serve
 
 pytestmark = needs_node
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from .driver import AgentProcess, eventually, http_get
-from .node_programs import FETCH, SERVER, Project, failure, free_port, launch, needs_node, serve
+from tests.agents.driver import AgentProcess, eventually, http_get
+from tests.agents.node_programs import FETCH, SERVER, Project, failure, free_port, launch, needs_node, serve
 
 pytestmark = needs_node
 
@@ -206,6 +206,14 @@ class TestCommand:
         ready = shared.expect("ready", gen=1)
         assert ready["kind"] == "command"
         assert http_get(ready["port"]).text == "own"
+
+    def test_port_and_host_are_filled_in_without_a_shell(self, shared: AgentProcess, project: Project) -> None:
+        told = ["$PORT", "${HOST}:${PORT}", "--bind=$HOST:$PORT", "$PORTAL", "$PATH", "${PORT", "$(PORT)", "`$HOST`"]
+        text = "console.log(process.argv.slice(2).join(' '));\n" + SERVER % "process.env.PORT"
+        port = serve(shared, project.tree(text), command=["node", "index.mjs", *told])
+        at = f"127.0.0.1:{port}"
+        line = shared.expect("log", gen=1)["line"]
+        assert line == f"{port} {at} --bind={at} $PORTAL $PATH ${{PORT $(PORT) `127.0.0.1`"
 
     def test_programs_of_the_dependencies_are_found(self, shared: AgentProcess, project: Project) -> None:
         binary = project.root / "node_modules" / ".bin" / "acme-serve"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .driver import AgentProcess, http_get
-from .node_programs import Project, launch, needs_node, read_until, serve
+from tests.agents.driver import AgentProcess, http_get
+from tests.agents.node_programs import Project, launch, needs_node, read_until, serve
 
 pytestmark = needs_node
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PythonAgent, Tree
-from .driver import AgentProcess, http_get, is_alive
-from .python_programs import SITE_PACKAGES, asgi, failure, function, serve
+from tests.agents.conftest import PythonAgent, Tree
+from tests.agents.driver import AgentProcess, http_get, is_alive
+from tests.agents.python_programs import SITE_PACKAGES, asgi, failure, function, serve
 
 
 class TestHello:
@@ -40,6 +40,10 @@ class TestHello:
 
 
 class TestStart:
+    @pytest.fixture
+    def python_agent(self, borrowed_python_agent: PythonAgent) -> PythonAgent:
+        return borrowed_python_agent
+
     def test_ready_generation_answers_and_its_times_are_told(self, python_agent: PythonAgent, tree: Tree) -> None:
         agent = python_agent()
         agent.start(1, tree(asgi("one")), entry="main:app")
@@ -139,6 +143,10 @@ class TestStart:
 
 
 class TestFailure:
+    @pytest.fixture
+    def python_agent(self, borrowed_python_agent: PythonAgent) -> PythonAgent:
+        return borrowed_python_agent
+
     def test_syntax_error_has_file_and_line(self, python_agent: PythonAgent, tree: Tree) -> None:
         directory = tree({"main.py": "from lib import parts\n", "lib/parts.py": "x = 1\ndef broken(:\n"})
         message = failure(python_agent(), 1, directory)

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from .conftest import PythonAgent, Tree
-from .driver import eventually, http_get, is_alive
-from .python_programs import ASGI, asgi, descendants, function, serve
+from tests.agents.conftest import PythonAgent, Tree
+from tests.agents.driver import eventually, http_get, is_alive
+from tests.agents.python_programs import ASGI, asgi, descendants, function, serve
 
 
 class TestEnd:

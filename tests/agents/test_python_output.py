@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from .conftest import PythonAgent, Tree
-from .driver import http_get
-from .python_programs import ASGI, asgi, failure, serve
+from tests.agents.conftest import PythonAgent, Tree
+from tests.agents.driver import http_get
+from tests.agents.python_programs import ASGI, asgi, failure, serve
 
 LISTEN = """
 import os, socket, sys, time
@@ -28,6 +28,11 @@ while True:
 
 def listening(port: str = 'int(os.environ["PORT"])', host: str = 'os.environ["HOST"]', delay: float = 0) -> str:
     return LISTEN.format(port=port, host=host, delay=delay)
+
+
+@pytest.fixture
+def python_agent(borrowed_python_agent: PythonAgent) -> PythonAgent:
+    return borrowed_python_agent
 
 
 class TestOutput:
@@ -102,6 +107,16 @@ class TestCommand:
         assert http_get(ready["port"]).body == b"hi"
         agent.send("stop", gen=1, grace_s=2)
         agent.expect("stopped", gen=1)
+
+    def test_port_and_host_are_filled_in_without_a_shell(self, python_agent: PythonAgent, tree: Tree) -> None:
+        agent = python_agent()
+        told = ["$PORT", "${HOST}:${PORT}", "--bind=$HOST:$PORT", "$PORTAL", "$PATH", "${PORT", "$(PORT)", "`$HOST`"]
+        command = ["python3", "server.py", *told]
+        agent.start(1, tree({"server.py": "import sys\nprint(*sys.argv[1:])\n" + listening()}), command=command)
+        port = agent.expect("ready", gen=1)["port"]
+        line = agent.expect("log", gen=1)["line"]
+        at = f"127.0.0.1:{port}"
+        assert line == f"{port} {at} --bind={at} $PORTAL $PATH ${{PORT $(PORT) `127.0.0.1`"
 
     def test_any_interface_of_the_host_counts(self, python_agent: PythonAgent, tree: Tree) -> None:
         agent = python_agent()

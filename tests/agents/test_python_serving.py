@@ -3,13 +3,14 @@
 import http.client
 import json
 import textwrap
+from typing import ClassVar
 
 import pytest
 import websockets.sync.client
 
-from .conftest import PythonAgent, Tree
-from .driver import AgentProcess, Reply, http_get
-from .python_programs import ASGI, SITE_PACKAGES, failure, function, serve
+from tests.agents.conftest import PythonAgent, Tree
+from tests.agents.driver import AgentProcess, Reply, http_get
+from tests.agents.python_programs import ASGI, SITE_PACKAGES, failure, function, serve
 
 OUTSIDE = {
     "X-Forwarded-Prefix": "/ann/shop",
@@ -50,6 +51,11 @@ handler = Answer()
 """
 
 
+@pytest.fixture
+def python_agent(borrowed_python_agent: PythonAgent) -> PythonAgent:
+    return borrowed_python_agent
+
+
 class TestKinds:
     @pytest.mark.parametrize(
         ("code", "entry", "kind"),
@@ -79,6 +85,55 @@ class TestKinds:
     def test_entry_in_a_package(self, python_agent: PythonAgent, tree: Tree) -> None:
         directory = tree({"shop/__init__.py": "", "shop/web.py": "from .part import app\n", "shop/part.py": ASGI})
         assert http_get(serve(python_agent(), 1, directory, "shop.web:app")).body == b"VERSION"
+
+
+class TestSourceLayout:
+    """`src` as uvicorn's users have it (`src.main:app`) and as packagers do (`main:app`, with `src` searched)."""
+
+    FILES: ClassVar = {
+        "src/main.py": "from sibling import NAME\n\ndef handler():\n    return [NAME, __name__]\n",
+        "src/sibling.py": "from shop import NAME\n",
+        "src/shop/__init__.py": "from .part import NAME\n",
+        "src/shop/part.py": "NAME = __name__\n",
+    }
+
+    @pytest.mark.parametrize("entry", ["src.main:handler", "main:handler"])
+    def test_modules_find_each_other_in_it(self, shared_python_agent: AgentProcess, tree: Tree, entry: str) -> None:
+        agent, gen = shared_python_agent, shared_python_agent.next_gen()
+        directory = tree(self.FILES)
+        name, module = http_get(serve(agent, gen, directory, entry)).json()
+        assert (name, module) == ("shop.part", entry.partition(":")[0])
+
+    def test_it_hides_nothing_that_was_found_without_it(self, shared_python_agent: AgentProcess, tree: Tree) -> None:
+        agent = shared_python_agent
+        main = "import click, colorsys, src.click\n\ndef handler():\n    return [m.__file__ for m in %s]\n"
+        modules = "(click, colorsys, src.click)"
+        files = {"src/main.py": main % modules, "src/click.py": "", "src/colorsys.py": ""}
+        for files_, entry in ((files, "src.main:handler"), ({**files, "main.py": main % modules}, "main:handler")):
+            directory = tree(files_)
+            click, colorsys, own = http_get(serve(agent, agent.next_gen(), directory, entry)).json()
+            assert not [place for place in (click, colorsys) if place.startswith(str(directory))]
+            assert own == str(directory / "src" / "click.py")
+
+    def test_a_program_that_lies_in_it_means_its_neighbours(
+        self, shared_python_agent: AgentProcess, tree: Tree
+    ) -> None:
+        agent = shared_python_agent
+        code = "import click, wave\n\ndef handler():\n    return [m.__file__ for m in (click, wave)]\n"
+        directory = tree({"src/main.py": code, "src/click.py": "", "src/wave.py": ""})
+        found = http_get(serve(agent, agent.next_gen(), directory, "main:handler")).json()
+        assert found == [str(directory / "src" / "click.py"), str(directory / "src" / "wave.py")]
+
+    def test_a_package_called_src_is_no_place_to_look_in(self, shared_python_agent: AgentProcess, tree: Tree) -> None:
+        agent = shared_python_agent
+        failed = failure(agent, agent.next_gen(), tree({**self.FILES, "src/__init__.py": ""}), "src.main:handler")
+        assert (failed["kind"], failed["file"], failed["line"]) == ("import", "src/main.py", 1)
+
+    def test_a_missing_entry_is_told_with_the_files_in_it(self, shared_python_agent: AgentProcess, tree: Tree) -> None:
+        agent = shared_python_agent
+        failed = failure(agent, agent.next_gen(), tree({"setup.py": "", **self.FILES}), "web:app")
+        assert failed["kind"] == "entry"
+        assert "The directory has setup.py, src/main.py, src/sibling.py" in failed["message"]
 
 
 class TestFunctions:
@@ -229,6 +284,20 @@ class TestOutsideRequest:
         reply = http_get(port, "/x/y?q=1", OUTSIDE, method="POST", body=b"body")
         expected = ["/ann/shop", "/x/y", "https", "203.0.113.9", "q=1", "market.test"]
         assert reply.body == json.dumps(expected).encode() + b"body"
+
+    def test_wsgi_reads_a_body_without_a_length(self, shared_python_agent: AgentProcess, tree: Tree) -> None:
+        code = """
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"%r " % environ.get("wsgi.input_terminated"), environ["wsgi.input"].read()]
+        """
+        agent = shared_python_agent
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", serve(agent, agent.next_gen(), tree({"main.py": textwrap.dedent(code)})), timeout=10
+        )
+        connection.request("POST", "/", iter([b"one ", b"two"]))  # chunked
+        assert connection.getresponse().read() == b"True one two"
+        connection.close()
 
 
 class TestStreams:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PythonAgent, Tree
-from .driver import AgentProcess, eventually, http_get, is_alive
-from .python_programs import SITE_PACKAGES, asgi, serve, template_pid
+from tests.agents.conftest import PythonAgent, Tree
+from tests.agents.driver import AgentProcess, eventually, http_get, is_alive
+from tests.agents.python_programs import SITE_PACKAGES, asgi, serve, template_pid
 
 SLOW = "import time\ntime.sleep(0.3)\nIMPORTED_BY = __import__('os').getpid()\n"
 PROBE = """

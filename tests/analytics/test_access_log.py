@@ -11,9 +11,10 @@ from local_server.analytics import service
 from local_server.analytics.service import AccessLog
 from local_server.domain.errors import StorageFull
 from local_server.domain.executions import Execution
+from local_server.domain.usage import Step
 from local_server.storage.base import Storage, Tx
 from local_server.storage.sqlite import SqliteStorage
-from tests.storage.factories import ALICE, add_apis, an_api, an_execution
+from tests.storage.factories import ALICE, NOON, add_apis, an_api, an_execution
 
 T = TypeVar("T")
 API = an_api(1)
@@ -43,6 +44,10 @@ class Faulty:
             raise self.trouble
         self.written.set()
         return result
+
+    async def rolled_up(self, step: Step) -> int:
+        rollups = await self.inner.read(lambda tx: tx.usage.rollups(API.id, step, NOON - step.length))
+        return sum(rollup.tally.requests for rollup in rollups)
 
     async def count(self) -> int:
         return len(await self.inner.read(lambda tx: tx.usage.history(API.id, 1_000_000)))
@@ -156,6 +161,8 @@ class TestTrouble:
             storage.trouble = None
             await asyncio.wait_for(storage.written.wait(), 5)
         assert await storage.count() == 10
+        for step in Step:
+            assert await storage.rolled_up(step) == 10
         assert log.dropped == 0
 
     async def test_rows_that_can_never_be_stored_make_room_for_others(self, storage: Faulty) -> None:

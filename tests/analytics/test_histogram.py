@@ -5,7 +5,7 @@ import math
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local_server.analytics.histogram import Histogram, add, bucket_of, middle_us, percentile_us, subtract
+from local_server.domain.histogram import Histogram, add, bucket_of, middle_us, percentile_us, subtract
 
 # Time limits on an example fail on a busy machine, and tell nothing about the code.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

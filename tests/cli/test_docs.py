@@ -17,7 +17,9 @@ ROWS = "\n".join(line for line in COMMANDS.splitlines() if line.startswith("| `a
 def options_of(name: str) -> set[str]:
     command = program.get_command(click.Context(program), name)
     assert command is not None
-    shown = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+    of_acts = command.commands.values() if isinstance(command, click.Group) else []
+    params = [param for one in (command, *of_acts) for param in one.params]
+    shown = [option for option in params if isinstance(option, click.Option) and not option.hidden]
     return {spelling for option in shown for spelling in option.opts} - {"--json"}
 
 

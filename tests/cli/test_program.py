@@ -71,6 +71,10 @@ class TestHelp:
     def test_every_verb_that_prints_data_takes_json(self) -> None:
         context = click.Context(program)
         commands = {name: program.get_command(context, name) for name in VERBS}
+        for name, command in list(commands.items()):
+            if isinstance(command, click.Group):  # its acts print, it does not
+                del commands[name]
+                commands |= {f"{name} {act}": found for act, found in command.commands.items()}
         without = {
             name for name, command in commands.items() if command and "as_json" not in {p.name for p in command.params}
         }

@@ -18,8 +18,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import BaseModel
 
+from local_server.wire.analytics import HistoryView, StatsView
 from local_server.wire.apis import (
     ApiView,
+    ExecutionView,
     FailureView,
     GenerationView,
     LogLineView,
@@ -90,6 +92,9 @@ class FakeServer:
         self.home = home
         self.apis: dict[str, ApiView] = {}
         self.logs: list[LogLineView] = []
+        self.stats: StatsView | None = None
+        self.requests: list[ExecutionView] = []
+        """Newest first; history has them in pages of two."""
         self.checks = [Check(name="engine", status="ok", detail="process")]
         self.got: list[Got] = []
         self.refusal: Refusal | None = None
@@ -306,6 +311,10 @@ def _of_one(server: FakeServer, got: Got, rest: str) -> BaseModel | list[Any] | 
     }
     if act in lists:
         return lists[act]()
+    if act == "stats":
+        return server.stats
+    if act == "history":
+        return _history(server, got.path)
     if got.method == "POST":
         stopped = act == "stop"
         changes = {"state": "stopped" if stopped else "running", "desired_state": "stopped" if stopped else "running"}
@@ -352,6 +361,13 @@ def _logs(server: FakeServer, path: str) -> list[LogLineView]:
     since = datetime.fromisoformat(query["since"][0]) if "since" in query else None
     lines = [line for line in server.logs if since is None or line.at >= since]
     return lines[-int(query.get("limit", ["500"])[0]) :]
+
+
+def _history(server: FakeServer, path: str) -> HistoryView:
+    query = parse_qs(urlsplit(path).query)
+    start = int(query.get("before", ["0"])[0])
+    end = start + min(2, int(query["limit"][0]))
+    return HistoryView(requests=server.requests[start:end], next=str(end) if end < len(server.requests) else None)
 
 
 def _register(server: FakeServer, body: RegisterApi) -> ApiView:

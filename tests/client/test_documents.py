@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from local_server.client import documents
-from local_server.wire import apis, server
+from local_server.wire import accounts, analytics, apis, server
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.FailureDocument, apis.FailureView),
@@ -19,12 +19,24 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.TemplateDocument, apis.TemplateView),
     (documents.LogLineDocument, apis.LogLineView),
     (documents.ExecutionDocument, apis.ExecutionView),
+    (documents.StatsPointDocument, analytics.StatsPoint),
+    (documents.GenerationStatsDocument, analytics.GenerationStats),
+    (documents.PathStatsDocument, analytics.PathStats),
+    (documents.ErrorGroupDocument, analytics.ErrorGroup),
+    (documents.PopularityDocument, analytics.PopularityView),
+    (documents.StatsDocument, analytics.StatsView),
+    (documents.HistoryDocument, analytics.HistoryView),
     (documents.RegisterDocument, apis.RegisterApi),
     (documents.ScaffoldDocument, apis.ScaffoldApi),
     (documents.HealthDocument, server.Health),
     (documents.ServerDocument, server.ServerView),
     (documents.CheckDocument, server.Check),
     (documents.AckDocument, server.Ack),
+    (documents.AccountDocument, accounts.AccountView),
+    (documents.SessionDocument, accounts.SessionView),
+    (documents.CreateKeyDocument, accounts.CreateKey),
+    (documents.KeyDocument, accounts.KeyView),
+    (documents.NewKeyDocument, accounts.NewKeyView),
 ]
 NAMES = {document: model.__name__ for document, model in PAIRS}
 

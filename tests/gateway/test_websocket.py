@@ -87,7 +87,6 @@ class TestCarrying:
             assert await ws.recv() == "a"
             await ws.close()
 
-
     async def test_outlives_the_time_a_head_may_take(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(protocol, "HEAD_DEADLINE_S", 0.2)
         async with ws_api(echo) as port:

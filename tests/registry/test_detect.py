@@ -55,7 +55,7 @@ class TestPython:
             ({"manage.py": "", "site/wsgi.py": "application = get_wsgi_application()\n",
               "site/asgi.py": "application = get_asgi_application()\n"}, "site.wsgi:application"),
             ({"service.py": FASTAPI, "README.md": ""}, "service:app"),
-            ({"bin/__init__.py": "from .core import *\n", "bin/core.py": FLASK, "bin/x.py": "app = x()"}, "bin.core:app"),
+            ({"bin/__init__.py": "from .core import *", "bin/core.py": FLASK, "bin/x.py": "app = x()"}, "bin.core:app"),
             ({"shop/web.py": FLASK, "shop/__init__.py": "app = make()\n"}, "shop:app"),
             ({"main.py": "try:\n  import x\nexcept ImportError:\n  x = None\nif x:\n  app = FastAPI()\n"}, "main:app"),
             ({"main.py": "from package.factory import app\n", "package/factory.py": "app = build()\n"}, "main:app"),

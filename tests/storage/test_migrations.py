@@ -7,6 +7,8 @@ import pytest
 from sqlite_utils import Database
 
 from local_server.domain.events import Event
+from local_server.domain.executions import Execution
+from local_server.domain.usage import Step, Tally
 from local_server.storage.migrations.sqlite import MIGRATIONS, STEPS
 from local_server.storage.sqlite import SqliteStorage
 from tests.storage.factories import ALICE, NOON, an_api
@@ -42,8 +44,41 @@ def as_of_0001(db: Database) -> None:
     )
 
 
-FILLED_AS_OF: dict[str, Callable[[Database], None]] = {"": empty, "0001_local_registry": as_of_0001}
+def as_of_0002(db: Database) -> None:
+    """The same request, and what was counted of it."""
+    as_of_0001(db)
+    for table, start in (("usage_minutes", "12:00"), ("usage_hours", "12:00"), ("usage", "00:00")):
+        db.execute(
+            f"insert into {table} values (?, '2026-03-14T{start}:00.000000+00:00', 1, 0, 10, 0, 3, "
+            """'{"ok":1}', '[200,1]', '[[7,1,0,10]]', '[10,1]')""",
+            [an_api(1).id],
+        )
+
+
+def as_of_0003(db: Database) -> None:
+    as_of_0002(db)
+    at = NOON.isoformat(timespec="microseconds")
+    db.execute(
+        "insert into api_keys (id, api_id, user_id, name, digest, prefix, scopes, cidrs, created_at) "
+        "values ('k1', ?, ?, 'phone', ?, 'am_live_abcdef', 'read', '10.0.0.0/8', ?)",
+        [an_api(1).id, ALICE.id, "0" * 64, at],
+    )
+    db.execute("insert into audit values ('u1', ?, ?, 'key.create', 'k1', '127.0.0.1', '')", [at, ALICE.id])
+
+
+FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
+    "": empty,
+    "0001_local_registry": as_of_0001,
+    "0002_usage_rollups": as_of_0002,
+    "0003_accounts_and_keys": as_of_0003,
+}
 NAMES = ["", *STEPS]
+
+
+def tally_of(row: Execution) -> Tally:
+    tally = Tally()
+    tally.count(row)
+    return tally
 
 
 def database_at(path: Path, version: str) -> None:
@@ -89,6 +124,36 @@ class TestEveryStep:
         assert await storage.write(lambda tx: tx.deployments.next_number(api.id)) == 8
         (row,) = await storage.read(lambda tx: tx.usage.history(api.id))
         assert (row.id, row.held, row.started_at) == ("e1", True, NOON)
+        for step in Step:
+            (rollup,) = await storage.read(lambda tx, step=step: tx.usage.rollups(api.id, step, NOON - step.length))
+            assert rollup.starts_at == step.start_of(NOON)
+            assert rollup.tally == tally_of(row)
+        await storage.close()
+
+    @pytest.mark.parametrize("version", NAMES[3:])
+    async def test_keeps_the_keys(self, tmp_path: Path, version: str) -> None:
+        database_at(tmp_path / "old.db", version)
+        storage = await SqliteStorage.open(tmp_path / "old.db", ignore)
+        (key,) = await storage.read(lambda tx: tx.keys.of_api(an_api(1).id))
+        assert (key.id, key.name, key.digest, key.scopes, key.cidrs) == (
+            "k1",
+            "phone",
+            b"\0" * 32,
+            ("read",),
+            ("10.0.0.0/8",),
+        )
+        (entry,) = await storage.read(lambda tx: tx.audit.latest())
+        assert (entry.action, entry.subject, entry.actor) == ("key.create", "k1", ALICE.id)
+        await storage.close()
+
+    async def test_users_of_before_have_no_password(self, tmp_path: Path) -> None:
+        database_at(tmp_path / "old.db", "0001_local_registry")
+        storage = await SqliteStorage.open(tmp_path / "old.db", ignore)
+        account = await storage.read(lambda tx: tx.accounts.account_by_login("alice"))
+        assert account is not None
+        assert (account.password_hash, account.role, account.token_version, account.status) == (
+            None, "developer", 0, "active"
+        )  # fmt: skip
         await storage.close()
 
 

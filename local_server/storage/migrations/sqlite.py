@@ -6,6 +6,9 @@ from sqlite_utils import Database
 from sqlite_utils.db import Table
 from sqlite_utils.migrations import Migrations
 
+from local_server.storage.migrations.accounts import accounts_and_keys
+from local_server.storage.migrations.usage import usage_rollups
+
 _LOCAL_REGISTRY = """
 create table meta (
     key text not null primary key,
@@ -122,6 +125,8 @@ def _local_registry(db: Database) -> None:
 
 STEPS: Mapping[str, Callable[[Database], None]] = {
     "0001_local_registry": _local_registry,
+    "0002_usage_rollups": usage_rollups,
+    "0003_accounts_and_keys": accounts_and_keys,
 }
 """By the name that is kept in the database, in order."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from local_server.domain.errors import ApiNotFound, DirectoryTaken, NameTaken, RevisionConflict
-from local_server.domain.ids import ApiId
+from local_server.domain.ids import ApiId, UserId
 from local_server.domain.registry import Api, ApiStage
 from local_server.storage.sql.connection import Connection, Row
 from local_server.storage.sql.rows import api_from, api_row, storable
@@ -18,6 +18,8 @@ _SELECT = """
            apis.revision, apis.created_at, apis.updated_at
     from apis join users on users.id = apis.user_id
 """
+
+_LISTED = "apis.status <> :removed and (:user_id is null or apis.user_id = :user_id)"
 
 _INSERT = """
     insert into apis (id, user_id, slug, directory, visibility, status, category, tags, summary, manifest, revision,
@@ -51,17 +53,17 @@ class SqlRegistryReader:
         params = {"directory": storable(directory), "removed": ApiStage.REMOVED}
         return self._one("where apis.directory = :directory and apis.status <> :removed", params)
 
-    def all(self) -> Sequence[Api]:
-        return self._many("where apis.status <> :removed order by users.handle, apis.slug", {})
+    def all(self, user_id: UserId | None = None) -> Sequence[Api]:
+        return self._many(f"where {_LISTED} order by users.handle, apis.slug", {"user_id": user_id})
 
-    def search(self, text: str, limit: int = 50) -> Sequence[Api]:
+    def search(self, text: str, limit: int = 50, user_id: UserId | None = None) -> Sequence[Api]:
         query = self._dialect.search_query(text)
         if query is None:
             return []
         return self._many(
             f"join ({self._dialect.search_sql}) as found on found.id = apis.id "
-            "where apis.status <> :removed order by found.rank, users.handle, apis.slug limit :limit",
-            {"query": query, "limit": max(limit, 0)},
+            f"where {_LISTED} order by found.rank, users.handle, apis.slug limit :limit",
+            {"query": query, "limit": max(limit, 0), "user_id": user_id},
         )
 
     def _one(self, rest: str, params: Row) -> Api | None:

@@ -1,9 +1,10 @@
 """The stores of one transaction, over one connection. They satisfy `Tx` and `ReadTx` of storage/base.py."""
 
 from local_server.domain.events import Event
-from local_server.storage.sql.accounts import SqlAccountsReader, SqlAccountsStore
+from local_server.storage.sql.accounts import SqlAccountsReader, SqlAccountsStore, SqlAuditReader, SqlAuditStore
 from local_server.storage.sql.connection import Connection
 from local_server.storage.sql.deployments import SqlDeploymentsReader, SqlDeploymentsStore
+from local_server.storage.sql.keys import SqlKeysReader, SqlKeysStore
 from local_server.storage.sql.registry import SqlRegistryReader, SqlRegistryStore
 from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
 
@@ -11,6 +12,8 @@ from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
 class SqlReadTx:
     def __init__(self, connection: Connection) -> None:
         self.accounts = SqlAccountsReader(connection)
+        self.keys = SqlKeysReader(connection)
+        self.audit = SqlAuditReader(connection)
         self.registry = SqlRegistryReader(connection)
         self.deployments = SqlDeploymentsReader(connection)
         self.usage = SqlUsageReader(connection)
@@ -19,6 +22,8 @@ class SqlReadTx:
 class SqlTx:
     def __init__(self, connection: Connection) -> None:
         self.accounts = SqlAccountsStore(connection)
+        self.keys = SqlKeysStore(connection)
+        self.audit = SqlAuditStore(connection)
         self.registry = SqlRegistryStore(connection)
         self.deployments = SqlDeploymentsStore(connection)
         self.usage = SqlUsageStore(connection)

@@ -41,10 +41,9 @@ def subtract(total: Histogram, part: Mapping[int, int]) -> None:
 def percentile_us(histogram: Mapping[int, int], share: float) -> float | None:
     """The duration that `share` (above 0, up to 1) of all do not exceed; None if there are none."""
     missing = share * sum(histogram.values())
-    middle = None
+    bucket = None
     for bucket in sorted(histogram):
-        middle = middle_us(bucket)
         missing -= histogram[bucket]
         if missing <= 0:
             break
-    return middle
+    return None if bucket is None else middle_us(bucket)

@@ -1,0 +1,1 @@
+"""Accounts and API keys: who may use the control API, and who may call an API."""

@@ -1,0 +1,195 @@
+"""What can be done with API keys. Each change is in force when the call that makes it returns."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from local_server.domain.account_errors import KeyNotFound, KeyNotInForce
+from local_server.domain.accounts import AuditEntry, Caller
+from local_server.domain.errors import ApiNotFound, StorageFull
+from local_server.domain.ids import KeyId
+from local_server.domain.keys import SECRET_BYTES, SHOWN_CHARS, ApiKey, KeyState, Scope, digest_of, write_key
+from local_server.domain.manifest import RateLimit
+from local_server.domain.registry import Api
+from local_server.storage.base import Storage, Tx
+from local_server.system import System
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FLUSH_S = 5.0
+"""`last_used_at` is written at most this often."""
+
+Publish = Callable[[Sequence[ApiKey]], None]
+"""Takes all keys there are, in one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWish:
+    """What a new key should be; checked by domain/keys.py."""
+
+    name: str = ""
+    scopes: tuple[Scope, ...] = tuple(Scope)
+    cidrs: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    rate_limit: RateLimit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """The one time that a key is seen."""
+
+    text: str
+    key: ApiKey
+
+    def __repr__(self) -> str:
+        return f"NewKey({self.key!r})"
+
+
+class Keys:
+    """Use on one event loop; call `open` before anything is served."""
+
+    def __init__(
+        self, storage: Storage, system: System, publish: Publish, random: Callable[[int], bytes] = os.urandom
+    ) -> None:
+        self._storage = storage
+        self._system = system
+        self._publish = publish
+        self._random = random
+        self._refreshing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._used: dict[KeyId, datetime] = {}
+
+    async def open(self) -> None:
+        """Publish what there is."""
+        await self._refresh()
+
+    async def create(self, api: Api, wish: KeyWish, caller: Caller, *, address: str) -> NewKey:
+        """A new key for the API. Raises ApiNotFound when it was removed meanwhile."""
+        now = self._system.now()
+        text = write_key(self._random(SECRET_BYTES))
+        key = ApiKey(
+            id=KeyId(self._system.new_id()),
+            api_id=api.id,
+            user_id=api.user_id,
+            name=wish.name,
+            digest=digest_of(text.encode()),
+            prefix=text[:SHOWN_CHARS],
+            scopes=wish.scopes,
+            cidrs=wish.cidrs,
+            rate_limit=wish.rate_limit,
+            created_at=now,
+            expires_at=wish.expires_at,
+        )
+
+        def add(tx: Tx) -> None:
+            if tx.registry.get(api.id) is None:
+                raise ApiNotFound(api.full_name)
+            tx.keys.add(key)
+            tx.audit.add(self._entry(caller, "key.create", key.id, address, api.full_name))
+
+        await self._change(add)
+        return NewKey(text, key)
+
+    async def of_api(self, api: Api) -> Sequence[ApiKey]:
+        """Newest first; when each was last used, to the moment."""
+        kept = await self._storage.read(lambda tx: tx.keys.of_api(api.id))
+        return [replace(key, last_used_at=self._used.get(key.id, key.last_used_at)) for key in kept]
+
+    async def rotate(self, key_id: str, grace: timedelta, caller: Caller, *, address: str) -> NewKey:
+        """Another key with the same rights; the old one is in force for `grace` more, or until it expires.
+        Raises KeyNotFound, KeyNotInForce."""
+        now = self._system.now()
+        text = write_key(self._random(SECRET_BYTES))
+
+        def rotate(tx: Tx) -> ApiKey:
+            old = self._find(tx, key_id, caller)
+            if (state := old.state(now)) is not KeyState.ACTIVE:
+                raise KeyNotInForce(old.id, state if state is not KeyState.GRACE else "replaced already")
+            new = replace(
+                old,
+                id=KeyId(self._system.new_id()),
+                digest=digest_of(text.encode()),
+                prefix=text[:SHOWN_CHARS],
+                created_at=now,
+                last_used_at=None,
+            )
+            tx.keys.replace(old.id, new, now + grace)
+            tx.audit.add(self._entry(caller, "key.rotate", old.id, address, f"replaced by {new.id}"))
+            return new
+
+        return NewKey(text, await self._change(rotate))
+
+    async def revoke(self, key_id: str, caller: Caller, *, address: str) -> None:
+        """Never in force again. A second time changes nothing. Raises KeyNotFound."""
+        now = self._system.now()
+
+        def revoke(tx: Tx) -> None:
+            key = self._find(tx, key_id, caller)
+            if key.revoked_at is None:
+                tx.keys.revoke(key.id, now)
+                tx.audit.add(self._entry(caller, "key.revoke", key.id, address))
+
+        await self._change(revoke)
+
+    # -- Last used -----------------------------------------------------------------------------------------------
+
+    def used(self, key_id: KeyId, at: datetime) -> None:
+        """A call was let in by this key. Never blocks; from the event loop's thread."""
+        self._used[key_id] = at
+
+    async def run(self) -> None:
+        """Write down from time to time when keys were used. Never returns."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write down when keys were used. Fails open: with the disk full it is tried again later."""
+        if not self._used:
+            return
+        times, self._used = self._used, {}
+        try:
+            await self._storage.write(lambda tx: tx.keys.used(times))
+        except StorageFull as error:
+            self._used = times | self._used
+            logger.warning("When keys were last used cannot be stored and waits: %s", error)
+
+    async def close(self) -> None:
+        """End `run` first. May be called twice."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.flush()
+
+    # -- Inside --------------------------------------------------------------------------------------------------
+
+    async def _change(self, act: Callable[[Tx], T]) -> T:
+        # A task of its own: who hangs up after the commit must not leave a revoked key in force.
+        task = asyncio.create_task(self._written(act), name="keys-change")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def _written(self, act: Callable[[Tx], T]) -> T:
+        result = await self._storage.write(act)
+        await self._refresh()
+        return result
+
+    async def _refresh(self) -> None:
+        # One at a time: what was read first must not be published last.
+        async with self._refreshing:
+            self._publish(await self._storage.read(lambda tx: tx.keys.all()))
+
+    def _find(self, tx: Tx, key_id: str, caller: Caller) -> ApiKey:
+        key = tx.keys.get(KeyId(key_id), None if caller.is_machine else caller.user.id)
+        if key is None:
+            raise KeyNotFound(key_id)
+        return key
+
+    def _entry(self, caller: Caller, action: str, subject: str, address: str, detail: str = "") -> AuditEntry:
+        now = self._system.now()
+        return AuditEntry(self._system.new_id(), now, caller.user.id, action, subject, address, detail)

@@ -1,0 +1,136 @@
+"""`keys`: who else may call an API."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from local_server.cli.connection import print_json
+from local_server.cli.outcome import verb
+from local_server.cli.remotes import remote_of, remote_option
+from local_server.cli.text import clean, line_of, paint, table
+from local_server.client.documents import CreateKeyDocument, KeyDocument, NewKeyDocument
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class _Length(click.ParamType[timedelta]):
+    """`30s`, `10m`, `2h`, `30d`"""
+
+    name = "LENGTH"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no length of time; allowed: a number and s, m, h or d, as 30d", param, ctx)
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+@click.group()
+def keys() -> None:
+    """Keys to an API, which its callers send as `Authorization: Bearer am_…` or `X-Api-Key`."""
+
+
+@verb()
+@click.argument("name")
+@click.option("--name", "label", default="", help="What the key is for.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(["read", "write"]), help="[default: both]")
+@click.option("--cidr", "cidrs", multiple=True, metavar="NETWORK", help="Only from there; may be repeated.")
+@click.option("--expires", "lifetime", type=_Length(), help="When it ends, from now: 12h, 30d.  [default: never]")
+@click.option("--rate", help="In place of the manifest's limit: 600/min.")
+@remote_option
+def create(
+    name: str,
+    label: str,
+    scopes: tuple[str, ...],
+    cidrs: tuple[str, ...],
+    lifetime: timedelta | None,
+    rate: str | None,
+    remote: str | None,
+    as_json: bool,
+) -> None:
+    """Make a key for the API NAME. It is shown once, alone on standard output, and cannot be shown again."""
+    body: CreateKeyDocument = {
+        "name": label,
+        "scopes": list(scopes) or ["read", "write"],
+        "cidrs": list(cidrs),
+        "expires_at": (datetime.now(UTC) + lifetime).isoformat() if lifetime is not None else None,
+        "rate_limit": rate,
+    }
+    _shown_once(remote_of(remote).client.create_key(name, body), as_json)
+
+
+@verb(name="list")
+@click.argument("name")
+@remote_option
+def list_keys(name: str, remote: str | None, as_json: bool) -> None:
+    """The keys of the API NAME, newest first, those no longer in force too."""
+    found = remote_of(remote).client.keys(name)
+    if as_json:
+        print_json(found)
+    elif found:
+        head = ["KEY_ID", "NAME", "BEGINS", "STATE", "SCOPES", "LIMIT", "LAST USED", "ENDS"]
+        click.echo(table(head, [_row(key) for key in found]))
+    else:
+        click.echo(f"{name} has no keys. Make one: apimarket keys create {name}")
+
+
+@verb()
+@click.argument("key_id")
+@click.option("--grace", type=_Length(), default="1h", show_default=True, help="How long the old one stays in force.")
+@remote_option
+def rotate(key_id: str, grace: timedelta, remote: str | None, as_json: bool) -> None:
+    """Make another key with the same rights; the old one, KEY_ID, ends after a grace period."""
+    _shown_once(remote_of(remote).client.rotate_key(key_id, int(grace.total_seconds())), as_json)
+
+
+@verb()
+@click.argument("key_id")
+@remote_option
+def revoke(key_id: str, remote: str | None, as_json: bool) -> None:
+    """Refuse the key KEY_ID from now on, for good."""
+    remote_of(remote).client.revoke_key(key_id)
+    if as_json:
+        print_json({"revoked": True, "id": key_id})
+    else:
+        click.echo(f"{key_id} is revoked")
+
+
+for _command in (create, list_keys, rotate, revoke):
+    keys.add_command(_command)
+
+
+def _shown_once(made: NewKeyDocument, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    info = made["info"]
+    click.echo(made["key"])
+    click.echo(f"{paint('for', dim=True, err=True)} {info['api']}, id {info['id']}", err=True)
+    click.echo("Keep it now: it is not stored here and cannot be shown again.", err=True)
+
+
+def _row(key: KeyDocument) -> list[str]:
+    colour = {"active": "green", "grace": "yellow"}.get(key["state"], "red")
+    return [
+        key["id"],
+        line_of(key["name"]) or "–",
+        clean(key["prefix"]) + "…",
+        paint(key["state"], colour),
+        "+".join(key["scopes"]),
+        key["rate_limit"] or "–",
+        _day(key["last_used_at"]),
+        _day(key["revoked_at"] or key["grace_until"] or key["expires_at"]),
+    ]
+
+
+def _day(iso: str | None) -> str:
+    """The local day and minute of an ISO 8601 time."""
+    if iso is None:
+        return "–"
+    try:
+        return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return line_of(iso)

@@ -1,0 +1,51 @@
+"""Which server accounts and keys are about: the local one, or that of `--remote`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from local_server.cli.connection import running_client
+from local_server.client import discovery, sessions
+from local_server.client.synchronous import Client
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Remote(NamedTuple):
+    url: str
+    home: Path
+    local: Client | None
+    """With the local token, where the server is this machine's."""
+
+    @property
+    def session(self) -> sessions.Kept | None:
+        return sessions.find(self.home, self.url)
+
+    @property
+    def client(self) -> Client:
+        """With the local token, else with the session there is, else with neither."""
+        if self.local is not None:
+            return self.local
+        return Client(self.url, self.session["token"] if self.session else "")
+
+
+def remote_option(function: F) -> F:
+    return click.option("--remote", metavar="URL", help="Another server.  [default: the local one]")(function)
+
+
+def remote_of(url: str | None) -> Remote:
+    """Raises ServerUnreachableError when the local server is meant and none runs; UsageError for an address that
+    passwords and tokens may not be sent to."""
+    endpoint = discovery.find()
+    if url is None or url.rstrip("/") == endpoint.url:
+        return Remote(endpoint.url, endpoint.home, running_client())
+    parts = urlsplit(url)
+    here = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and here)):
+        raise click.UsageError(
+            f"--remote {url!r} would carry your password in the clear. Give an address that begins with https://"
+        )
+    return Remote(url.rstrip("/"), endpoint.home, None)

@@ -1,0 +1,96 @@
+"""`/metrics`: what a Prometheus collects. Labels are bounded: the APIs that are registered, and five classes of status.
+
+Open on loopback like `/health`, since collectors seldom hold tokens; from elsewhere, and for what a proxy passes on,
+the token is required: the names of APIs and their traffic are the owner's business.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+
+import psutil
+from fastapi import APIRouter, Depends, Request, Response
+
+from local_server import __version__
+from local_server.analytics.exposition import MEDIA_TYPE, Family, exposition
+from local_server.analytics.meter import BOUNDS_S, ApiMeter
+from local_server.control.access import bearer, require_token
+from local_server.control.routes import runtime_of
+from local_server.domain.ids import ApiId
+from local_server.runtime import Runtime
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+async def require_token_from_afar(request: Request) -> None:
+    """Raises TokenRequired unless the request comes from this machine itself or carries the token."""
+    if not _is_local(request) or any(name in request.headers for name in _FORWARDED):
+        await require_token(request)
+
+
+def _is_local(request: Request) -> bool:
+    try:
+        address = ipaddress.ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+class Metrics(Response):
+    media_type = MEDIA_TYPE
+
+
+router = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/metrics",
+    response_class=Metrics,
+    dependencies=[Depends(bearer), Depends(require_token_from_afar)],
+)
+async def metrics(request: Request) -> Metrics:
+    """Counters in the text format of Prometheus. Needs the token unless asked from this machine."""
+    runtime = runtime_of(request)
+    apis = await runtime.storage.read(lambda tx: tx.registry.all())
+    names = {api.id: api.full_name for api in apis}
+    return Metrics(exposition([*_server(runtime), *_traffic(runtime, names)]))
+
+
+def _server(runtime: Runtime) -> list[Family]:
+    health = runtime.executor.health
+    generations = Family("apimarket_generations_total", "counter", "Saves by what became of them.")
+    for outcome, count in sorted(runtime.meter.generations.items()):
+        generations.add(count, outcome=outcome)
+    return [
+        Family("apimarket_info", "gauge", "What the server is made of.").add(
+            1, version=__version__, engine=runtime.executor.engine_name, storage=runtime.storage.description
+        ),
+        Family("apimarket_engine_up", "gauge", "1 while the engine answers.").add(int(health.available)),
+        Family("apimarket_loop_stalls_total", "counter", "Times the event loop stood still for over 50 ms.").add(
+            runtime.loop_watch.stalls
+        ),
+        Family("apimarket_executions_dropped_total", "counter", "Rows the request log found no room for.").add(
+            runtime.access_log.dropped
+        ),
+        generations,
+        Family("process_resident_memory_bytes", "gauge", "Memory of the server itself.").add(
+            psutil.Process().memory_info().rss
+        ),
+    ]
+
+
+def _traffic(runtime: Runtime, names: Mapping[ApiId, str]) -> list[Family]:
+    requests = Family("apimarket_requests_total", "counter", "Requests through the gateway.")
+    seconds = Family("apimarket_request_duration_seconds", "histogram", "Time until an API's whole answer was sent.")
+    in_flight = Family("apimarket_requests_in_flight", "gauge", "Requests and WebSockets under way.")
+    for api_id, meter in runtime.meter.of(names).items():
+        _add(requests, seconds, meter, names[api_id])
+    for api_id, count in runtime.gateway.in_flight().items():
+        if api_id in names:
+            in_flight.add(count, api=names[api_id])
+    return [requests, seconds, in_flight]
+
+
+def _add(requests: Family, seconds: Family, meter: ApiMeter, name: str) -> None:
+    for status, count in sorted(meter.classes.items()):
+        requests.add(count, api=name, status=status)
+    seconds.add_histogram(BOUNDS_S, meter.buckets, meter.total_us / 1_000_000, api=name)

@@ -1,0 +1,167 @@
+"""What was counted of an API's requests over a minute, an hour or a day, and how the request log is asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from local_server.domain.executions import ERRORS, UNANSWERED, CallOutcome, Execution
+from local_server.domain.histogram import Histogram, add, bucket_of
+from local_server.domain.ids import ApiId
+
+GENERATIONS_KEPT = 100
+"""A tally tells at most so many generations apart: somebody who saves all day makes hundreds."""
+
+
+class Step(StrEnum):
+    """The lengths of time that are counted by. They begin at whole minutes, hours and days of UTC."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+    @property
+    def length(self) -> timedelta:
+        return _LENGTHS[self]
+
+    def start_of(self, at: datetime) -> datetime:
+        """When the minute, hour or day that `at` (aware) falls into began, in UTC."""
+        seconds = int(at.timestamp())
+        return datetime.fromtimestamp(seconds - seconds % int(self.length.total_seconds()), UTC)
+
+
+_LENGTHS = {Step.MINUTE: timedelta(minutes=1), Step.HOUR: timedelta(hours=1), Step.DAY: timedelta(days=1)}
+
+
+@dataclass(slots=True)
+class GenerationTally:
+    requests: int = 0
+    errors: int = 0
+    total_us: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts that can be added to each other: the tally of an hour is the sum of its minutes'."""
+
+    requests: int = 0
+    errors: int = 0
+    """Those whose outcome is one of `ERRORS`."""
+    total_us: int = 0
+    """Of the requests that stand in `latencies`."""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    statuses: dict[int, int] = field(default_factory=dict)
+    generations: dict[int, GenerationTally] = field(default_factory=dict)
+    """By number, at most `GENERATIONS_KEPT`, the newest."""
+    latencies: Histogram = field(default_factory=dict)
+    """Of every request but those in `UNANSWERED`."""
+
+    def count(self, row: Execution) -> None:
+        self.requests += 1
+        self.bytes_in += row.bytes_in
+        self.bytes_out += row.bytes_out
+        outcome = row.outcome
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        self.statuses[row.status] = self.statuses.get(row.status, 0) + 1
+        generation = self.generations.get(row.generation)
+        if generation is None:
+            generation = self.generations[row.generation] = GenerationTally()
+        generation.requests += 1
+        generation.total_us += row.total_us
+        if outcome in ERRORS:
+            self.errors += 1
+            generation.errors += 1
+        if outcome not in UNANSWERED:
+            self.total_us += row.total_us
+            bucket = bucket_of(row.total_us)
+            self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
+
+    def add(self, other: "Tally") -> None:
+        self.requests += other.requests
+        self.errors += other.errors
+        self.total_us += other.total_us
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        for status, count in other.statuses.items():
+            self.statuses[status] = self.statuses.get(status, 0) + count
+        for number, part in other.generations.items():
+            total = self.generations.setdefault(number, GenerationTally())
+            total.requests += part.requests
+            total.errors += part.errors
+            total.total_us += part.total_us
+        self._forget_old_generations()
+        add(self.latencies, other.latencies)
+
+    def _forget_old_generations(self) -> None:
+        if len(self.generations) > GENERATIONS_KEPT:
+            newest = sorted(self.generations, reverse=True)[:GENERATIONS_KEPT]
+            self.generations = {number: self.generations[number] for number in newest}
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """One API's tally of the minute, hour or day that began at `starts_at`."""
+
+    api_id: ApiId
+    starts_at: datetime
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Which rows of the request log are wanted; None, and False, ask for nothing in particular."""
+
+    status_class: int | None = None
+    """4 for 4xx."""
+    outcome: CallOutcome | None = None
+    not_ok: bool = False
+    """Only what was not ok, whosever fault it was."""
+    method: str | None = None
+    path_prefix: str | None = None
+    generation: int | None = None
+    since: datetime | None = None
+    """At or after."""
+    until: datetime | None = None
+    """Before."""
+
+
+EVERYTHING = HistoryFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    rows: Sequence[Execution]
+    """Newest first."""
+    next: str | None
+    """Ask again with this as `before` for what is older; None at the end. A page may be short, even empty, and still
+    have a next: only so many rows are looked through at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathCount:
+    """Requests that were alike, among the newest of a time."""
+
+    path: str
+    requests: int
+    total_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleCount:
+    """Requests that ended alike, and not well, among the newest of a time."""
+
+    outcome: CallOutcome
+    status: int
+    method: str
+    path: str
+    requests: int
+    last_at: datetime
+    last_id: str
+
+
+Popularity = Mapping[ApiId, int]
+"""Requests by API."""

@@ -1,0 +1,69 @@
+"""docs/openapi.json is what the server serves, and tells everything that a client has to know."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_server.app import create_control
+from local_server.wire.problems import MEDIA_TYPE
+from tests.control.conftest import Running, operations
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+EACH = [pytest.param(operation, id=f"{method} {path}") for method, path, operation in operations()]
+
+
+class TestDocument:
+    def test_the_committed_one_is_the_applications(self) -> None:
+        committed, actual = json.loads(COMMITTED.read_text()), create_control().openapi()
+        parts = [(each["paths"] | each["components"]["schemas"]) for each in (committed, actual)]
+        changed = sorted(name for name in {*parts[0], *parts[1]} if parts[0].get(name) != parts[1].get(name))
+        assert changed == [], "The control API changed. Renew its document with: scripts/openapi"
+        assert committed == actual, "The control API changed. Renew its document with: scripts/openapi"
+
+    def test_the_server_serves_it_without_a_token(self, running: Running) -> None:
+        answer = running.ask("GET", "/openapi.json", token=None)
+        assert answer.status == 200
+        assert answer.json == create_control().openapi()
+
+    def test_operation_ids_are_unique_and_short(self) -> None:
+        names = [operation["operationId"] for _, _, operation in operations()]
+        assert len(set(names)) == len(names)
+        assert [name for name in names if len(name) > 30] == []
+
+    def test_every_reference_leads_somewhere(self) -> None:
+        document = create_control().openapi()
+        found = set(_references(document))
+        assert found
+        assert {f"#/components/schemas/{name}" for name in document["components"]["schemas"]} == found
+
+
+class TestEachOperation:
+    @pytest.mark.parametrize("operation", EACH)
+    def test_says_what_it_does(self, operation: dict[str, Any]) -> None:
+        assert operation["summary"]
+        assert operation["description"].endswith((".", ")"))
+
+    @pytest.mark.parametrize("operation", EACH)
+    def test_tells_its_refusals_as_problems(self, operation: dict[str, Any]) -> None:
+        refusals = {status: answer for status, answer in operation["responses"].items() if status[0] in "4d"}
+        assert "default" in refusals
+        assert ("401" in refusals) == ("security" in operation)
+        for answer in refusals.values():
+            assert answer["content"] == {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+    @pytest.mark.parametrize(
+        "operation", [pytest.param(each[2], id=f"{each[0]} {each[1]}") for each in operations() if "{" in each[1]]
+    )
+    def test_on_one_thing_says_that_there_may_be_none(self, operation: dict[str, Any]) -> None:
+        assert "404" in operation["responses"]
+
+
+def _references(part: Any) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [found for value in part.values() for found in _references(value)]
+    if isinstance(part, list):
+        return [found for value in part for found in _references(value)]
+    return []
