@@ -95,7 +95,7 @@ class TestEnd:
         agent.start(2, tree({}), command=["sh", "-c", "sleep 60 & exec python3 -m http.server $PORT --bind $HOST"])
         agent.expect("ready", gen=2)
         pids = descendants(agent.pid)
-        assert len(pids) >= 5
+        assert len(pids) >= 4  # both generations with a child each; the template comes and goes
         if way == "shutdown":
             agent.send("shutdown", grace_s=2)
         elif way == "SIGTERM":
