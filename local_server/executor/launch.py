@@ -69,6 +69,19 @@ async def launch(
     return ready
 
 
+def unmet(manifest: Manifest, isolated: bool) -> list[str]:
+    """What the manifest asks for and does not get, in words for the log: nothing is left out in silence."""
+    run = manifest.run
+    words = []
+    if run.secrets:
+        words.append(f"this version cannot hold secrets yet; the program does not see {', '.join(run.secrets)}")
+    if run.replicas > 1:
+        words.append(f"replicas = {run.replicas}: this version runs one")
+    if not run.egress and not isolated:
+        words.append("egress = false holds under Docker only; here the program can reach the network")
+    return words
+
+
 async def _check(api: Api, manifest: Manifest, box: Box, ready: Ready) -> str:
     if manifest.run.health is None and ready.kind != "command":
         return ""  # the agent has seen it accept, and its server is known to speak HTTP

@@ -15,7 +15,7 @@ from local_server.domain.trees import Tree
 from local_server.executor.box import Box, StartFailed
 from local_server.executor.boxes import Boxes, same_runtime
 from local_server.executor.failures import failure_of
-from local_server.executor.launch import Launch, launch
+from local_server.executor.launch import Launch, launch, unmet
 from local_server.executor.live import Line, Live
 from local_server.executor.logs import LogBook
 from local_server.executor.record import Record
@@ -122,7 +122,7 @@ class Starter:
         launching.timings["total"] = launching.timings.get("detect", 0.0) + _since(started)
         live.generation = replace(generation, timings_ms=launching.phases())
         self._record.serve(live.generation)
-        self._tell_success(live)
+        self._tell_success(live, unmet(launching.manifest, self._shop.engine.isolated))
         oldest = min(self._line.in_use(), live.number - KEPT_TREES)
         self._line.keep(asyncio.to_thread(remove_older, self._shop.trees(self._api.id), oldest))
 
@@ -158,12 +158,12 @@ class Starter:
             timings = launching.phases()
             self._record.finish(replace(launching.generation, outcome=outcome, failure=failure, timings_ms=timings))
 
-    def _tell_success(self, live: Live) -> None:
+    def _tell_success(self, live: Live, remarks: list[str]) -> None:
         timings = live.generation.timings_ms
         phases = " · ".join(f"{name} {ms:.0f}" for name, ms in timings.items() if name != "total")
         self._log.add(live.number, "apimarket", f"⟳ g{live.number} {timings.get('total', 0.0):.0f} ms ({phases})")
-        for advice in live.ready.advice:
-            self._log.add(live.number, "apimarket", advice)
+        for remark in [*live.ready.advice, *remarks]:
+            self._log.add(live.number, "apimarket", remark)
 
     def progress(self, line: str) -> None:
         """Long work says something, from whatever thread."""
