@@ -49,7 +49,8 @@ def find(data_directory: Path | None = None) -> Endpoint:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process with this id exists; a child of ours that has ended does not count, and is not reaped."""
+    """Whether a process with this id runs. One that has ended and was not reaped yet does not count, be it a child of
+    ours or of the terminal UI that started it; it is not reaped here."""
     if pid <= 0:
         return False
     if sys.platform == "win32":
@@ -60,6 +61,9 @@ def alive(pid: int) -> bool:
         with contextlib.suppress(ChildProcessError):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
                 return False
+    with contextlib.suppress(OSError):  # where there is no /proc, the signal decides
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

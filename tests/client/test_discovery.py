@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import platformdirs
@@ -101,3 +102,17 @@ class TestAlive:
 
         assert not discovery.alive(child.pid)
         assert child.wait() == 3
+
+
+class TestAlive:
+    @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells of other processes' children")
+    def test_another_process_child_that_has_ended_does_not_count(self) -> None:
+        code = "import subprocess, time; print(subprocess.Popen(['true']).pid, flush=True); time.sleep(30)"
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            deadline = time.monotonic() + 10
+            while (gone := not discovery.alive(pid)) is False and time.monotonic() < deadline:
+                time.sleep(0.01)
+            parent.kill()
+        assert gone
