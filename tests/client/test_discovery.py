@@ -103,8 +103,6 @@ class TestAlive:
         assert not discovery.alive(child.pid)
         assert child.wait() == 3
 
-
-class TestAlive:
     @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells of other processes' children")
     def test_another_process_child_that_has_ended_does_not_count(self) -> None:
         code = "import subprocess, time; print(subprocess.Popen(['true']).pid, flush=True); time.sleep(30)"
