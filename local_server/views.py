@@ -117,4 +117,7 @@ def execution_view(api: Api, row: Execution) -> ExecutionView:
         bytes_in=row.bytes_in,
         bytes_out=row.bytes_out,
         held=row.held,
+        key_id=row.key_id,
+        version=row.version,
+        cached=row.cached,
     )

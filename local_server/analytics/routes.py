@@ -12,7 +12,7 @@ from local_server.analytics.intake import take
 from local_server.analytics.statistics import Statistics, statistics
 from local_server.analytics.windows import WINDOWS
 from local_server.domain.executions import CallOutcome, Execution, outcome_of_status
-from local_server.domain.ids import ApiId, RequestId
+from local_server.domain.ids import ApiId, KeyId, RequestId
 from local_server.domain.registry import Api
 from local_server.domain.usage import HistoryFilter
 from local_server.registry.reference import register_convertor
@@ -63,6 +63,8 @@ class HistoryQuery(BaseModel):
     method: str | None = Field(None, max_length=20)
     path: str | None = Field(None, max_length=2048, description="What the path begins with.")
     generation: int | None = Field(None, ge=0, le=2**31)
+    key: str | None = Field(None, max_length=100, description="The id of the key it was made with.")
+    version: str | None = Field(None, max_length=100, description="The version that answered.")
     since: AwareDatetime | None = Field(None, description="Started then or later.")
     until: AwareDatetime | None = Field(None, description="Started earlier.")
 
@@ -74,6 +76,8 @@ class HistoryQuery(BaseModel):
             method=self.method.upper() if self.method else None,
             path_prefix=self.path or None,
             generation=self.generation,
+            key_id=KeyId(self.key) if self.key else None,
+            version=self.version or None,
             since=self.since,
             until=self.until,
         )
@@ -184,6 +188,9 @@ def execution_from(entry: LogExecution, api_id: ApiId, now: datetime, new_id: Ca
         bytes_in=entry.bytes_in,
         bytes_out=entry.bytes_out,
         held=entry.held,
+        key_id=KeyId(entry.key_id) if entry.key_id else None,
+        version=entry.version,
+        cached=entry.cached,
     )
 
 

@@ -116,6 +116,8 @@ def sparkline(counts: Sequence[int], cells: int = _CELLS) -> str:
 @click.option("--method", help="Only this method.")
 @click.option("--path", help="Only paths that begin so.")
 @click.option("--generation", type=click.IntRange(0), help="Only what this generation answered; 0: none did.")
+@click.option("--key", "key_id", metavar="KEY_ID", help="Only what was asked with this key: its id, from keys list.")
+@click.option("--version", help="Only what this version answered.")
 def history(
     name: str,
     errors: bool,
@@ -125,6 +127,8 @@ def history(
     method: str | None,
     path: str | None,
     generation: int | None,
+    key_id: str | None,
+    version: str | None,
     as_json: bool,
 ) -> None:
     """Requests to the API NAME, newest last. With --json newest first."""
@@ -135,6 +139,8 @@ def history(
         "method": method,
         "path": path,
         "generation": generation,
+        "key": key_id,
+        "version": version,
     }
     found = _collected(running_client(), name, limit, filters)
     if as_json:
@@ -173,7 +179,8 @@ def _listing(rows: Sequence[ExecutionDocument]) -> str:
 def _remark(row: ExecutionDocument) -> str:
     """What the status does not say."""
     said = row["outcome"] in ("ok", "client_error", "server_error")
-    return "" if said else "  " + paint(clean(row["outcome"]).replace("_", " "), "yellow")
+    remark = "" if said else "  " + paint(clean(row["outcome"]).replace("_", " "), "yellow")
+    return remark + ("  " + paint("cached", "cyan") if row["cached"] else "")
 
 
 def _generation(number: int) -> str:

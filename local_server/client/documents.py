@@ -103,6 +103,9 @@ class ExecutionDocument(TypedDict):
     bytes_in: int
     bytes_out: int
     held: bool
+    key_id: str | None
+    version: str
+    cached: bool
 
 
 class StatsPointDocument(TypedDict):

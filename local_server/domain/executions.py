@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from local_server.domain.ids import ApiId, RequestId
+from local_server.domain.ids import ApiId, KeyId, RequestId
 
 
 class CallOutcome(StrEnum):
@@ -58,3 +58,9 @@ class Execution:
     bytes_out: int
     held: bool
     """Waited for a generation to become ready."""
+    key_id: KeyId | None = None
+    """The key it was made with, also where that was refused; None: without one that is known."""
+    version: str = ""
+    """The immutable version that answered; empty: a generation of the working directory, or none."""
+    cached: bool = False
+    """Answered from the response cache."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from local_server.domain.executions import ERRORS, UNANSWERED, CallOutcome, Execution
 from local_server.domain.histogram import Histogram, add, bucket_of
-from local_server.domain.ids import ApiId
+from local_server.domain.ids import ApiId, KeyId
 
 GENERATIONS_KEPT = 100
 """A tally tells at most so many generations apart: somebody who saves all day makes hundreds."""
@@ -123,6 +123,8 @@ class HistoryFilter:
     method: str | None = None
     path_prefix: str | None = None
     generation: int | None = None
+    key_id: KeyId | None = None
+    version: str | None = None
     since: datetime | None = None
     """At or after."""
     until: datetime | None = None

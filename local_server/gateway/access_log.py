@@ -10,7 +10,7 @@ from local_server.domain.ids import RequestId
 
 if TYPE_CHECKING:
     from local_server.domain.errors import ApimarketError
-    from local_server.domain.ids import ApiId
+    from local_server.domain.ids import ApiId, KeyId
 
 _PATH_LIMIT = 2048
 STATUS_CLIENT_GONE = 499
@@ -45,9 +45,11 @@ class Trace:
         "api_id",
         "bytes_in",
         "bytes_out",
+        "cached",
         "first_byte_s",
         "generation",
         "held",
+        "key_id",
         "method",
         "outcome",
         "path",
@@ -55,6 +57,7 @@ class Trace:
         "sent_s",
         "started_s",
         "status",
+        "version",
     )
 
     def __init__(self, request_id: str, api_id: ApiId, method: str, path: bytes, started_s: float) -> None:
@@ -71,6 +74,9 @@ class Trace:
         self.bytes_in = 0
         self.bytes_out = 0
         self.held = False
+        self.key_id: KeyId | None = None
+        self.version = ""
+        self.cached = False
 
     def execution(self, ended_at: datetime, ended_s: float) -> Execution:
         total_s = ended_s - self.started_s
@@ -89,4 +95,7 @@ class Trace:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             held=self.held,
+            key_id=self.key_id,
+            version=self.version,
+            cached=self.cached,
         )

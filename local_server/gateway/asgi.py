@@ -160,7 +160,8 @@ class Gateway:
             if cors and method == "OPTIONS" and await self._preflight(scope, send, route, head.origin, trace):
                 return
             try:
-                added = self.callers.admit(route, head, method, _address(scope), websocket=websocket)
+                grant = self.callers.identify(route, head, method, _address(scope), trace, websocket=websocket)
+                added = self.callers.limit(route, grant, _address(scope))
             except ApimarketError as error:
                 await _turn_away(send, error, trace, cors, websocket)
                 return

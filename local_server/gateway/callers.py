@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from local_server.domain.ids import KeyId
     from local_server.domain.keys import ApiKey
     from local_server.domain.routing import Route
+    from local_server.gateway.access_log import Trace
     from local_server.gateway.asgi_types import RawHeaders
     from local_server.gateway.request_head import RequestHead
 
@@ -46,17 +47,22 @@ class Callers:
         """From now on these keys are known, and no others. One step: no request sees a state between."""
         self._grants = MappingProxyType({key.digest: grant_of(key) for key in keys})
 
-    def admit(self, route: Route, head: RequestHead, method: str, address: str, *, websocket: bool) -> RawHeaders:
-        """What the answer has to say about the caller's limit. Raises KeyRequired, KeyRefused, KeyNotAllowed,
-        RateLimited. Fails closed, and a key is looked at wherever there is one."""
-        grant = None
+    def identify(
+        self, route: Route, head: RequestHead, method: str, address: str, trace: Trace, *, websocket: bool
+    ) -> Grant | None:
+        """The grant of the caller's key, which `trace` is told of; None for a call that needs none. Raises
+        KeyRequired, KeyRefused, KeyNotAllowed. Fails closed, and a key is looked at wherever there is one."""
         if head.keys:
             if route.auth == "none" and head.keys == 1 and not head.key.startswith(KEY_START):
                 head.pass_key_on()  # it is the API's own
             else:
-                grant = self._checked(route, head, method, address, websocket)
-        if grant is None and route.auth == "key" and (self._enforce or not is_loopback(address)):
+                return self._checked(route, head, method, address, trace, websocket)
+        if route.auth == "key" and (self._enforce or not is_loopback(address)):
             raise KeyRequired(full_name(route))
+        return None
+
+    def limit(self, route: Route, grant: Grant | None, address: str) -> RawHeaders:
+        """Count the call, and return what its answer has to say about the caller's limit. Raises RateLimited."""
         limit = grant.rate_limit if grant is not None and grant.rate_limit is not None else route.rate_limit
         if limit is None:
             return []
@@ -66,12 +72,16 @@ class Callers:
             raise RateLimited(full_name(route), limit, verdict.reset_s)
         return rate_headers(limit, verdict.remaining, verdict.reset_s)
 
-    def _checked(self, route: Route, head: RequestHead, method: str, address: str, websocket: bool) -> Grant:
+    def _checked(
+        self, route: Route, head: RequestHead, method: str, address: str, trace: Trace, websocket: bool
+    ) -> Grant:
         if head.keys > 1:
             raise KeyRefused("is not one: the request carries several", "Send one, in Authorization or in X-Api-Key.")
         grant = self._grants.get(digest_of(head.key))
         if grant is None:
             raise _unknown(head.key)
+        if grant.api_id == route.api_id:
+            trace.key_id = grant.key_id
         if grant.revoked:
             raise KeyRefused("was revoked")
         now = self._now()

@@ -12,6 +12,9 @@ from local_server.wire.apis import ExecutionView, UsageView
 LOG_LIMIT = 1000
 """Executions in one call of `POST /analytics/log`."""
 
+_WORD = r"^[0-9A-Za-z.+-]{1,100}$"
+_WORD_OR_NOTHING = r"^[0-9A-Za-z.+-]{0,100}$"
+
 WindowName = Literal["1h", "24h", "7d", "30d"]
 StatusClass = Literal["1xx", "2xx", "3xx", "4xx", "5xx"]
 
@@ -132,6 +135,10 @@ class LogExecution(BaseModel):
     bytes_out: int = Field(default=0, ge=0, le=2**53)
     generation: int = Field(default=0, ge=0, le=2**31)
     held: bool = False
+    key_id: str | None = Field(default=None, pattern=_WORD)
+    """The key it was made with, by its id: never the key itself."""
+    version: str = Field(default="", pattern=_WORD_OR_NOTHING)
+    cached: bool = False
 
     def begun(self, now: datetime) -> datetime:
         return self.started_at or now - timedelta(milliseconds=self.total_ms)

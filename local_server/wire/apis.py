@@ -168,3 +168,9 @@ class ExecutionView(BaseModel):
     bytes_in: int
     bytes_out: int
     held: bool
+    key_id: str | None = None
+    """The key it was made with."""
+    version: str = ""
+    """The immutable version that answered, if one did."""
+    cached: bool = False
+    """Answered from the response cache."""

@@ -190,7 +190,7 @@ class TestHistory:
 
         done = run(
             "history", "hello", "--errors", "--since", "2026-01-31T12:00:00+00:00", "--status", "5xx",
-            "--method", "POST", "--path", "/a b", "--generation", "0",
+            "--method", "POST", "--path", "/a b", "--generation", "0", "--key", "k1", "--version", "1.0.0",
         )  # fmt: skip
 
         assert done.stdout == "No such request to hello.\n"
@@ -202,6 +202,8 @@ class TestHistory:
             "method": ["POST"],
             "path": ["/a b"],
             "generation": ["0"],
+            "key": ["k1"],
+            "version": ["1.0.0"],
         }
 
     def test_an_unknown_api_is_the_servers_refusal(self, run: Run, server: FakeServer) -> None:

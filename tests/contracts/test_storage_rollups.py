@@ -9,7 +9,7 @@ import pytest
 
 from local_server.domain.executions import CallOutcome, Execution
 from local_server.domain.histogram import percentile_us
-from local_server.domain.ids import UserId
+from local_server.domain.ids import KeyId, UserId
 from local_server.domain.registry import Api
 from local_server.domain.usage import GENERATIONS_KEPT, HistoryFilter, Rollup, Step, Tally
 from local_server.storage.base import ReadTx, Storage
@@ -229,6 +229,8 @@ WANTED = {
     "a method": (HistoryFilter(method="POST"), lambda row: row.method == "POST"),
     "a path": (HistoryFilter(path_prefix="/ü%_"), lambda row: row.path.startswith("/ü%_")),
     "a generation": (HistoryFilter(generation=0), lambda row: row.generation == 0),
+    "a key": (HistoryFilter(key_id=KeyId("k1")), lambda row: row.key_id == "k1"),
+    "a version": (HistoryFilter(version="1.0.0"), lambda row: row.version == "1.0.0"),
     "a time": (
         HistoryFilter(since=NOON + timedelta(days=1), until=NOON + timedelta(days=2)),
         lambda row: timedelta(days=1) <= row.started_at - NOON < timedelta(days=2),
@@ -250,7 +252,8 @@ class TestPages:
             an_execution(
                 api, number, after_s=row.started_at.timestamp() - NOON.timestamp() - number % 3 * 1e-6,
                 outcome=row.outcome, status=row.status, generation=row.generation, path=paths[number % 4],
-                method=methods[number // 4 % 2],
+                method=methods[number // 4 % 2], key_id=[None, "k1", "k2"][number % 3],
+                version=["", "1.0.0"][number % 2],
             )
             for number, row in enumerate(many(api, 300))
         ]  # fmt: skip

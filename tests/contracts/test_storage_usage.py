@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from local_server.domain.executions import CallOutcome
+from local_server.domain.ids import KeyId
 from local_server.domain.registry import Api
 from local_server.storage.base import Storage
 from tests.storage.factories import (
@@ -25,6 +26,7 @@ class TestUsage:
 
     async def test_rows_come_back_as_they_were(self, storage: Storage, api: Api) -> None:
         row = an_execution(api, 1, held=True, outcome=CallOutcome.SERVER_ERROR, status=500, path="/ü/🌦", method="PURGE")
+        row = replace(row, key_id=KeyId("k1"), version="1.2.0-rc.1", cached=True)
         await storage.write(lambda tx: tx.usage.add([row]))
         assert await storage.read(lambda tx: tx.usage.history(api.id)) == [row]
 

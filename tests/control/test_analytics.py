@@ -55,6 +55,14 @@ class TestLog:
         found = stats(running)
         assert (found.api, found.id, found.requests, found.bytes_out) == (NAME, api["id"], 1, 7)
 
+    def test_what_key_and_version_it_was_for_is_kept_and_asked_for(self, running: Running, api: dict[str, Any]) -> None:
+        entries = [an_entry(key_id="k1", version="1.0.0", cached=True), an_entry(key_id="k2"), an_entry()]
+        assert running.ask("POST", "/analytics/log", {"executions": entries}).status == 201
+        (row,) = history(running, "?key=k1").requests
+        assert (row.key_id, row.version, row.cached) == ("k1", "1.0.0", True)
+        assert [row.key_id for row in history(running, "?version=1.0.0").requests] == ["k1"]
+        assert history(running, "?key=k2&version=1.0.0").requests == []
+
     def test_a_batch_sent_twice_counts_once(self, running: Running, api: dict[str, Any]) -> None:
         batch = {"executions": [an_entry(id=str(uuid4())) for _ in range(LOG_LIMIT)]}
         assert running.ask("POST", "/analytics/log", batch).json == {"accepted": LOG_LIMIT, "known": 0}

@@ -268,3 +268,30 @@ class TestHead:
         head = read_head([(b"connection", b"x-api-key"), (b"x-api-key", b"own")])
         head.pass_key_on()
         assert b"own" not in head.lines
+
+
+class TestTheLog:
+    @pytest.fixture
+    def keys(self, rig: Rig, echo_port: int) -> dict[str, str]:
+        """k1 may all, k2 only read, k3 is revoked, k4 is another API's."""
+        rig.api("hello", echo_port)
+        now = datetime.now(UTC)
+        made = {
+            "k1": a_key(1),
+            "k2": a_key(2, scopes=(Scope.READ,)),
+            "k3": a_key(3, revoked_at=now),
+            "k4": a_key(4, api="me/other"),
+        }
+        rig.gateway.callers.use_keys(key for _, key in made.values())
+        return {name: text for name, (text, _) in made.items()}
+
+    @pytest.mark.parametrize(
+        ("key", "status", "logged"),
+        [("k1", 200, "k1"), ("k2", 403, "k2"), ("k3", 401, "k3"), ("k4", 403, None), (None, 200, None)],
+    )
+    async def test_names_the_key_also_of_calls_it_did_not_let_in(
+        self, rig: Rig, keys: dict[str, str], key: str | None, status: int, logged: str | None
+    ) -> None:
+        answer = await rig.client.post("/me/hello/", headers=bearer(keys[key]) if key else {})
+        row = await rig.record()
+        assert (answer.status_code, row.status, row.key_id) == (status, status, logged)

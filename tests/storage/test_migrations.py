@@ -40,7 +40,9 @@ def as_of_0001(db: Database) -> None:
         [an_api(1).id, ALICE.id, manifest, at, at],
     )
     db.execute(
-        "insert into executions values ('e1', ?, 7, 'GET', '/', 200, 'ok', ?, 10, 5, 0, 3, 1)", [an_api(1).id, at]
+        "insert into executions (id, api_id, generation, method, path, status, outcome, started_at, total_us, "
+        "upstream_us, bytes_in, bytes_out, held) values ('e1', ?, 7, 'GET', '/', 200, 'ok', ?, 10, 5, 0, 3, 1)",
+        [an_api(1).id, at],
     )
 
 
@@ -66,11 +68,19 @@ def as_of_0003(db: Database) -> None:
     db.execute("insert into audit values ('u1', ?, ?, 'key.create', 'k1', '127.0.0.1', '')", [at, ALICE.id])
 
 
+def as_of_0005(db: Database) -> None:
+    """The request is the older one: its new columns have what they are given by default."""
+    as_of_0003(db)
+    db.execute("update api_keys set quota_requests = 1000, quota_interval = 'month', quota_overage = 'block'")
+    db.execute("insert into quota_counters values ('key:k1', '2026-03', '2026-04-01T00:00:00.000000+00:00', 7)")
+
+
 FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "": empty,
     "0001_local_registry": as_of_0001,
     "0002_usage_rollups": as_of_0002,
     "0003_accounts_and_keys": as_of_0003,
+    "0005_gateway_policy": as_of_0005,
 }
 NAMES = ["", *STEPS]
 
@@ -124,6 +134,7 @@ class TestEveryStep:
         assert await storage.write(lambda tx: tx.deployments.next_number(api.id)) == 8
         (row,) = await storage.read(lambda tx: tx.usage.history(api.id))
         assert (row.id, row.held, row.started_at) == ("e1", True, NOON)
+        assert (row.key_id, row.version, row.cached) == (None, "", False)
         for step in Step:
             (rollup,) = await storage.read(lambda tx, step=step: tx.usage.rollups(api.id, step, NOON - step.length))
             assert rollup.starts_at == step.start_of(NOON)

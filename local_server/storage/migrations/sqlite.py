@@ -7,6 +7,7 @@ from sqlite_utils.db import Table
 from sqlite_utils.migrations import Migrations
 
 from local_server.storage.migrations.accounts import accounts_and_keys
+from local_server.storage.migrations.gateway_policy import gateway_policy
 from local_server.storage.migrations.usage import usage_rollups
 
 _LOCAL_REGISTRY = """
@@ -127,6 +128,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0001_local_registry": _local_registry,
     "0002_usage_rollups": usage_rollups,
     "0003_accounts_and_keys": accounts_and_keys,
+    "0005_gateway_policy": gateway_policy,
 }
 """By the name that is kept in the database, in order."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, Outcome, State
 from local_server.domain.errors import UnusableDirectory
 from local_server.domain.executions import CallOutcome, Execution
-from local_server.domain.ids import ApiId, Digest, RequestId, UserId
+from local_server.domain.ids import ApiId, Digest, KeyId, RequestId, UserId
 from local_server.domain.manifest import (
     GatewaySpec,
     Manifest,
@@ -202,6 +202,9 @@ def execution_row(dialect: Dialect, execution: Execution) -> Row:
         "bytes_in": execution.bytes_in,
         "bytes_out": execution.bytes_out,
         "held": execution.held,
+        "key_id": execution.key_id,
+        "version": execution.version,
+        "cached": execution.cached,
     }
 
 
@@ -220,4 +223,7 @@ def execution_from(dialect: Dialect, row: Row) -> Execution:
         bytes_in=row["bytes_in"],
         bytes_out=row["bytes_out"],
         held=bool(row["held"]),
+        key_id=None if row["key_id"] is None else KeyId(row["key_id"]),
+        version=row["version"],
+        cached=bool(row["cached"]),
     )

@@ -24,12 +24,12 @@ SCANNED = 10_000
 _IDS_AT_ONCE = 500
 
 _COLUMNS = """id, api_id, generation, method, path, status, outcome, started_at, total_us, upstream_us, bytes_in,
-              bytes_out, held"""
+              bytes_out, held, key_id, version, cached"""
 
 _ADD = f"""
     insert into executions ({_COLUMNS})
     values (:id, :api_id, :generation, :method, :path, :status, :outcome, :started_at, :total_us, :upstream_us,
-            :bytes_in, :bytes_out, :held)
+            :bytes_in, :bytes_out, :held, :key_id, :version, :cached)
     on conflict (id) do nothing
 """  # noqa: S608 -- put together from constants only
 
@@ -160,6 +160,12 @@ class SqlUsageReader:
         if wanted.generation is not None:
             filters += " and generation = :generation"
             params["generation"] = wanted.generation
+        if wanted.key_id is not None:
+            filters += " and key_id = :key_id"
+            params["key_id"] = storable(wanted.key_id)
+        if wanted.version is not None:
+            filters += " and version = :version"
+            params["version"] = storable(wanted.version)
         return among, filters, params
 
     def _last_to_scan(self, among: str, params: Mapping[str, str | int]) -> str | None:
