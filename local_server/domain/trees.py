@@ -24,6 +24,11 @@ class TreeEntry:
     size_bytes: int
     mode: Literal[0o644, 0o755]
 
+    @staticmethod
+    def of(content: bytes, mode: Literal[0o644, 0o755] = 0o644) -> "TreeEntry":
+        """The entry of a file that holds `content`."""
+        return TreeEntry(hashlib.sha256(content).hexdigest(), len(content), mode)
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -65,4 +70,19 @@ def case_collisions(paths: Iterable[str]) -> list[tuple[str, str]]:
         other = seen.setdefault(path.casefold(), path)
         if other != path:
             collisions.append((other, path))
+    return collisions
+
+
+def name_collisions(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of paths of which a directory can hold only one: those that differ in case alone, and a file where the
+    other needs a directory, in any case of letters."""
+    known = sorted(paths)
+    collisions = case_collisions(known)
+    files = {path.casefold(): path for path in known}
+    for path in known:
+        parent = path.rpartition("/")[0]
+        while parent:
+            if (file := files.get(parent.casefold())) is not None:
+                collisions.append((file, path))
+            parent = parent.rpartition("/")[0]
     return collisions
