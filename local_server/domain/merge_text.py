@@ -100,7 +100,10 @@ def _matches(base: Sequence[str], side: Sequence[str]) -> list[tuple[int, int, i
     if base == side:
         return [(0, 0, len(base))]
     # autojunk would take lines that repeat, of which code has many, for noise.
-    return [tuple(match) for match in SequenceMatcher(None, base, side, autojunk=False).get_matching_blocks()]
+    return [
+        (match.a, match.b, match.size)
+        for match in SequenceMatcher(None, base, side, autojunk=False).get_matching_blocks()
+    ]
 
 
 def _marked(clash: Clash) -> str:
