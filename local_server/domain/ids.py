@@ -8,6 +8,8 @@ GenerationId = NewType("GenerationId", str)
 RequestId = NewType("RequestId", str)
 KeyId = NewType("KeyId", str)
 """Names an API key; the key itself cannot be told from it."""
+OpId = NewType("OpId", str)
+"""Names one act of publishing, from the machine that wants it to the marketplace that does it, once."""
 Digest = NewType("Digest", str)
 """64 lower-case hexadecimal characters: a SHA-256."""
 

@@ -17,8 +17,9 @@ from local_server.domain.accounts import Account, AuditEntry
 from local_server.domain.deployments import Deployment, Generation
 from local_server.domain.events import Event
 from local_server.domain.executions import Execution
-from local_server.domain.ids import ApiId, Digest, KeyId, UserId
+from local_server.domain.ids import ApiId, Digest, KeyId, OpId, UserId
 from local_server.domain.keys import ApiKey
+from local_server.domain.outbox import Outgoing, Remote, RemoteRef
 from local_server.domain.registry import Api, User
 from local_server.domain.trees import Tree
 from local_server.domain.usage import (
@@ -123,7 +124,7 @@ class DeploymentsReader(Protocol):
 
     def tree(self, digest: Digest) -> Tree | None: ...
     def live_trees(self) -> frozenset[Digest]:
-        """Digests that some kept generation points at."""
+        """Digests that something kept points at: a generation, an unfinished outgoing version, a remote ref."""
 
 
 class DeploymentsStore(DeploymentsReader, Protocol):
@@ -142,7 +143,55 @@ class DeploymentsStore(DeploymentsReader, Protocol):
         """A digest that is there already is left alone."""
 
     def prune(self, api_id: ApiId, keep: int) -> None:
-        """Forget all but the newest `keep` generations (the last good one is always kept), and trees none points at."""
+        """Forget all but the newest `keep` generations (the last good one is always kept), and trees that are not
+        live any more."""
+
+
+class OutboxReader(Protocol):
+    def get(self, op: OpId) -> Outgoing | None: ...
+    def latest(self, limit: int = 100) -> Sequence[Outgoing]:
+        """Newest first."""
+
+    def unfinished(self) -> Sequence[Outgoing]:
+        """All that a worker goes on with by itself, oldest first."""
+
+    def pending(self, api_id: ApiId, remote: str) -> Sequence[Outgoing]:
+        """Of one API to one marketplace, what is neither applied nor canceled, oldest first."""
+
+
+class OutboxStore(OutboxReader, Protocol):
+    def add(self, entry: Outgoing) -> None:
+        """Add its tree in the same act: entries that are not finished keep theirs, and its blobs."""
+
+    def save(self, entry: Outgoing) -> None:
+        """How far it has come; what it is stays as it was added."""
+
+    def prune(self, keep: int = 200) -> None:
+        """Forget what is finished and not among the newest `keep`."""
+
+
+class RemotesReader(Protocol):
+    def get(self, url: str) -> Remote | None: ...
+    def all(self) -> Sequence[Remote]:
+        """By URL."""
+
+    def ref(self, remote: str, owner: str, slug: str) -> RemoteRef | None: ...
+    def refs(self, remote: str) -> Sequence[RemoteRef]:
+        """By owner and slug."""
+
+    def refs_of(self, api_id: ApiId) -> Sequence[RemoteRef]:
+        """What marketplaces have of one API of this machine, by URL."""
+
+
+class RemotesStore(RemotesReader, Protocol):
+    def put(self, remote: Remote) -> None:
+        """Insert or replace by URL."""
+
+    def put_ref(self, ref: RemoteRef) -> None:
+        """Insert or replace by remote, owner and slug. The remote is there already."""
+
+    def forget(self, url: str) -> None:
+        """With its refs. Unknown: nothing happens."""
 
 
 class UsageReader(Protocol):
@@ -194,6 +243,10 @@ class ReadTx(Protocol):
     @property
     def deployments(self) -> DeploymentsReader: ...
     @property
+    def outbox(self) -> OutboxReader: ...
+    @property
+    def remotes(self) -> RemotesReader: ...
+    @property
     def usage(self) -> UsageReader: ...
 
 
@@ -208,6 +261,10 @@ class Tx(Protocol):
     def registry(self) -> RegistryStore: ...
     @property
     def deployments(self) -> DeploymentsStore: ...
+    @property
+    def outbox(self) -> OutboxStore: ...
+    @property
+    def remotes(self) -> RemotesStore: ...
     @property
     def usage(self) -> UsageStore: ...
     def emit(self, event: Event) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 from local_server.domain.deployments import Deployment, DesiredState, Generation, Outcome, State
 from local_server.domain.executions import CallOutcome, Execution
-from local_server.domain.ids import ApiId, Digest, RequestId, UserId, uuid7
+from local_server.domain.ids import ApiId, Digest, OpId, RequestId, UserId, uuid7
 from local_server.domain.manifest import Manifest, Runtime
+from local_server.domain.outbox import Outgoing
 from local_server.domain.registry import Api, ApiStage, User
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.storage.base import Storage, Tx
@@ -102,3 +103,25 @@ async def add_apis(storage: Storage, *apis: Api) -> None:
             tx.registry.add(api)
 
     await storage.write(act)
+
+
+def an_outgoing(number: int, **more: Any) -> Outgoing:
+    """Later numbers were queued later."""
+    given = {
+        "op": OpId(an_id(number)),
+        "api_id": an_api(1).id,
+        "remote": "https://hub.example",
+        "owner": "ana",
+        "slug": "one",
+        "semver": f"1.{number}.0",
+        "tree": a_tree(f"version {number}").digest,
+        "version": Digest(f"{number:064x}"),
+        "parents": (),
+        "document": b"{}",
+        "signature": b"\0" * 64,
+        "signer": "key",
+        "openapi": None,
+        "created_at": NOON + timedelta(seconds=number),
+        "updated_at": NOON,
+    }
+    return Outgoing(**{**given, **more})

@@ -75,12 +75,18 @@ def as_of_0005(db: Database) -> None:
     db.execute("insert into quota_counters values ('key:k1', '2026-03', '2026-04-01T00:00:00.000000+00:00', 7)")
 
 
+def as_of_0008(db: Database) -> None:
+    as_of_0005(db)
+    db.execute("insert into remotes values ('https://hub.example', 'm1', 'ana', '7')")
+
+
 FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "": empty,
     "0001_local_registry": as_of_0001,
     "0002_usage_rollups": as_of_0002,
     "0003_accounts_and_keys": as_of_0003,
     "0005_gateway_policy": as_of_0005,
+    "0008_outbox": as_of_0008,
 }
 NAMES = ["", *STEPS]
 

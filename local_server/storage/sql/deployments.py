@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from local_server.domain.deployments import Deployment, Generation
 from local_server.domain.errors import ApiNotFound
 from local_server.domain.ids import ApiId, Digest
+from local_server.domain.outbox import FINISHED
 from local_server.domain.trees import Tree
 from local_server.storage.sql.connection import Connection
 from local_server.storage.sql.rows import (
@@ -53,6 +54,15 @@ _PRUNE_GENERATIONS = """
 """
 
 
+# Every table that points at trees, and which of its rows keep theirs.
+_LIVE_TREES = f"""
+    select tree from generations
+    union select tree from outbox where state not in ({", ".join(f"'{state}'" for state in sorted(FINISHED))})
+    union select head_tree from remote_refs where head_tree is not null
+    union select base_tree from remote_refs where base_tree is not null
+"""  # noqa: S608 -- put together from constants only
+
+
 class SqlDeploymentsReader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -84,7 +94,7 @@ class SqlDeploymentsReader:
         return tree_from(self._dialect, rows[0]) if rows else None
 
     def live_trees(self) -> frozenset[Digest]:
-        rows = self._connection.execute("select distinct tree from generations", {})
+        rows = self._connection.execute(_LIVE_TREES, {})
         return frozenset(Digest(row["tree"]) for row in rows)
 
 
@@ -111,7 +121,7 @@ class SqlDeploymentsStore(SqlDeploymentsReader):
 
     def prune(self, api_id: ApiId, keep: int) -> None:
         self._connection.execute(_PRUNE_GENERATIONS, {"api_id": api_id, "keep": max(keep, 0)})
-        self._connection.execute("delete from trees where digest not in (select tree from generations)", {})
+        self._connection.execute(f"delete from trees where digest not in ({_LIVE_TREES})", {})  # noqa: S608
 
     def _last_generation(self, api_id: ApiId) -> int:
         """Raises ApiNotFound."""

@@ -5,6 +5,7 @@ from local_server.storage.sql.accounts import SqlAccountsReader, SqlAccountsStor
 from local_server.storage.sql.connection import Connection
 from local_server.storage.sql.deployments import SqlDeploymentsReader, SqlDeploymentsStore
 from local_server.storage.sql.keys import SqlKeysReader, SqlKeysStore
+from local_server.storage.sql.outbox import SqlOutboxReader, SqlOutboxStore, SqlRemotesReader, SqlRemotesStore
 from local_server.storage.sql.registry import SqlRegistryReader, SqlRegistryStore
 from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
 
@@ -16,6 +17,8 @@ class SqlReadTx:
         self.audit = SqlAuditReader(connection)
         self.registry = SqlRegistryReader(connection)
         self.deployments = SqlDeploymentsReader(connection)
+        self.outbox = SqlOutboxReader(connection)
+        self.remotes = SqlRemotesReader(connection)
         self.usage = SqlUsageReader(connection)
 
 
@@ -26,6 +29,8 @@ class SqlTx:
         self.audit = SqlAuditStore(connection)
         self.registry = SqlRegistryStore(connection)
         self.deployments = SqlDeploymentsStore(connection)
+        self.outbox = SqlOutboxStore(connection)
+        self.remotes = SqlRemotesStore(connection)
         self.usage = SqlUsageStore(connection)
         self.events: list[Event] = []
         """In the order they were emitted."""
