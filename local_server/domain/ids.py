@@ -10,6 +10,9 @@ KeyId = NewType("KeyId", str)
 """Names an API key; the key itself cannot be told from it."""
 OpId = NewType("OpId", str)
 """Names one act of publishing, from the machine that wants it to the marketplace that does it, once."""
+PlanId = NewType("PlanId", str)
+"""One version of one plan."""
+SubscriptionId = NewType("SubscriptionId", str)
 Digest = NewType("Digest", str)
 """64 lower-case hexadecimal characters: a SHA-256."""
 

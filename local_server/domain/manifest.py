@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
@@ -67,6 +68,8 @@ class PlanSpec:
     quota: int | None
     quota_interval: Literal["day", "month"] | None
     overage: Literal["block", "bill"]
+    overage_price: Decimal | None = None
+    """What each request beyond the quota costs, in whole units of `currency`; None: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from local_server.domain import manifest_values as values
 from local_server.domain.manifest import GatewaySpec, Manifest, PlanSpec, RunSpec, Runtime
 from local_server.domain.manifest_table import KEYS
-from local_server.domain.money import format_minor
+from local_server.domain.money import format_minor, format_unit_price
 
 
 def render(manifest: Manifest) -> str:
@@ -89,4 +89,6 @@ def _plan_lines(plan: PlanSpec) -> list[str]:
         lines.append(f'quota = "{plan.quota}/{plan.quota_interval or "month"}"')
     if plan.overage != "block":
         lines.append(f"overage = {toml_text(plan.overage)}")
+    if plan.overage_price is not None:
+        lines.append(f"overage_price = {toml_text(format_unit_price(plan.overage_price, plan.currency))}")
     return lines

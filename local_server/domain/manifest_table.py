@@ -27,7 +27,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "egress",
     ),
     "gateway": ("auth", "rate_limit", "cache_ttl_s", "cors"),
-    "plan": ("code", "price", "quota", "overage"),
+    "plan": ("code", "price", "quota", "overage", "overage_price"),
 }
 _KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
 _EXAMPLES = {str: 'text in quotes, as "…"', list: 'a list, as ["…"]', dict: "a table", bool: "true or false"}

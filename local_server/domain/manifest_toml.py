@@ -9,6 +9,7 @@ The keys stand in `KEYS`; docs/manifest.md explains each.
 import re
 import tomllib
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from local_server.domain import manifest_values as values
@@ -176,15 +177,36 @@ def _plans(found: object, mistakes: Mistakes) -> tuple[PlanSpec, ...]:
         price = table.needed("price", values.price, '"4.50 EUR/month"')
         quota = table.text("quota", values.quota, None)
         overage = table.choice("overage", ["block", "bill"], "block")
+        beyond = table.text("overage_price", values.unit_price, None)
         table.unknown("plan")
+        if beyond is not None:
+            _check_overage_price(table, price, quota, overage, beyond[1])
         if code in [plan.code for plan in plans]:
             table.wrong("code", f"found {shown(code)} a second time; allowed: each code once")
         elif code and price:
-            plans.append(_plan(code, price, quota, overage))
+            plans.append(_plan(code, price, quota, overage, beyond[0] if beyond else None))
     return tuple(plans)
 
 
-def _plan(code: str, price: tuple[int, str, str], quota: tuple[int, str] | None, overage: str) -> PlanSpec:
+def _check_overage_price(
+    table: Table, price: tuple[int, str, str] | None, quota: tuple[int, str] | None, overage: str, currency: str
+) -> None:
+    """A price for what can never be called, or in another currency, is a mistake and not a wish."""
+    if overage != "bill":
+        table.wrong("overage_price", 'stands in a plan that blocks; allowed: with overage = "bill"')
+    elif quota is None:
+        table.wrong("overage_price", 'stands in a plan without a quota; allowed: with one, as quota = "1000/month"')
+    elif price is not None and price[1] != currency:
+        table.wrong("overage_price", f"found {currency}; allowed: the currency of the plan's price, {price[1]}")
+
+
+def _plan(
+    code: str,
+    price: tuple[int, str, str],
+    quota: tuple[int, str] | None,
+    overage: str,
+    overage_price: Decimal | None,
+) -> PlanSpec:
     minor, currency, interval = price
     requests, per = quota or (None, "")
     return PlanSpec(
@@ -195,4 +217,5 @@ def _plan(code: str, price: tuple[int, str, str], quota: tuple[int, str] | None,
         requests,
         None if quota is None else "day" if per == "day" else "month",
         "bill" if overage == "bill" else "block",
+        overage_price,
     )

@@ -41,6 +41,8 @@ _RUNTIME_NAMES = {
 _RATE = re.compile(r"(\d{1,9}) ?/ ?([a-z]+)", re.ASCII)
 WINDOWS_S = {"s": 1, "min": 60, "h": 3600, "day": 86400}
 _PRICE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ([A-Za-z]{3})/([a-z]+)", re.ASCII)
+# Fifteen decimals are what the column of a unit price holds.
+_UNIT_PRICE = re.compile(r"(\d{1,12}(?:\.\d{1,15})?) ([A-Za-z]{3})", re.ASCII)
 _QUOTA = re.compile(r"(\d{1,15})/([a-z]+)", re.ASCII)
 _PLAN_CODE = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
 _TAG = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
@@ -199,16 +201,29 @@ def price(text: str) -> tuple[int, str, str]:
     found = _PRICE.fullmatch(text)
     if not found or found[3] not in ("month", "year"):
         raise Wrong(f'found {shown(text)}; allowed: amount, currency and month or year, as "4.50 EUR/month"')
-    currency = found[2].upper()
-    if found[2] != currency or currency not in CURRENCIES:
-        close = meant(currency, sorted(CURRENCIES))
-        raise Wrong(f'found {shown(text)}; allowed: a currency of ISO 4217, as "EUR" or "USD"{close}')
+    currency = _currency(found[2], text)
     minor = Decimal(found[1]).scaleb(exponent(currency))
     if minor != minor.to_integral_value():
         decimals = exponent(currency)
         allowed = f"at most {decimals} decimals" if decimals else "whole amounts only"
         raise Wrong(f"found {shown(text)}; allowed for {currency}: {allowed}")
     return int(minor), currency, found[3]
+
+
+def unit_price(text: str) -> tuple[Decimal, str]:
+    """(price of one request, currency)"""
+    found = _UNIT_PRICE.fullmatch(text)
+    if not found:
+        raise Wrong(f'found {shown(text)}; allowed: the price of one request and its currency, as "0.002 EUR"')
+    return Decimal(found[1]).normalize() + 0, _currency(found[2], text)
+
+
+def _currency(code: str, text: str) -> str:
+    currency = code.upper()
+    if code != currency or currency not in CURRENCIES:
+        close = meant(currency, sorted(CURRENCIES))
+        raise Wrong(f'found {shown(text)}; allowed: a currency of ISO 4217, as "EUR" or "USD"{close}')
+    return currency
 
 
 def quota(text: str) -> tuple[int, str]:

@@ -1,6 +1,6 @@
 """Prices as people write them: `4.50 EUR/month` is 450 minor units."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 # ISO 4217: the currencies in circulation, and those whose minor unit is not a hundredth.
 _CODES = (
@@ -30,3 +30,18 @@ def format_minor(minor: int, currency: str) -> str:
     amount = Decimal(minor).scaleb(-exponent(currency))
     whole = amount == amount.to_integral_value()
     return f"{amount.to_integral_value() if whole else amount} {currency}"
+
+
+def format_unit_price(price: Decimal, currency: str) -> str:
+    """`Decimal("0.0020"), "EUR"` as `0.002 EUR`."""
+    return f"{price.normalize():f} {currency}"
+
+
+def rounded_minor(amount: Decimal, currency: str) -> int:
+    """An exact amount, in whole units of its currency, as the minor units that are settled; half a unit goes up."""
+    return int(amount.scaleb(exponent(currency)).to_integral_value(ROUND_HALF_UP))
+
+
+def exact_amount(minor: int, currency: str) -> Decimal:
+    """`450, "EUR"` as `Decimal("4.50")`."""
+    return Decimal(minor).scaleb(-exponent(currency))

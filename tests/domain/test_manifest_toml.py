@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import example, given, settings
@@ -58,6 +59,7 @@ code = "pro"
 price = "4.50 EUR/month"
 quota = "500/day"
 overage = "bill"
+overage_price = "0.0020 EUR"
 """
 
 
@@ -79,6 +81,9 @@ def in_run(line: str, runtime: str = "python") -> str:
 
 def in_gateway(line: str) -> str:
     return f"{MINIMAL}[gateway]\n{line}\n"
+
+
+BILLED = 'code = "pro"\nprice = "1 EUR/month"\nquota = "10/day"\noverage = "bill"\n'
 
 
 def in_plan(lines: str) -> str:
@@ -113,7 +118,7 @@ class TestWhatIsRead:
             gateway=GatewaySpec("none", RateLimit(60, 60), 30, ("https://a.example", "http://localhost:3000")),
             plans=(
                 PlanSpec("free", 0, "EUR", "month", 1000, "month", "block"),
-                PlanSpec("pro", 450, "EUR", "month", 500, "day", "bill"),
+                PlanSpec("pro", 450, "EUR", "month", 500, "day", "bill", Decimal("0.002")),
             ),
         )
 
@@ -234,6 +239,16 @@ class TestWhatIsRefused:
             (in_plan('code = "pro"\nprice = "4.50 EUR/week"'), "plan.price", "month or year"),
             (in_plan('code = "pro"\nprice = "1 EUR/month"\nquota = "many"'), "plan.quota", "1000/month"),
             (in_plan('code = "pro"\nprice = "1 EUR/month"\noverage = "charge"'), "plan.overage", '"block" or "bill"'),
+            (in_plan(f'{BILLED}overage_price = "0.002"'), "plan.overage_price", '"0.002 EUR"'),
+            (in_plan(f'{BILLED}overage_price = "-1 EUR"'), "plan.overage_price", "price of one request"),
+            (in_plan(f'{BILLED}overage_price = "1e3 EUR"'), "plan.overage_price", "price of one request"),
+            (in_plan(f'{BILLED}overage_price = "0.0000000000000001 EUR"'), "plan.overage_price", "price of one"),
+            (in_plan(f'{BILLED}overage_price = "0.1 EUO"'), "plan.overage_price", 'did you mean "EUR"'),
+            (in_plan(f'{BILLED}overage_price = "0.1 USD"'), "plan.overage_price", "currency of the plan's price, EUR"),
+            (in_plan(f"{BILLED}overage_price = 0.002"), "plan.overage_price", "found 0.002"),
+            (in_plan(f'{BILLED.replace("bill", "block")}overage_price = "1 EUR"'), "plan.overage_price", "blocks"),
+            (in_plan('code = "a"\nprice = "1 EUR/month"\noverage = "bill"\noverage_price = "1 EUR"'),
+             "plan.overage_price", "without a quota"),
             (MINIMAL + 'plan = "free"', "api.plan", "is not a key"),
             ('plan = "free"\n' + MINIMAL, "plan", "[[plan]]"),
             (MINIMAL + "[gatway]", "gatway", 'did you mean "gateway"'),

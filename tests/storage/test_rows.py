@@ -72,6 +72,7 @@ plans = st.builds(
     quota=st.none() | counts,
     quota_interval=st.sampled_from([None, "day", "month"]),
     overage=st.sampled_from(["block", "bill"]),
+    overage_price=st.none() | st.decimals(0, 10**12, places=15),
 )
 manifests = st.builds(
     Manifest,

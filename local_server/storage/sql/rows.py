@@ -5,6 +5,7 @@ dataclass's default, so that a field may be added without a migration.
 """
 
 from dataclasses import fields
+from decimal import Decimal
 from typing import Any
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, Outcome, State
@@ -56,7 +57,7 @@ def manifest_document(manifest: Manifest) -> dict[str, Any]:
         **_flat(manifest),
         "run": {**_flat(manifest.run), "env": dict(manifest.run.env)},
         "gateway": {**_flat(manifest.gateway), "rate_limit": _flat(rate_limit) if rate_limit else None},
-        "plans": [_flat(plan) for plan in manifest.plans],
+        "plans": [_plan_document(plan) for plan in manifest.plans],
     }
 
 
@@ -66,8 +67,18 @@ def manifest_from(document: dict[str, Any]) -> Manifest:
     given["visibility"] = Visibility(document["visibility"])
     given["run"] = RunSpec(**document["run"] | _tuples(document["run"], "command", "secrets"))
     given["gateway"] = _gateway_from(document["gateway"])
-    given["plans"] = tuple(PlanSpec(**plan) for plan in document.get("plans", []))
+    given["plans"] = tuple(_plan_from(plan) for plan in document.get("plans", []))
     return Manifest(**given)
+
+
+def _plan_document(plan: PlanSpec) -> dict[str, Any]:
+    price = plan.overage_price
+    return {**_flat(plan), "overage_price": None if price is None else f"{price:f}"}
+
+
+def _plan_from(document: dict[str, Any]) -> PlanSpec:
+    price = document.get("overage_price")
+    return PlanSpec(**document | {"overage_price": None if price is None else Decimal(price)})
 
 
 def _gateway_from(document: dict[str, Any]) -> GatewaySpec:
