@@ -33,6 +33,8 @@ from local_server.gateway.asgi import Gateway
 from local_server.gateway.edge import Edge
 from local_server.gateway.hosts import Hosts
 from local_server.gateway.serving import uvicorn_options
+from local_server.inspection.routes import InspectionPorts
+from local_server.inspection.routes import make_router as make_inspection_router
 from local_server.registry.routes import RegistryPorts
 from local_server.registry.routes import make_router as make_registry_router
 from local_server.runtime import ChooseEngine, Recorders, open_runtime
@@ -58,7 +60,13 @@ def create_app(
     `port` is the one it is reached at; `stop` ends it; `choose` finds an engine other than the settings would."""
     recorders = Recorders()
     names = [name for name in (settings.host, *settings.allowed_hosts) if name not in WILDCARDS]
-    gateway = Gateway(recorders.record, RealSystem(), hosts=Hosts(names, port), enforce_keys=_enforces(settings))
+    gateway = Gateway(
+        recorders.record,
+        RealSystem(),
+        hosts=Hosts(names, port),
+        enforce_keys=_enforces(settings),
+        inspect=settings.inspected,
+    )
     url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{port}"
 
     @asynccontextmanager
@@ -111,6 +119,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
             _find,
         )
     )
+    inspection = make_inspection_router(InspectionPorts(lambda request: runtime_of(request).inspection, _find))
     app.include_router(control.open_router)
     app.include_router(accounts_open)
     app.include_router(accounts, dependencies=token)
@@ -121,6 +130,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     app.include_router(executor_service, prefix="/executor", dependencies=token)
     app.include_router(analytics, prefix="/api/v1", dependencies=token)
     app.include_router(analytics_service, prefix="/analytics", dependencies=token)
+    app.include_router(inspection, prefix="/api/v1", dependencies=token)
     return app
 
 

@@ -31,6 +31,7 @@ from local_server.executor.watch import Watcher
 from local_server.executor.workshop import Pace, Workshop
 from local_server.feed import Feed
 from local_server.gateway.asgi import Gateway
+from local_server.inspection.service import Inspection
 from local_server.loop_watch import LoopWatch
 from local_server.registry.service import Registry
 from local_server.settings import Settings
@@ -81,6 +82,7 @@ class Runtime:
     """End the server; with True, what it runs as well."""
     accounts: Accounts
     keys: Keys
+    inspection: Inspection
     stop_apis: bool = False
 
     def server_view(self) -> ServerView:
@@ -156,6 +158,7 @@ async def open_runtime(
         runtime = Runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
             meter, LoopWatch(), time.monotonic(), stop, accounts, keys,
+            Inspection(gateway.inspector, gateway, executor),
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
         tasks = {

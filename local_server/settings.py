@@ -48,8 +48,17 @@ class Settings(BaseSettings):
     """Watch by polling: for network mounts, where no events arrive."""
     enforce_keys: bool = False
     """Calls over loopback need a key too, where the manifest says `auth = "key"`."""
+    inspect: int | None = Field(default=None, ge=0, le=1000)
+    """How many whole exchanges of each API are kept in memory; None: 50 on a laptop, none on a marketplace."""
     keep_executions_days: int = Field(default=30, ge=1)
     keep_minutes_days: int = Field(default=2, ge=1)
     """How long the figures of each minute are kept; those of each day are kept for ever."""
     keep_hours_days: int = Field(default=60, ge=8)
     """The figures of each hour; statistics over a week are made of them."""
+
+    @property
+    def inspected(self) -> int:
+        """How many exchanges of each API are kept."""
+        if self.inspect is not None:
+            return self.inspect
+        return 50 if self.profile == "local" else 0

@@ -30,6 +30,7 @@ from local_server.wire.apis import (
     TemplateView,
 )
 from local_server.wire.events import Resync, WireEvent
+from local_server.wire.exchanges import CompareView, ExchangeSummary, ExchangeView, Forgotten, ReplayView
 from local_server.wire.server import Ack, Check, Health, ServerView
 
 _CONNECT_S = 3.0
@@ -146,6 +147,30 @@ class AsyncClient:
         self, name: str, limit: int = 100, before: str | None = None, **filters: str | int | None
     ) -> HistoryView:
         answer: HistoryView = await self._send(calls.history(name, limit, before, **filters))
+        return answer
+
+    # -- The request inspector ---------------------------------------------------------------------------------
+
+    async def exchanges(
+        self, name: str, limit: int = 50, path: str = "", *, errors: bool = False
+    ) -> list[ExchangeSummary]:
+        answer: list[ExchangeSummary] = await self._send(calls.exchanges(name, limit, path, errors=errors))
+        return answer
+
+    async def exchange(self, name: str, request_id: str) -> ExchangeView:
+        answer: ExchangeView = await self._send(calls.exchange(name, request_id))
+        return answer
+
+    async def replay_exchange(self, name: str, request_id: str, generation: int | None = None) -> ReplayView:
+        answer: ReplayView = await self._send(calls.replay_exchange(name, request_id, generation))
+        return answer
+
+    async def compare_exchange(self, name: str, request_id: str, generation: int) -> CompareView:
+        answer: CompareView = await self._send(calls.compare_exchange(name, request_id, generation))
+        return answer
+
+    async def forget_exchanges(self, name: str) -> Forgotten:
+        answer: Forgotten = await self._send(calls.forget_exchanges(name))
         return answer
 
     # -- Accounts and keys -------------------------------------------------------------------------------------

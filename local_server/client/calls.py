@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 ROOT = "/api/v1"
+_REPLAY_S = 300.0
+"""A generation that has ended is started for it, its dependencies and all, and two answers are waited for."""
 
 
 class Call(NamedTuple):
@@ -112,6 +114,36 @@ def history(name: str, limit: int = 100, before: str | None = None, **filters: s
     """`before` is the `next` of the page before; filters are those of the route: `errors`, `status`, `since` ..."""
     path = _query(api_path(name, "/history"), limit=limit, before=before, **filters)
     return Call("GET", path, "analytics:HistoryView")
+
+
+def exchanges(name: str, limit: int = 50, path: str = "", *, errors: bool = False) -> Call:
+    """`path` is what theirs begins with."""
+    query = _query(api_path(name, "/exchanges"), limit=limit, path=path, errors="true" if errors else None)
+    return Call("GET", query, "exchanges:ExchangeSummary", many=True)
+
+
+def _exchange_path(name: str, request_id: str, act: str = "") -> str:
+    return api_path(name, f"/exchanges/{quote(request_id, safe='')}{act}")
+
+
+def exchange(name: str, request_id: str) -> Call:
+    return Call("GET", _exchange_path(name, request_id), "exchanges:ExchangeView")
+
+
+def replay_exchange(name: str, request_id: str, generation: int | None = None) -> Call:
+    body = {"generation": generation}
+    path = _exchange_path(name, request_id, "/replay")
+    return Call("POST", path, "exchanges:ReplayView", body=body, timeout_s=_REPLAY_S)
+
+
+def compare_exchange(name: str, request_id: str, generation: int) -> Call:
+    body = {"generation": generation}
+    path = _exchange_path(name, request_id, "/compare")
+    return Call("POST", path, "exchanges:CompareView", body=body, timeout_s=_REPLAY_S)
+
+
+def forget_exchanges(name: str) -> Call:
+    return Call("DELETE", api_path(name, "/exchanges"), "exchanges:Forgotten")
 
 
 def signup(body: Mapping[str, Any]) -> Call:

@@ -175,6 +175,78 @@ class HistoryDocument(TypedDict):
     next: str | None
 
 
+class BodyDocument(TypedDict):
+    media_type: str
+    bytes: int
+    text: str | None
+    base64: str | None
+    truncated: bool
+
+
+class ExchangeSummaryDocument(TypedDict):
+    id: str
+    generation: int
+    version: str
+    method: str
+    path: str
+    query: str
+    status: int
+    outcome: str
+    started_at: str
+    total_ms: float
+    bytes_in: int
+    bytes_out: int
+
+
+class ExchangeDocument(ExchangeSummaryDocument):
+    request_headers: list[tuple[str, str]]
+    request_body: BodyDocument
+    response_headers: list[tuple[str, str]]
+    response_body: BodyDocument
+    websocket: bool
+    messages_in: int
+    messages_out: int
+    replayable: bool
+    why_not: str
+    curl: str
+
+
+class ReplayExchangeDocument(TypedDict):
+    generation: int | None
+
+
+class CompareExchangeDocument(TypedDict):
+    generation: int
+
+
+class ReplayDocument(TypedDict):
+    generation: int
+    status: int
+    headers: list[tuple[str, str]]
+    body: BodyDocument
+    total_ms: float
+    complete: bool
+
+
+class HeaderChangeDocument(TypedDict):
+    name: str
+    first: str | None
+    second: str | None
+
+
+class CompareDocument(TypedDict):
+    first: ReplayDocument
+    second: ReplayDocument
+    same: bool
+    status_changed: bool
+    headers_changed: list[HeaderChangeDocument]
+    body_diff: list[str]
+
+
+class ForgottenDocument(TypedDict):
+    forgotten: int
+
+
 class HealthDocument(TypedDict):
     status: str
     version: str

@@ -106,6 +106,26 @@ class Client:
     ) -> "doc.HistoryDocument":
         return cast("doc.HistoryDocument", self.send(calls.history(name, limit, before, **filters)))
 
+    # -- The request inspector ---------------------------------------------------------------------------------
+
+    def exchanges(
+        self, name: str, limit: int = 50, path: str = "", *, errors: bool = False
+    ) -> "list[doc.ExchangeSummaryDocument]":
+        answer = self.send(calls.exchanges(name, limit, path, errors=errors))
+        return cast("list[doc.ExchangeSummaryDocument]", answer)
+
+    def exchange(self, name: str, request_id: str) -> "doc.ExchangeDocument":
+        return cast("doc.ExchangeDocument", self.send(calls.exchange(name, request_id)))
+
+    def replay_exchange(self, name: str, request_id: str, generation: int | None = None) -> "doc.ReplayDocument":
+        return cast("doc.ReplayDocument", self.send(calls.replay_exchange(name, request_id, generation)))
+
+    def compare_exchange(self, name: str, request_id: str, generation: int) -> "doc.CompareDocument":
+        return cast("doc.CompareDocument", self.send(calls.compare_exchange(name, request_id, generation)))
+
+    def forget_exchanges(self, name: str) -> "doc.ForgottenDocument":
+        return cast("doc.ForgottenDocument", self.send(calls.forget_exchanges(name)))
+
     # -- Accounts and keys -------------------------------------------------------------------------------------
 
     def signup(self, body: "doc.JsonObject") -> "doc.SessionDocument":

@@ -34,13 +34,16 @@ class Boxes:
         self._all: set[Box] = set()
         self.current: Box | None = None
         """Where new generations start; None before the first one, and after it was lost."""
+        self._lent: list[Box] = []
+        """Where a generation on loan starts or runs, once for each."""
         self._opening: tuple[str, asyncio.Task[Box]] | None = None
         self.left: set[Box] = set()
         """Could not be ended, since the engine did not answer."""
 
     def adopt(self, sandbox: Sandbox, manifest: Manifest) -> Box:
         """Take over a sandbox that an earlier server started."""
-        return self._keep(sandbox, _key(sandbox.layer_key, manifest))
+        self.current = self._keep(sandbox, _key(sandbox.layer_key, manifest))
+        return self.current
 
     async def key(self, source: Path, manifest: Manifest) -> str:
         """Names the box that a tree with this manifest needs."""
@@ -66,15 +69,29 @@ class Boxes:
             self._opening[1].cancel()
             self._opening = None
         if self._opening is None:
-            work = self._make(key, source, manifest)
+            work = self._make_current(key, source, manifest)
             task = asyncio.create_task(work, name=f"open-{self._api.slug}")
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # also when nobody waits
             self._opening = key, task
         return await asyncio.shield(self._opening[1])
 
+    async def beside(self, key: str, source: Path, manifest: Manifest) -> Box:
+        """A box of that key for a loan: one that there is, or a new one that is not the current one. It stays until
+        `take_back`. Raises what Engine.prepare and Engine.start raise; cancelling ends the work."""
+        box = next((box for box in self._all if box.alive and box.key == key), None)
+        if box is None:
+            box = await self._make(key, source, manifest)
+        self._lent.append(box)
+        return box
+
+    async def take_back(self, box: Box) -> None:
+        """The loan is over."""
+        self._lent.remove(box)
+        await self.close_idle()
+
     async def close_idle(self) -> None:
         """End every box that is neither current nor in use."""
-        for box in [box for box in self._all if box is not self.current and not box.busy]:
+        for box in [box for box in self._all if not (box is self.current or box.busy or box in self._lent)]:
             self._all.discard(box)
             await self._close(box)
 
@@ -113,6 +130,10 @@ class Boxes:
                 await task
             self._opening = None
 
+    async def _make_current(self, key: str, source: Path, manifest: Manifest) -> Box:
+        self.current = await self._make(key, source, manifest)
+        return self.current
+
     async def _make(self, key: str, source: Path, manifest: Manifest) -> Box:
         request = LayerRequest(manifest.runtime, manifest.runtime_version, source)
         layer = await self._shop.engine.prepare(request, self._progress)
@@ -134,7 +155,6 @@ class Boxes:
     def _keep(self, sandbox: Sandbox, key: str) -> Box:
         box = Box(sandbox, key, self._log, self._ended)
         self._all.add(box)
-        self.current = box
         return box
 
     def _ended(self, box: Box, number: int | None) -> None:

@@ -36,6 +36,10 @@ class Live:
     lane: Lane
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the wait for an undo is over: one came, or a later generation took this place."""
+    guests: int = 0
+    """Who has it on loan, and keeps it from being ended."""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when one of them goes."""
 
     @property
     def number(self) -> int:
@@ -52,6 +56,9 @@ class Line:
         self._record = record
         self._ended = ended
         self._previous: Live | None = None
+        self._giving_way: set[Live] = set()
+        self.lent: int | None = None
+        """The number of a generation that was started for a loan."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def swap(self, generation: Generation, tree: Tree, box: Box, ready: Ready, pending: Failure | None = None) -> Live:
@@ -111,7 +118,12 @@ class Line:
 
     def in_use(self) -> int:
         """The lowest number of a generation whose files are still needed."""
-        return min((live.number for live in (self.live, self._previous) if live), default=0)
+        numbers = [live.number for live in (self.live, *self._giving_way) if live]
+        return min(numbers + ([self.lent] if self.lent is not None else []), default=0)
+
+    def warm(self, number: int) -> Live | None:
+        """A generation that takes no new requests any more and whose processes have not been ended yet."""
+        return next((old for old in self._giving_way if old.number == number and old.box.has(number)), None)
 
     def keep(self, work: Coroutine[Any, Any, Any]) -> None:
         """Let something run on beside; `close` ends it."""
@@ -136,6 +148,13 @@ class Line:
         self._previous = None
 
     async def _give_way(self, old: Live) -> None:
+        self._giving_way.add(old)
+        try:
+            await self._wind_down(old)
+        finally:
+            self._giving_way.discard(old)
+
+    async def _wind_down(self, old: Live) -> None:
         self._record.finish(replace(old.generation, outcome=Outcome.DRAINED))
         await old.lane.drain(self._shop.pace.drain_s)
         await old.lane.close()
@@ -146,6 +165,9 @@ class Line:
             old.wanted.set()
         if self._previous is old:
             self._previous = None
+        while old.guests:
+            old.left.clear()
+            await old.left.wait()
         if self.live is not None and self.live.box is old.box and self.live.number == old.number:
             return  # an undo has it back
         await old.box.stop(old.number)

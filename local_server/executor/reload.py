@@ -8,27 +8,31 @@ broken code found by a server that starts), what served last comes back in its s
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, Outcome, State
-from local_server.domain.errors import ApimarketError, InvalidManifest
+from local_server.domain.errors import ApimarketError, ApiUnavailable, InvalidManifest
+from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
 from local_server.domain.ids import ApiId, Digest
 from local_server.domain.manifest import MANIFEST_NAME, Manifest
 from local_server.domain.manifest_toml import parse
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
-from local_server.executor.box import Box, Ready
+from local_server.executor.box import Box, Ready, StartFailed
 from local_server.executor.boxes import Boxes
 from local_server.executor.crashes import RETRIED, Crashes
 from local_server.executor.engine import Sandbox, SandboxUsage
 from local_server.executor.failures import PASSING, failure_of
 from local_server.executor.live import Line, Live
+from local_server.executor.loans import Loans
 from local_server.executor.logs import LogBook
 from local_server.executor.record import Record
 from local_server.executor.snapshot import Snapshot, Source
 from local_server.executor.starter import Starter
+from local_server.executor.traffic import Lane
 from local_server.executor.workshop import Workshop
 from local_server.storage.base import ReadTx
 
@@ -62,6 +66,7 @@ class Runner:
         self._starter: Starter
         self._boxes = Boxes(api, shop, log, self._lost, lambda line: self._starter.progress(line))
         self._starter = Starter(api, shop, self.record, self._line, self._boxes, log, self._pending)
+        self._loans = Loans(api, shop, self._line, self._boxes, self._manifest_of)
 
     @property
     def live(self) -> Live | None:
@@ -129,6 +134,7 @@ class Runner:
         if self.record.state is not State.STOPPED:
             self.record.change(State.STOPPING, desired=desired)
         await self._stop_looking()
+        await self._loans.close()
         await self._line.close(min(STOP_DRAIN_S, self._shop.pace.drain_s))
         await self._boxes.close()
         self._target = self._undone = self._refused = None
@@ -140,6 +146,7 @@ class Runner:
     async def detach(self) -> None:
         """The server ends: let go without a word to those who call. Under Docker the API runs on."""
         await self._stop_looking()
+        await self._loans.close()
         await self._line.detach()
         await self._boxes.detach()
         await self.record.settled()
@@ -155,6 +162,23 @@ class Runner:
         if not self._line.recall(tree):
             self._attempt = self._begin(tree, await self._manifest_of(tree), time.perf_counter(), {})
         return generation
+
+    @asynccontextmanager
+    async def borrow(self, number: int) -> AsyncIterator[Lane]:
+        """A way to one of the kept generations, whether it serves or not, for as long as the context lasts. Raises
+        ApiUnavailable while none serves, GenerationNotFound, GenerationNotStarted."""
+        if self.live is None:
+            raise ApiUnavailable(
+                f"{self.api.full_name} is not answering", hint=f"Start it with: apimarket restart {self.api.slug}"
+            )
+        generation, tree = await self._shop.storage.read(lambda tx: _kept(tx, self.api.id, number))
+        if generation is None or tree is None:
+            raise GenerationNotFound(self.api.full_name, number)
+        try:
+            async with self._loans.lend(generation, tree) as lane:
+                yield lane
+        except StartFailed as error:
+            raise GenerationNotStarted(self.api.full_name, number, error.failure) from None
 
     async def usage(self) -> SandboxUsage | None:
         return await self.live.box.sandbox.usage() if self.live else None

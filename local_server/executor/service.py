@@ -8,6 +8,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from local_server.domain.registry import Api
 from local_server.executor.engine import EngineHealth, Sandbox, SandboxUsage
 from local_server.executor.logs import LogBook
 from local_server.executor.reload import Runner
+from local_server.executor.traffic import Lane
 from local_server.executor.workshop import Workshop
 from local_server.storage.base import ReadTx
 
@@ -146,6 +148,11 @@ class Executor:
         self._shop.traffic.forget(api.id)
         directory = self._shop.directory(api.id)
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+
+    def borrow(self, api: Api, generation: int) -> AbstractAsyncContextManager[Lane]:
+        """A way to one of its kept generations, for as long as the context lasts; one that has ended is started for
+        it. Raises ApiUnavailable while none serves, GenerationNotFound, GenerationNotStarted."""
+        return self._runner(api).borrow(generation)
 
     def changed(self, api_id: ApiId) -> None:
         """Something in the API's directory changed."""

@@ -25,6 +25,8 @@ class Pace:
     """An old generation stays ready for this long after its last request: undo is a pointer move."""
     start_s: float = 30.0
     """A program must listen within this long."""
+    lent_s: float = 15.0
+    """One that was started again, to be compared with what serves, stays for this long after its last use."""
     scan_s: float = 2.0
     """Between two looks at a directory whose events may have been lost."""
     crash_window_s: float = 10.0

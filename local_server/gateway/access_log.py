@@ -11,6 +11,7 @@ from local_server.domain.ids import RequestId
 if TYPE_CHECKING:
     from local_server.domain.errors import ApimarketError
     from local_server.domain.ids import ApiId, KeyId
+    from local_server.gateway.inspector import Capture
 
 _PATH_LIMIT = 2048
 STATUS_CLIENT_GONE = 499
@@ -46,6 +47,7 @@ class Trace:
         "bytes_in",
         "bytes_out",
         "cached",
+        "capture",
         "first_byte_s",
         "generation",
         "held",
@@ -77,6 +79,8 @@ class Trace:
         self.key_id: KeyId | None = None
         self.version = ""
         self.cached = False
+        self.capture: Capture | None = None
+        """Where the inspector keeps the exchange, if it does."""
 
     def execution(self, ended_at: datetime, ended_s: float) -> Execution:
         total_s = ended_s - self.started_s

@@ -10,15 +10,17 @@ from local_server.domain.errors import ApimarketError, ApiNotFound, OriginRefuse
 from local_server.domain.executions import CallOutcome
 from local_server.gateway import origins
 from local_server.gateway.access_log import System, Trace
-from local_server.gateway.admission import Admission
+from local_server.gateway.admission import Admission, not_serving
 from local_server.gateway.callers import Callers
 from local_server.gateway.hold import MAX_WAIT_S, Holds
 from local_server.gateway.hosts import SERVER, Hosts, Site
 from local_server.gateway.http_date import http_date
+from local_server.gateway.inspector import Inspector
 from local_server.gateway.lane import Lane
 from local_server.gateway.limits import rate_headers
 from local_server.gateway.problems import send_problem
 from local_server.gateway.proxy import Exchange, Request
+from local_server.gateway.replay import head_of, replay
 from local_server.gateway.request_head import RequestHead, raw_path_of, read_head
 from local_server.gateway.table import Entry, Table, make_entry
 from local_server.gateway.ticker import Ticker
@@ -27,6 +29,8 @@ from local_server.gateway.websocket import Tunnel
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from local_server.domain.exchanges import Answer
+    from local_server.domain.exchanges import Exchange as Kept
     from local_server.domain.executions import Execution
     from local_server.domain.ids import ApiId
     from local_server.domain.routing import Route
@@ -48,12 +52,15 @@ class Gateway:
         hosts: Hosts | None = None,
         max_hold_s: float = MAX_WAIT_S,
         enforce_keys: bool = False,
+        inspect: int = 0,
     ) -> None:
         self._record = record
         self.system = system
         self.hosts = hosts or Hosts()
         self.callers = Callers(system.now, enforce=enforce_keys)
         """Who may call: told here which keys there are."""
+        self.inspector = Inspector(inspect)
+        """Keeps the last `inspect` exchanges of each API."""
         self._table = Table()
         self._ticker = Ticker()
         self._holds = Holds(max_hold_s)
@@ -77,6 +84,7 @@ class Gateway:
     def forget(self, api_id: ApiId) -> None:
         """The API is gone: its URLs answer 404."""
         self._table = self._table.without(api_id)
+        self.inspector.forget(api_id)
         self._holds.changed(api_id)
 
     def in_flight(self) -> Mapping[ApiId, int]:
@@ -85,6 +93,25 @@ class Gateway:
         for lane in self._lanes:
             counts[lane.api_id] = counts.get(lane.api_id, 0) + lane.in_flight
         return counts
+
+    async def replay(self, exchange: Kept, lane: Lane | None = None) -> Answer:
+        """Send a kept request again, on `lane` or, without one, to whatever serves now, as its caller's would go. It
+        needs no key, and counts for no limit, statistics or log. Raises ApiNotFound; ApiUnavailable when nothing
+        serves. The API's own failure is an answer like any other."""
+        entry = self._lookup(exchange.execution.api_id)
+        if entry is None:
+            raise ApiNotFound(exchange.prefix.strip("/"))
+        admission = self._admission
+        if lane is not None:
+            entry = pinned = make_entry(entry.route, lane)
+            admission = Admission(lambda _: pinned, self._holds, self._ticker)
+        elif entry.lane is None:
+            raise not_serving(entry.route)
+        request_id = self.system.new_id()
+        head = head_of(exchange)
+        scope = {"client": (exchange.client, 0), "scheme": exchange.origin.partition(":")[0]}
+        forwarded = _forwarded(scope, head, request_id, exchange.prefix.encode("latin-1"))
+        return await replay(admission, entry, exchange, head, forwarded, request_id)
 
     def _lookup(self, api_id: ApiId) -> Entry | None:
         return self._table.by_id.get(api_id)
@@ -151,6 +178,8 @@ class Gateway:
         websocket = scope["type"] == "websocket"
         method = "GET" if websocket else scope["method"]
         trace = Trace(self.system.new_id(), entry.route.api_id, method, path, perf_counter())
+        if self.inspector.most:
+            trace.capture = self.inspector.begin(scope, head, b"" if path is raw_path_of(scope) else entry.prefix, path)
         route = entry.route
         cors = origins.answer_headers(route.cors, head.origin) if route.cors else []
         try:
@@ -175,7 +204,10 @@ class Gateway:
             else:
                 await Exchange(self._admission, entry, request, trace).run()
         finally:
-            self._record(trace.execution(self.system.now(), perf_counter()))
+            execution = trace.execution(self.system.now(), perf_counter())
+            self._record(execution)
+            if trace.capture is not None:
+                self.inspector.keep(trace.capture, execution)
 
     def _refusal(self, route: Route, head: RequestHead) -> ApimarketError | None:
         """Whether a page may not call; `Callers` says the same of whoever sent it."""
@@ -196,6 +228,8 @@ class Gateway:
         )
         headers += [(b"date", http_date()), (b"x-request-id", trace.request_id.encode())]
         trace.outcome, trace.status = CallOutcome.OK, 204
+        if trace.capture is not None:
+            trace.capture.response_headers = headers
         await send({"type": "http.response.start", "status": 204, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return True
@@ -203,6 +237,8 @@ class Gateway:
 
 async def _turn_away(send: Send, error: ApimarketError, trace: Trace, cors: RawHeaders, websocket: bool) -> None:
     trace.outcome, trace.status = CallOutcome.REFUSED, error.status
+    if trace.capture is not None:
+        trace.capture.take_refusal(error, trace.request_id)
     extra = cors
     if isinstance(error, RateLimited):
         extra = cors + rate_headers(error.limit, 0, error.retry_after_s)

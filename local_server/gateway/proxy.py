@@ -102,6 +102,8 @@ class Exchange:
             return  # ending without the last message makes the server cut the connection: never a clean end
         self._trace.status = error.status
         request_id = self._trace.request_id
+        if self._trace.capture is not None:
+            self._trace.capture.take_refusal(error, request_id)
         self._trace.bytes_out = await send_problem(self._request.send, error, request_id, extra=self._request.cors)
 
     async def _run(self) -> None:
@@ -185,6 +187,8 @@ class Exchange:
         self._first = message.get("body", b"")
         self._more = message.get("more_body", False)
         self._trace.bytes_in += len(self._first)
+        if self._trace.capture is not None:
+            self._trace.capture.take_request(self._first, last=not self._more)
 
     def _send_request(self, connection: Connection, lane: Lane) -> None:
         request = self._request
@@ -237,6 +241,8 @@ class Exchange:
                 self._more = message.get("more_body", False)
                 self._consumed = True
                 self._trace.bytes_in += len(body)
+                if self._trace.capture is not None:
+                    self._trace.capture.take_request(body, last=not self._more)
                 connection.write(self._framed(body, last=not self._more))
                 self._deadline_s = self._loop.time() + self._entry.route.timeout_s
                 connection.request_done = not self._more
@@ -256,11 +262,16 @@ class Exchange:
         headers += self._entry.headers
         headers.append((b"x-request-id", trace.request_id.encode()))
         self._started = True
+        capture = trace.capture
+        if capture is not None:
+            capture.response_headers = headers
         await send({"type": "http.response.start", "status": connection.status, "headers": headers})
         while True:
             body = await connection.body()
             complete = connection.complete
             trace.bytes_out += len(body)
+            if capture is not None:
+                capture.take_response(body)
             self._finished = complete
             if complete:
                 trace.outcome = outcome_of_status(connection.status)

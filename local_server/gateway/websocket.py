@@ -82,6 +82,8 @@ class Tunnel:
 
     async def _refuse(self, error: ApimarketError) -> None:
         self._trace.status = error.status
+        if self._trace.capture is not None:
+            self._trace.capture.take_refusal(error, self._trace.request_id)
         self._trace.bytes_out = await send_problem(self._request.send, error, self._trace.request_id, websocket=True)
 
     def break_off(self) -> None:
@@ -210,6 +212,8 @@ class Tunnel:
         if (await self._receive())["type"] != "websocket.connect":
             raise ClientGone
         self._trace.status = 101
+        if self._trace.capture is not None:
+            self._trace.capture.response_headers = headers
         self._accepted = True
         await self._request.send(message)
 
@@ -223,6 +227,8 @@ class Tunnel:
             if data is None:
                 data = message.get("text") or ""
             self._trace.bytes_in += len(data)
+            if self._trace.capture is not None:
+                self._trace.capture.messages_in += 1
             try:
                 await upstream.send(data)
             except ConnectionClosed:
@@ -237,6 +243,8 @@ class Tunnel:
             except ConnectionClosed:
                 return _upstream_ending(upstream)
             self._trace.bytes_out += len(data)
+            if self._trace.capture is not None:
+                self._trace.capture.messages_out += 1
             kind = "text" if isinstance(data, str) else "bytes"
             try:
                 await send({"type": "websocket.send", kind: data})
@@ -261,6 +269,9 @@ class Tunnel:
             *self._entry.headers,
             (b"x-request-id", self._trace.request_id.encode()),
         ]
+        if self._trace.capture is not None:
+            self._trace.capture.response_headers = headers
+            self._trace.capture.take_response(bytes(response.body))
         send = self._request.send
         await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": response.body, "more_body": False})

@@ -15,6 +15,7 @@ SUB_RESOURCES = (
     "rollback",
     "logs",
     "requests",
+    "exchanges",
     "history",
     "stats",
     "generations",

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from local_server.client import documents
-from local_server.wire import accounts, analytics, apis, server
+from local_server.wire import accounts, analytics, apis, exchanges, server
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.FailureDocument, apis.FailureView),
@@ -26,6 +26,15 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.PopularityDocument, analytics.PopularityView),
     (documents.StatsDocument, analytics.StatsView),
     (documents.HistoryDocument, analytics.HistoryView),
+    (documents.BodyDocument, exchanges.BodyView),
+    (documents.ExchangeSummaryDocument, exchanges.ExchangeSummary),
+    (documents.ExchangeDocument, exchanges.ExchangeView),
+    (documents.ReplayExchangeDocument, exchanges.ReplayExchange),
+    (documents.CompareExchangeDocument, exchanges.CompareExchange),
+    (documents.ReplayDocument, exchanges.ReplayView),
+    (documents.HeaderChangeDocument, exchanges.HeaderChangeView),
+    (documents.CompareDocument, exchanges.CompareView),
+    (documents.ForgottenDocument, exchanges.Forgotten),
     (documents.RegisterDocument, apis.RegisterApi),
     (documents.ScaffoldDocument, apis.ScaffoldApi),
     (documents.HealthDocument, server.Health),

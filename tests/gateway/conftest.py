@@ -143,7 +143,12 @@ class Rig:
 @pytest.fixture
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     """Parametrise indirectly with further arguments for the gateway."""
-    options: dict[str, Any] = getattr(request, "param", {})
+    async with opened_rig(**getattr(request, "param", {})) as opened:
+        yield opened
+
+
+@contextlib.asynccontextmanager
+async def opened_rig(**options: Any) -> AsyncIterator[Rig]:
     records: list[Execution] = []
     gateway = Gateway(records.append, RealSystem(), hosts=Hosts(["api.example.test"]), **options)
     async with (

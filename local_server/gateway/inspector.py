@@ -1,0 +1,243 @@
+"""The last exchanges of each API, whole: kept in memory only, and for its owner's eyes and replays.
+
+What is kept while a request is under way are references to what passes through anyway; bytes are copied only where a
+body comes in several parts, and never more than `BODY_BYTES` of it. Nothing here awaits, so nothing waits for it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from local_server.domain.exchanges import BODY_BYTES, Body, Exchange
+from local_server.domain.redaction import without_keys
+from local_server.gateway.problems import problem_body, problem_headers
+from local_server.gateway.request_head import KEY_START
+
+if TYPE_CHECKING:
+    from local_server.domain.errors import ApimarketError
+    from local_server.domain.exchanges import Headers
+    from local_server.domain.executions import Execution
+    from local_server.domain.ids import ApiId
+    from local_server.gateway.asgi_types import RawHeaders, Scope
+    from local_server.gateway.request_head import RequestHead
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Over all APIs, those under way included; the oldest exchange makes room."""
+OWN_BYTES = 2048
+"""About what an exchange takes beside what it holds."""
+_LINE_BYTES = 80
+"""About what a header takes beside its text."""
+
+
+class Capture:
+    """One exchange on its way. Made by `Inspector.begin`, and given back with `Inspector.keep`."""
+
+    __slots__ = (
+        "_client",
+        "_inspector",
+        "_keyed",
+        "_kind",
+        "_scheme",
+        "bytes",
+        "complete",
+        "execution",
+        "head",
+        "key_removed",
+        "messages_in",
+        "messages_out",
+        "path",
+        "prefix",
+        "query",
+        "received",
+        "received_bytes",
+        "response_headers",
+        "sent",
+        "sent_bytes",
+    )
+
+    def __init__(self, inspector: Inspector, scope: Scope, head: RequestHead, prefix: bytes, path: bytes) -> None:
+        self._inspector = inspector
+        self._keyed = False
+        self._kind: str = scope["type"]
+        self._scheme: str = scope.get("scheme") or "http"
+        self._client: tuple[str, int] | None = scope.get("client")
+        self.prefix = prefix
+        self.path = path
+        self.query: bytes = scope["query_string"]
+        self.head = head
+        self.execution: Execution | None = None
+        self.complete = not head.has_body
+        """The body has been read to its end."""
+        self.received: bytes | bytearray = b""
+        """How the request's body begins."""
+        self.received_bytes = 0
+        self.response_headers: RawHeaders = []
+        self.sent: bytes | bytearray = b""
+        """How the answer's body begins."""
+        self.sent_bytes = 0
+        self.messages_in = 0
+        self.messages_out = 0
+        self.key_removed = False
+        self.bytes = 0
+        """What it is counted as."""
+
+    # -- Told by the exchange as it goes -----------------------------------------------------------------------------
+
+    def take_request(self, part: bytes, *, last: bool) -> None:
+        """Another part of the request's body."""
+        # A part that found no room ends it: what is kept has no holes.
+        if part and len(self.received) == self.received_bytes:
+            self.received = self._extended(self.received, part)
+        self.received_bytes += len(part)
+        self.complete = last
+
+    def take_response(self, part: bytes) -> None:
+        """Another part of the answer's body."""
+        if part and len(self.sent) == self.sent_bytes:
+            self.sent = self._extended(self.sent, part)
+        self.sent_bytes += len(part)
+
+    def take_refusal(self, error: ApimarketError, request_id: str) -> None:
+        """The gateway answers, in the API's place."""
+        body = problem_body(error, request_id)
+        self.response_headers = problem_headers(error, request_id, body)
+        self.take_response(body)
+
+    def _extended(self, kept: bytes | bytearray, part: bytes) -> bytes | bytearray:
+        part = part[: BODY_BYTES - len(kept)]  # the very same object where all of it fits
+        if not part or not self._inspector.has_room(self, len(part)):
+            return kept
+        if not kept:
+            return part
+        if isinstance(kept, bytes):
+            kept = bytearray(kept)
+        kept += part
+        return kept
+
+    # -- Asked later -------------------------------------------------------------------------------------------------
+
+    def exchange(self) -> Exchange:
+        """Only of one that has ended."""
+        assert self.execution is not None
+        return Exchange(
+            execution=self.execution,
+            origin=f"{self._scheme}://{self.head.host.decode('latin-1')}",
+            client=self._client[0] if self._client else "",
+            prefix=self.prefix.decode("latin-1"),
+            path=self.path.decode("latin-1"),
+            query=self.query.decode("latin-1"),
+            request_headers=_lines(self.head.lines),
+            request_body=Body(bytes(self.received), self.received_bytes),
+            response_headers=_texts(self.response_headers),
+            response_body=Body(bytes(self.sent), self.sent_bytes),
+            keyed=self._keyed,
+            request_complete=self.complete,
+            key_removed=self.key_removed,
+            websocket=self._kind == "websocket",
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+        )
+
+    def remove_keys(self) -> None:
+        """Take every API key of ours out of what is kept."""
+        head = self.head
+        lines = head.lines
+        if b"am_" in b"".join(lines):
+            # A new list: the old one may be the request's still.
+            lines = [bytes(without_keys(part)) for part in lines]
+            self.key_removed = lines != head.lines
+            head.lines = lines
+        self.query, self.path = bytes(self._removed(self.query)), bytes(self._removed(self.path))
+        self.received = self._removed(self.received)
+        self.response_headers = [(name, bytes(without_keys(value))) for name, value in self.response_headers]
+        self.sent = without_keys(self.sent)
+        self._keyed = head.key.startswith(KEY_START)
+        head.key = b""
+
+    def _removed(self, content: bytes | bytearray) -> bytes | bytearray:
+        kept = without_keys(content)
+        self.key_removed = self.key_removed or kept is not content
+        return kept
+
+
+class Inspector:
+    """`most` exchanges of each API; 0 keeps none, and costs a request nothing."""
+
+    def __init__(self, most: int = 0, most_bytes: int = MOST_BYTES) -> None:
+        self.most = most
+        self._most_bytes = most_bytes
+        self.bytes = 0
+        self._by_age: OrderedDict[str, Capture] = OrderedDict()
+        self._by_api: dict[ApiId, OrderedDict[str, Capture]] = {}
+
+    # -- For the gateway ---------------------------------------------------------------------------------------------
+
+    def begin(self, scope: Scope, head: RequestHead, prefix: bytes, path: bytes) -> Capture:
+        """A request has come. Whatever becomes of it, `keep` has to follow."""
+        capture = Capture(self, scope, head, prefix, path)
+        lines = head.lines
+        self.has_room(
+            capture, OWN_BYTES + len(path) + len(capture.query) + sum(map(len, lines)) + _LINE_BYTES * len(lines) // 4
+        )
+        return capture
+
+    def has_room(self, capture: Capture, size: int) -> bool:
+        """Whether `capture` may hold `size` bytes more: counts them if so. Older exchanges are forgotten for them."""
+        while self.bytes + size > self._most_bytes and self._by_age:
+            self._drop(next(iter(self._by_age)))
+        if self.bytes + size > self._most_bytes:
+            return False
+        self.bytes += size
+        capture.bytes += size
+        return True
+
+    def keep(self, capture: Capture, execution: Execution) -> None:
+        """It has ended."""
+        headers = capture.response_headers
+        self.has_room(capture, sum(len(name) + len(value) + _LINE_BYTES for name, value in headers))
+        capture.remove_keys()
+        capture.execution = execution
+        ring = self._by_api.setdefault(execution.api_id, OrderedDict())
+        ring[execution.id] = self._by_age[execution.id] = capture
+        if len(ring) > self.most:
+            self._drop(next(iter(ring)))
+
+    def _drop(self, request_id: str) -> None:
+        capture = self._by_age.pop(request_id)
+        self.bytes -= capture.bytes
+        assert capture.execution is not None
+        ring = self._by_api[capture.execution.api_id]
+        del ring[request_id]
+        if not ring:
+            del self._by_api[capture.execution.api_id]
+
+    # -- For the owner -----------------------------------------------------------------------------------------------
+
+    def exchanges(self, api_id: ApiId) -> list[Exchange]:
+        """Those that are kept, newest first."""
+        return [capture.exchange() for capture in reversed((self._by_api.get(api_id) or OrderedDict()).values())]
+
+    def find(self, api_id: ApiId, request_id: str) -> Exchange | None:
+        capture = self._by_age.get(request_id)
+        if capture is None or capture.execution is None or capture.execution.api_id != api_id:
+            return None
+        return capture.exchange()
+
+    def forget(self, api_id: ApiId) -> int:
+        """Forget all of an API's; returns how many."""
+        known = list(self._by_api.get(api_id, ()))
+        for request_id in known:
+            self._drop(request_id)
+        return len(known)
+
+
+def _lines(lines: list[bytes]) -> Headers:
+    """The flat list of a `RequestHead`."""
+    return tuple(
+        (lines[index].decode("latin-1"), lines[index + 2].decode("latin-1")) for index in range(0, len(lines), 4)
+    )
+
+
+def _texts(headers: RawHeaders) -> Headers:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)

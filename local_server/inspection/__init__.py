@@ -1,0 +1,1 @@
+"""What passed through the gateway lately, shown to its owner and sent again."""
