@@ -50,10 +50,10 @@ _SCALAR = re.compile(r"[^\s,\]}\"]+")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _ELEMENT = re.compile(r"<([A-Za-z_][\w.:-]*+)(?:\s[^<>]*+)?>(?:<!\[CDATA\[)?([^<>]++)(?=<|>|\Z)")
 _NAME = r"(?<![\w$-])([\w$-]++)"
-_QUOTED = re.compile(
-    _NAME + r"""\\?["']?\s*+[:=]\s*+(?:\\"((?:[^"\\\n]|\\(?!"))*+)|"((?:[^"\\\n]|\\.)*+)|'((?:[^'\\\n]|\\.)*+))"""
-)
-_BARE = re.compile(_NAME + r"[ \t]*+[:=][ \t]*+([^\s\"',;&<>{}\[\]]++)")
+_QUOTED_NAME = re.compile(_NAME + r"""\\?["']?\s*+[:=]\s*+(?=\\?["'])""")
+_QUOTED = re.compile(r"""\\"((?:[^"\\\n]|\\(?!"))*+)|"((?:[^"\\\n]|\\.)*+)|'((?:[^'\\\n]|\\.)*+)""")
+_BARE_NAME = re.compile(_NAME + r"[ \t]*+[:=][ \t]*+")
+_BARE = re.compile(r"(?i)((?:(?:basic|bearer|digest)[ \t]++)?[^\s\"',;&<>{}\[\]]++)")
 _CODE = ("html", "javascript", "ecmascript", "css", "json")
 """Here `token = next()` is a statement."""
 _PART_NAME = re.compile(r'(?i)\bname="([^"\r\n]*)"')
@@ -121,11 +121,11 @@ def redact_text(text: str, media_type: str = "", mask: Mask = hide) -> str:
     if kind.startswith("multipart/"):
         text = _redact_parts(text, media_type, hidden)
     if "<" in text:
-        text = _ELEMENT.sub(lambda found: _group(found, 2, hidden), text)
+        text = _ELEMENT.sub(lambda found: _element(found, hidden), text)
     text = _redact_json(text, hidden)
-    text = _QUOTED.sub(lambda found: _group(found, found.lastindex or 1, hidden), text)
+    text = _redact_assigned(text, _QUOTED_NAME, _QUOTED, hidden)
     if not any(word in kind for word in _CODE):
-        text = _BARE.sub(lambda found: _group(found, 2, hidden), text)
+        text = _redact_assigned(text, _BARE_NAME, _BARE, hidden)
     return _by_shape(text, mask)
 
 
@@ -216,13 +216,31 @@ def _unescaped(name: str) -> str:
         return name
 
 
-def _group(found: re.Match[str], group: int, mask: _Hidden) -> str:
-    """The match with the value, its group of that number, hidden where the name, its first group, smells."""
-    value = found[group]
-    if group < 2 or not value.strip() or value in mask or not smells(found[1]) or _is_harmless(found[1], value):
+def _redact_assigned(text: str, names: re.Pattern[str], values: re.Pattern[str], mask: _Hidden) -> str:
+    """Only the value of a name that smells is stepped over: in any other there may be such names again."""
+    parts: list[str] = []
+    done = 0
+    for named in names.finditer(text):
+        if named.start() < done or not smells(named[1]):
+            continue
+        found = values.match(text, named.end())
+        if found is None or found.lastindex is None:
+            continue
+        value = found[found.lastindex]
+        if not value.strip() or value in mask or _is_harmless(named[1], value):
+            continue
+        parts += (text[done : found.start(found.lastindex)], mask(named[1]))
+        done = found.end(found.lastindex)
+    parts.append(text[done:])
+    return "".join(parts)
+
+
+def _element(found: re.Match[str], mask: _Hidden) -> str:
+    name, value = found.groups()
+    if not value.strip() or not smells(name) or _is_harmless(name, value):
         return found[0]
-    start, end = found.start(group) - found.start(), found.end(group) - found.start()
-    return found[0][:start] + mask(found[1]) + found[0][end:]
+    start = found.start(2) - found.start()
+    return found[0][:start] + mask(name) + found[0][start + len(value) :]
 
 
 def _redact_parts(text: str, media_type: str, mask: Mask) -> str:

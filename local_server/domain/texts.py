@@ -15,6 +15,8 @@ _ENCODINGS = frozenset(
         "windows-1251", "windows-1252",
     }
 )  # fmt: skip
+_WINDOWS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+"""How zlib is told the format; some servers send deflate without the wrapping that the name stands for."""
 _NEVER_TEXT = ("image/", "audio/", "video/", "font/", "application/zip", "application/gzip", "application/pdf")
 _MOSTLY_TEXT = 0.95
 
@@ -30,9 +32,7 @@ def unpacked(body: Body, headers: Headers) -> bytes | None:
     coding = content_coding(headers)
     if not coding:
         return body.content
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        return None
-    for window in (47, -15):  # gzip and zlib tell themselves apart; some servers send deflate without its wrapping
+    for window in _WINDOWS.get(coding, ()):
         try:
             return zlib.decompressobj(window).decompress(body.content, MOST_UNPACKED_BYTES)
         except zlib.error:
