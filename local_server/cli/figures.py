@@ -8,7 +8,7 @@ import click
 from local_server.cli.connection import print_json, running_client
 from local_server.cli.logs import Since
 from local_server.cli.outcome import verb
-from local_server.cli.text import binary_size, clean, clock, line_of, milliseconds, paint, table
+from local_server.cli.text import binary_size, clean, clock, line_of, milliseconds, paint, short_id, status_word, table
 from local_server.client.documents import ErrorGroupDocument, ExecutionDocument, HistoryDocument, StatsDocument
 from local_server.client.synchronous import Client
 
@@ -86,7 +86,7 @@ def _tables(found: StatsDocument) -> list[str]:
 def _error_row(group: ErrorGroupDocument) -> list[str]:
     return [
         str(group["requests"]),
-        _status(group["status"]),
+        status_word(group["status"]),
         clean(group["outcome"]),
         _moment(group["last_at"]),
         line_of(f"{group['method']} {group['path']}"),
@@ -164,16 +164,17 @@ def _collected(client: Client, name: str, limit: int, filters: dict[str, str | i
 def _listing(rows: Sequence[ExecutionDocument]) -> str:
     written = [
         [
+            short_id(row["id"]),
             _moment(row["started_at"]),
             _generation(row["generation"]),
-            _status(row["status"]),
+            status_word(row["status"]),
             milliseconds(row["total_ms"]),
             binary_size(row["bytes_out"]),
             line_of(f"{row['method']} {row['path']}") + _remark(row),
         ]
         for row in reversed(rows)
     ]
-    return table(["TIME", "GEN", "STATUS", "TOOK", "SIZE", "REQUEST"], written)
+    return table(["ID", "TIME", "GEN", "STATUS", "TOOK", "SIZE", "REQUEST"], written)
 
 
 def _remark(row: ExecutionDocument) -> str:
@@ -185,11 +186,6 @@ def _remark(row: ExecutionDocument) -> str:
 
 def _generation(number: int) -> str:
     return f"g{number}" if number else "–"
-
-
-def _status(status: int) -> str:
-    colour = "red" if status >= 500 else "yellow" if status >= 400 else "green"
-    return paint(str(status), colour)
 
 
 def _percent(share: float | None) -> str:

@@ -73,6 +73,16 @@ def binary_size(count: int) -> str:
     return f"{size:.1f} GiB"
 
 
+def status_word(status: int) -> str:
+    """An HTTP status in its colour."""
+    return paint(str(status), "red" if status >= 500 else "yellow" if status >= 400 else "green")
+
+
+def short_id(request_id: str) -> str:
+    """The end of a request's id: its beginning is the time, which its neighbours share."""
+    return clean(request_id)[-8:]
+
+
 def clock(iso: str) -> str:
     """The local time of day of an ISO 8601 time: `12:01:07`. An unreadable one comes back cleaned."""
     try:

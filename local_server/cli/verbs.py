@@ -30,6 +30,7 @@ VERBS: dict[str, Verb] = {
     "logs": Verb("logs:logs", "What an API printed.", WATCH),
     "stats": Verb("figures:stats", "How many requests, how fast, how many failed.", WATCH),
     "history": Verb("figures:history", "The requests to an API, one by one.", WATCH),
+    "inspect": Verb("inspecting:inspect", "The last requests whole: replay, compare, curl.", WATCH),
     "call": Verb("calling:call", "Call an API: NAME/PATH, flags as curl's.", WATCH),
     "keys": Verb("keys:keys", "Keys to an API: create, list, rotate, revoke.", ACCESS),
     "signup": Verb("accounts:signup", "Make an account and log in.", ACCESS),

@@ -82,7 +82,7 @@ def _body(exchange: Exchange, text: str | None, variables: _Variables) -> tuple[
     piped = ["--data-binary @-"]
     if body.whole and exchange.request_complete and not exchange.key_removed:
         shown = None if text is None else redact_text(text, exchange.media_type, variables)
-        if shown is not None and text is not None and text.encode() == body.content:
+        if shown is not None and text is not None and text.encode() == body.content and _is_plain(text):
             quoted = variables.quoted(shown)
             if len(quoted) < MOST_ARGUMENT_CHARS and not shown.startswith("@"):
                 return "", ["--data-binary " + quoted]
@@ -90,6 +90,11 @@ def _body(exchange: Exchange, text: str | None, variables: _Variables) -> tuple[
         if shown == text:
             return f"printf '{_octal(body.content)}' | ", piped
     return "", [f'--data-binary @"${FILE_VARIABLE}"']
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it can be printed, copied and pasted without loss, and does nothing to a terminal."""
+    return all(char.isprintable() or char in "\n\t" for char in text)
 
 
 def _octal(content: bytes) -> str:

@@ -130,7 +130,7 @@ def _document(text: str, answer: Answer) -> tuple[Any] | None:
     if not answer.body.whole or not answer.complete:
         return None
     try:
-        document = json.loads(text)
+        document = json.loads(text, strict=False)
         json.dumps(document)
     except (ValueError, RecursionError):
         return None

@@ -18,7 +18,7 @@ _ENCODINGS = frozenset(
 _WINDOWS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 """How zlib is told the format; some servers send deflate without the wrapping that the name stands for."""
 _NEVER_TEXT = ("image/", "audio/", "video/", "font/", "application/zip", "application/gzip", "application/pdf")
-_MOSTLY_TEXT = 0.95
+_MOSTLY_TEXT = 0.7
 
 
 def content_coding(headers: Headers) -> str:

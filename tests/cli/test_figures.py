@@ -168,9 +168,9 @@ class TestHistory:
 
         head, older, newer = run("history", "hello").stdout.splitlines()
 
-        assert head.split() == ["TIME", "GEN", "STATUS", "TOOK", "SIZE", "REQUEST"]
+        assert head.split() == ["ID", "TIME", "GEN", "STATUS", "TOOK", "SIZE", "REQUEST"]
         day = server.requests[1].started_at.astimezone().strftime("%m-%d %H:%M:%S")
-        assert older.split() == [*day.split(), "g3", "200", "1.5", "s", "2.0", "KiB", "GET", "/1"]
+        assert older.split() == ["r1", *day.split(), "g3", "200", "1.5", "s", "2.0", "KiB", "GET", "/1"]
         assert newer.endswith("GET /2  unavailable")
         assert "–" in newer
 

@@ -105,8 +105,17 @@ class TestRunning:
 
     @pytest.mark.parametrize(
         "body",
-        [b"@/etc/passwd", bytes(range(256)), b"\xff\xfe", b"'" * BODY_BYTES, b"%s\\n" * 100, os.urandom(BODY_BYTES)],
-        ids=["@", "every byte", "not UTF-8", "quotes", "formats", "64 KiB"],
+        [
+            b"@/etc/passwd",
+            b"\x1b]0;title\x07",
+            b"a\r\nb",
+            bytes(range(256)),
+            b"\xff\xfe",
+            b"'" * BODY_BYTES,
+            b"%s\\n" * 100,
+            os.urandom(BODY_BYTES),
+        ],
+        ids=["@", "escapes", "CRLF", "every byte", "not UTF-8", "quotes", "formats", "64 KiB"],
     )
     def test_odd_bodies_arrive_byte_by_byte(self, server: Server, shell: str, body: bytes) -> None:
         run(shell, exchange(server, "POST", body=body))
