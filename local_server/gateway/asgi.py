@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from local_server.domain.ids import ApiId
     from local_server.domain.routing import Route
     from local_server.gateway.asgi_types import RawHeaders, Receive, Scope, Send
+    from local_server.gateway.express import Express
 
 
 class Gateway:
@@ -62,9 +63,9 @@ class Gateway:
         self.inspector = Inspector(inspect)
         """Keeps the last `inspect` exchanges of each API."""
         self._table = Table()
-        self._ticker = Ticker()
+        self.ticker = Ticker()
         self._holds = Holds(max_hold_s)
-        self._admission = Admission(self._lookup, self._holds, self._ticker)
+        self._admission = Admission(self.lookup, self._holds, self.ticker)
         self._lanes: set[Lane] = set()
 
     # -- Traffic ------------------------------------------------------------------------------------------------------
@@ -98,30 +99,37 @@ class Gateway:
         """Send a kept request again, on `lane` or, without one, to whatever serves now, as its caller's would go. It
         needs no key, and counts for no limit, statistics or log. Raises ApiNotFound; ApiUnavailable when nothing
         serves. The API's own failure is an answer like any other."""
-        entry = self._lookup(exchange.execution.api_id)
+        entry = self.lookup(exchange.execution.api_id)
         if entry is None:
             raise ApiNotFound(exchange.prefix.strip("/"))
         admission = self._admission
         if lane is not None:
             entry = pinned = make_entry(entry.route, lane)
-            admission = Admission(lambda _: pinned, self._holds, self._ticker)
+            admission = Admission(lambda _: pinned, self._holds, self.ticker)
         elif entry.lane is None:
             raise not_serving(entry.route)
         request_id = self.system.new_id()
         head = head_of(exchange)
         scope = {"client": (exchange.client, 0), "scheme": exchange.origin.partition(":")[0]}
-        forwarded = _forwarded(scope, head, request_id, exchange.prefix.encode("latin-1"))
-        return await replay(admission, entry, exchange, head, forwarded, request_id)
+        lines = forwarded(scope, head, request_id, exchange.prefix.encode("latin-1"))
+        return await replay(admission, entry, exchange, head, lines, request_id)
 
-    def _lookup(self, api_id: ApiId) -> Entry | None:
+    def lookup(self, api_id: ApiId) -> Entry | None:
         return self._table.by_id.get(api_id)
+
+    def record(self, trace: Trace) -> None:
+        """A request is over."""
+        execution = trace.execution(self.system.now(), perf_counter())
+        self._record(execution)
+        if trace.capture is not None:
+            self.inspector.keep(trace.capture, execution)
 
     async def close(self) -> None:
         """Break off everything. May be called twice."""
         for lane in self._lanes:
             await lane.close()
         self._lanes = set()
-        self._ticker.stop()
+        self.ticker.stop()
 
     # -- ASGI ---------------------------------------------------------------------------------------------------------
 
@@ -135,18 +143,20 @@ class Gateway:
         """The same, with the headers read and the host known."""
         raw = raw_path_of(scope)
         websocket = scope["type"] == "websocket"
-        if site.is_server:
-            entry, path = self._by_path(raw)
-            if entry is not None and not path and not websocket:
-                await self._add_slash(raw, scope, send)
-                return
-        else:
-            entry, path = self._table.at_site(site), raw
+        entry, path = self.find(site, raw)
+        if entry is not None and not path and not websocket:
+            await self._add_slash(raw, scope, send)
+            return
         if entry is None:
             error = self._not_found(raw, site)
             await send_problem(send, error, self.system.new_id(), websocket=websocket)
             return
         await self._exchange(scope, receive, send, head, entry, path or b"/")
+
+    def find(self, site: Site, raw: bytes) -> tuple[Entry | None, bytes]:
+        """The API that a path on a host means, and the rest of the path: empty where the slash is missing that the
+        API's own URLs are relative to."""
+        return self._by_path(raw) if site.is_server else (self._table.at_site(site), raw)
 
     def _by_path(self, raw: bytes) -> tuple[Entry | None, bytes]:
         """The API of `/owner/slug/rest`, and `/rest` (empty where there is no slash after the slug)."""
@@ -189,25 +199,46 @@ class Gateway:
             if cors and method == "OPTIONS" and await self._preflight(scope, send, route, head.origin, trace):
                 return
             try:
-                grant = self.callers.identify(route, head, method, _address(scope), trace, websocket=websocket)
-                added = self.callers.limit(route, grant, _address(scope))
+                grant = self.callers.identify(route, head, method, address_of(scope), trace, websocket=websocket)
+                added = self.callers.limit(route, grant, address_of(scope))
             except ApimarketError as error:
                 await _turn_away(send, error, trace, cors, websocket)
                 return
             query: bytes = scope["query_string"]
             target = path + b"?" + query if query else path
             by_path = path is not raw_path_of(scope)
-            forwarded = _forwarded(scope, head, trace.request_id, entry.prefix if by_path else b"")
-            request = Request(method, target, head, forwarded, receive, send, cors, added, by_path)
+            lines = forwarded(scope, head, trace.request_id, entry.prefix if by_path else b"")
+            request = Request(method, target, head, lines, receive, send, cors, added, by_path)
             if websocket:
                 await Tunnel(self._admission, entry, request, trace, scope["subprotocols"]).run()
             else:
                 await Exchange(self._admission, entry, request, trace).run()
         finally:
-            execution = trace.execution(self.system.now(), perf_counter())
-            self._record(execution)
-            if trace.capture is not None:
-                self.inspector.keep(trace.capture, execution)
+            self.record(trace)
+
+    async def resume(self, express: Express, receive: Receive, send: Send) -> None:
+        """Take the long way with a request that was admitted on the short one, and whose connection failed it."""
+        request = Request(
+            express.trace.method,
+            express.target,
+            express.head,
+            express.forwarded,
+            receive,
+            send,
+            [],
+            express.added,
+            express.by_path,
+        )
+        try:
+            await Exchange(
+                self._admission,
+                self.lookup(express.entry.route.api_id) or express.entry,
+                request,
+                express.trace,
+                fresh=True,
+            ).run()
+        finally:
+            self.record(express.trace)
 
     def _refusal(self, route: Route, head: RequestHead) -> ApimarketError | None:
         """Whether a page may not call; `Callers` says the same of whoever sent it."""
@@ -235,22 +266,25 @@ class Gateway:
         return True
 
 
+def refusal_headers(error: ApimarketError) -> RawHeaders:
+    """What a refusal says in headers beside what every problem does."""
+    return rate_headers(error.limit, 0, error.retry_after_s) if isinstance(error, RateLimited) else []
+
+
 async def _turn_away(send: Send, error: ApimarketError, trace: Trace, cors: RawHeaders, websocket: bool) -> None:
     trace.outcome, trace.status = CallOutcome.REFUSED, error.status
     if trace.capture is not None:
         trace.capture.take_refusal(error, trace.request_id)
-    extra = cors
-    if isinstance(error, RateLimited):
-        extra = cors + rate_headers(error.limit, 0, error.retry_after_s)
+    extra = cors + refusal_headers(error)
     trace.bytes_out = await send_problem(send, error, trace.request_id, websocket=websocket, extra=extra)
 
 
-def _address(scope: Scope) -> str:
+def address_of(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
 
 
-def _forwarded(scope: Scope, head: RequestHead, request_id: str, prefix: bytes) -> tuple[bytes, ...]:
+def forwarded(scope: Scope, head: RequestHead, request_id: str, prefix: bytes) -> tuple[bytes, ...]:
     """What the API is told about its caller; whatever the caller said of it was dropped. `prefix` only by path."""
     client = scope.get("client")
     scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"

@@ -34,7 +34,7 @@ class Edge:
 
     def __init__(self, control: ASGIApp, gateway: Gateway) -> None:
         self._control = control
-        self._gateway = gateway
+        self.gateway = gateway
         self._hosts = gateway.hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,14 +50,14 @@ class Edge:
         elif problem := framing_problem(head):
             await self._refuse(MalformedRequest(problem), kind, send)
         elif not site.is_server or not is_control(raw_path_of(scope)):
-            await self._gateway.serve(scope, receive, send, head, site)
+            await self.gateway.serve(scope, receive, send, head, site)
         elif refusal := self._origin_refused(head, port):
             await self._refuse(refusal, kind, send)
         else:
             await self._control(scope, receive, _guarded(send) if kind == "http" else send)
 
     async def _refuse(self, error: ApimarketError, kind: str, send: Send) -> None:
-        await send_problem(send, error, self._gateway.system.new_id(), websocket=kind == "websocket")
+        await send_problem(send, error, self.gateway.system.new_id(), websocket=kind == "websocket")
 
     def _host_refused(self, head: RequestHead, port: int) -> HostRefused:
         if head.hosts == 1:

@@ -93,6 +93,11 @@ class Pool:
             self.record.alive_after(now - oldest.idle_since)
         return self.record.trusted and now - newest.idle_since <= TRUSTED_IDLE_S
 
+    def put_back(self, connection: Connection) -> None:
+        """What was taken was not used after all."""
+        connection.on_idle_lost = self._lost
+        self._idle.append(connection)
+
     async def open(self) -> Connection:
         """A new connection. Raises ConnectFailed."""
         if self.closed:

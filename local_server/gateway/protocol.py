@@ -1,8 +1,11 @@
-"""uvicorn's HTTP protocol with limits that come too late in an ASGI application.
+"""uvicorn's HTTP protocol with limits that come too late in an ASGI application, and the fork of the two ways.
 
 By the time an application runs, a head has been read whole, however large and slow it was. So size, count and time of
 heads are limited here. Exactly one valid Host is `Edge`'s rule; Content-Length beside Transfer-Encoding, bare line
 feeds and folded headers are refused by the parser.
+
+A request that has come whole, while no other is under way, is offered to the short way (express.py) before uvicorn
+makes a task of it; `_parts` holds its body until then.
 """
 
 from __future__ import annotations
@@ -10,16 +13,19 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from local_server.domain.errors import ApimarketError, HeadTooLarge, MalformedRequest, RequestStalled
 from local_server.domain.ids import uuid7
+from local_server.gateway.express import Express, express
 from local_server.gateway.problems import problem_body, problem_headers
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
+
+    from local_server.gateway.asgi import Gateway
 
 HEAD_DEADLINE_S = 5.0
 HEAD_LIMIT_BYTES = 32 * 1024
@@ -37,6 +43,12 @@ class HardenedProtocol(HttpToolsProtocol):
         self._fields = 0
         self._deadline: TimerHandle | None = None
         self._refusal: ApimarketError | None = None
+        self._gateway: Gateway | None = getattr(self.app, "gateway", None)
+        self._parts: list[bytes] | None = None
+        """Of a request that may yet take the short way: what has come of its body."""
+        self._short: Express | None = None
+        """The exchange on the short way; another message may have come behind it meanwhile."""
+        self._answered = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,10 +56,20 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._short is not None:
+            self._short.client_lost()
         super().connection_lost(exc)
 
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._short is not None:
+            self._short.advanced()
+
     def data_received(self, data: bytes) -> None:
+        self._answered = False
         super().data_received(data)
+        if self._parts is not None:
+            self._leave_short_way()  # the rest of its body is still to come
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
             self._disarm()  # over, or a WebSocket's from now on
         elif self._in_head:
@@ -57,6 +79,8 @@ class HardenedProtocol(HttpToolsProtocol):
                 self._refuse(self._too_large())
             else:
                 self._arm()
+        elif self._answered:
+            self._disarm()  # its keep-alive clock runs
         elif self.cycle is None or self.cycle.response_complete:
             self._arm()  # empty lines: they stop uvicorn's own clock, and begin nothing
         else:
@@ -81,7 +105,93 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._gateway is not None and self._may_be_short():
+            self._parts = []
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._parts is None:
+            super().on_body(body)
+        else:
+            self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        parts = self._parts
+        if parts is None:
+            super().on_message_complete()
+            return
+        assert self._gateway is not None
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if express(self._gateway, self, self.parser.get_method().decode("ascii"), self.url, body):
+            self._parts = None
+        else:
+            self._leave_short_way()
+            super().on_message_complete()
+
+    # -- The short way ------------------------------------------------------------------------------------------------
+
+    def _may_be_short(self) -> bool:
+        parser, cycle = self.parser, self.cycle
+        return (
+            (cycle is None or cycle.response_complete)
+            and not self.expect_100_continue
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+        )
+
+    def _leave_short_way(self) -> None:
+        """Let uvicorn have the request as if it came only now."""
+        parts, self._parts = self._parts or [], None
         super().on_headers_complete()
+        for part in parts:
+            super().on_body(part)
+
+    def carry(self, exchange: Express) -> None:
+        """An exchange on the short way has begun."""
+        self._short = exchange
+        self.cycle = cast("RequestResponseCycle", exchange)  # as far as uvicorn looks at one
+
+    def answer(self, message: bytes) -> None:
+        """A whole answer to a request that needed no exchange."""
+        self._answered = True
+        self.transport.write(message)
+        self.on_response_complete()
+
+    def carried(self) -> None:
+        """The exchange on the short way is over."""
+        self._short = None
+        self.on_response_complete()
+
+    def long_way(self, given_up: Express) -> None:
+        """Go on with a request that the short way could not carry to its end, and of which nothing was answered."""
+        assert self._gateway is not None
+        self._short = None
+        given_up.scope["method"] = given_up.trace.method
+        cycle = RequestResponseCycle(
+            scope=given_up.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=[],
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=given_up.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        cycle.body, cycle.more_body = bytearray(given_up.body), False
+        cycle.message_event.set()
+        if cast("object", self.cycle) is given_up:
+            self.cycle = cycle
+        gateway = self._gateway
+
+        async def go_on(_scope: Any, receive: Any, send: Any) -> None:
+            await gateway.resume(given_up, receive, send)
+
+        self._start_asgi_task(cycle, go_on)
 
     def _count(self, size_bytes: int) -> None:
         self._head_bytes += size_bytes

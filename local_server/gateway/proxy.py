@@ -20,10 +20,11 @@ from local_server.gateway.admission import LOGS_HINT, full_name
 from local_server.gateway.hold import ClientGone, Replay
 from local_server.gateway.problems import send_problem
 from local_server.gateway.request_head import block_problem
-from local_server.gateway.response_head import answer_headers
+from local_server.gateway.response_head import full_headers
 from local_server.gateway.upstream import Broken, ConnectFailed, Connection
 
 if TYPE_CHECKING:
+    from local_server.domain.routing import Route
     from local_server.gateway.access_log import Trace
     from local_server.gateway.admission import Admission
     from local_server.gateway.asgi_types import RawHeaders, Receive, Send
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 5
 STALL_TIMEOUT_S = 60.0
 """How long a client may take over the next part of its body."""
-_REPEATABLE = frozenset({"GET", "HEAD"})
+REPEATABLE = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,29 @@ class Request:
     """The API was called on the server's own host, and so has the origin of the control API."""
 
 
-class Exchange:
-    """Runs one request to its end, whatever the end is; `trace` then tells it."""
+def broken_off(route: Route, failure: Exception, *, started: bool) -> UpstreamFailed:
+    part = "in the middle of its answer" if started else "before its answer"
+    return UpstreamFailed(f"{full_name(route)} {failure} {part}", hint=LOGS_HINT.format(route.slug))
 
-    def __init__(self, admission: Admission, entry: Entry, request: Request, trace: Trace) -> None:
+
+def late(route: Route) -> UpstreamTimeout:
+    return UpstreamTimeout(
+        f"{full_name(route)} has not begun to answer in {route.timeout_s:g} s",
+        hint="Allow it longer in apimarket.toml: [run] timeout_s = …",
+    )
+
+
+class Exchange:
+    """Runs one request to its end, whatever the end is; `trace` then tells it. `fresh`: not on a used connection."""
+
+    def __init__(
+        self, admission: Admission, entry: Entry, request: Request, trace: Trace, *, fresh: bool = False
+    ) -> None:
         self._admission = admission
         self._entry = entry
         self._request = request
         self._trace = trace
+        self._fresh = fresh
         self._receive = request.receive
         self._connection: Connection | None = None
         self._task: asyncio.Task[object] | None = None
@@ -107,7 +123,7 @@ class Exchange:
         self._trace.bytes_out = await send_problem(self._request.send, error, request_id, extra=self._request.cors)
 
     async def _run(self) -> None:
-        fresh = False
+        fresh = self._fresh
         for _ in range(MAX_ATTEMPTS):
             lane = await self._ready_lane()
             lane.enter(self)
@@ -150,12 +166,11 @@ class Exchange:
             self._entry = self._admission.current(route)
             if self._entry.lane is not lane or connection.uses > 1:
                 return True
-        part = "in the middle of its answer" if self._started else "before its answer"
-        raise UpstreamFailed(f"{full_name(route)} {failure} {part}", hint=LOGS_HINT.format(route.slug))
+        raise broken_off(route, failure, started=self._started)
 
     @property
     def _replayable(self) -> bool:
-        return self._request.method in _REPEATABLE and not self._consumed
+        return self._request.method in REPEATABLE and not self._consumed
 
     # -- There --------------------------------------------------------------------------------------------------------
 
@@ -253,14 +268,16 @@ class Exchange:
         trace, send = self._trace, self._request.send
         trace.first_byte_s = perf_counter()
         trace.status = connection.status
-        headers = answer_headers(
-            connection.status, connection.headers, self._request.cors, by_path=self._request.by_path
+        request = self._request
+        headers = full_headers(
+            connection.status,
+            connection.headers,
+            request.cors,
+            request.added,
+            self._entry.headers,
+            trace.request_id,
+            by_path=request.by_path,
         )
-        if added := self._request.added:
-            ours = {name for name, _ in added}
-            headers = [item for item in headers if item[0] not in ours] + added
-        headers += self._entry.headers
-        headers.append((b"x-request-id", trace.request_id.encode()))
         self._started = True
         capture = trace.capture
         if capture is not None:
@@ -290,13 +307,7 @@ class Exchange:
         if self._stall_s and now > self._stall_s:
             connection.break_off(RequestStalled(STALL_TIMEOUT_S))
         elif not connection.head_done and not self._stall_s and now > self._deadline_s:
-            limit = self._entry.route.timeout_s
-            connection.break_off(
-                UpstreamTimeout(
-                    f"{full_name(self._entry.route)} has not begun to answer in {limit:g} s",
-                    hint="Allow it longer in apimarket.toml: [run] timeout_s = …",
-                )
-            )
+            connection.break_off(late(self._entry.route))
 
     def break_off(self) -> None:
         """The lane closes."""

@@ -57,3 +57,24 @@ def answer_headers(status: int, upstream: RawHeaders, cors: RawHeaders, *, by_pa
     if cors:
         headers = [item for item in headers if item[0] != b"access-control-allow-origin"] + cors
     return headers
+
+
+def full_headers(
+    status: int,
+    upstream: RawHeaders,
+    cors: RawHeaders,
+    added: RawHeaders,
+    lane: RawHeaders,
+    request_id: str,
+    *,
+    by_path: bool,
+) -> RawHeaders:
+    """All that the client is told: the API's headers, and what the gateway has to say in their place (`added`), of the
+    `lane`, and of the request."""
+    headers = answer_headers(status, upstream, cors, by_path=by_path)
+    if added:
+        ours = {name for name, _ in added}
+        headers = [item for item in headers if item[0] not in ours] + added
+    headers += lane
+    headers.append((b"x-request-id", request_id.encode()))
+    return headers

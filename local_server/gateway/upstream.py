@@ -15,8 +15,14 @@ import httptools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from local_server.gateway.asgi_types import RawHeaders
+
+    class Watcher(Protocol):
+        def advanced(self) -> None:
+            """Something came, or it ended. Called from the connection's own callbacks: must not block."""
+
 
 WINDOW_BYTES = 64 * 1024
 HEAD_LIMIT_BYTES = 256 * 1024
@@ -46,6 +52,8 @@ class Connection(asyncio.Protocol):
         self.uses = 0
         self.idle_since = 0.0
         self.on_idle_lost: Callable[[Connection], None] | None = None
+        self.watcher: Watcher | None = None
+        """Whom to tell of every advance, in place of those who wait in `head` and `body`."""
         self.lost = False
         self._reset(False)
         self.complete = True  # nothing is under way yet
@@ -73,6 +81,11 @@ class Connection(asyncio.Protocol):
         """Take up a new exchange."""
         self.uses += 1
         self._reset(is_head)
+
+    @property
+    def error(self) -> Exception | None:
+        """Why the exchange ended before its time, if it did."""
+        return self._error
 
     @property
     def reusable(self) -> bool:
@@ -115,6 +128,10 @@ class Connection(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             await self._wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        """What has come of the body and was not taken yet."""
         chunks = self._chunks
         if not chunks:
             return b""
@@ -150,6 +167,9 @@ class Connection(asyncio.Protocol):
             self._waiter = None
 
     def _wake(self) -> None:
+        if self.watcher is not None:
+            self.watcher.advanced()
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -95,8 +95,8 @@ def nginx_with(rest: str, directory: Path, url: str, core: int) -> Iterator[Prox
     program = program_of("nginx", "nginx-light")
     config = directory / "nginx.conf"
     config.write_text(NGINX.format(directory=directory, rest=rest))
-    with running([program, "-c", str(config), "-p", str(directory)], url, core, directory):
-        yield url
+    with running([program, "-c", str(config), "-p", str(directory)], url, core, directory) as proxy:
+        yield proxy
 
 
 @contextmanager

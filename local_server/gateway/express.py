@@ -1,0 +1,332 @@
+"""The short way through the gateway, for what most requests are: the API serves, a connection to it is idle, and the
+whole request has come in one piece.
+
+Such an exchange is three callbacks: the request is read, the answer comes, the answer is sent. It takes no task, no
+coroutine and no ASGI message, which together cost several times what the exchange itself does (docs/decisions). What
+is anything else takes the long way, `Gateway.serve`, and that is decided before anything has an effect. Both ways ask
+the same rules and write the same log.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from local_server.domain.errors import ApimarketError, MalformedRequest
+from local_server.domain.executions import CallOutcome, outcome_of_status
+from local_server.gateway.access_log import Trace, outcome_of_refusal
+from local_server.gateway.asgi import address_of, forwarded, local_port, refusal_headers
+from local_server.gateway.edge import is_control
+from local_server.gateway.hold import ClientGone
+from local_server.gateway.problems import problem_body, problem_headers
+from local_server.gateway.proxy import REPEATABLE, broken_off, late
+from local_server.gateway.request_head import block_problem, framing_problem, read_head
+from local_server.gateway.response_head import full_headers
+from local_server.gateway.upstream import Broken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from local_server.gateway.asgi import Gateway
+    from local_server.gateway.asgi_types import RawHeaders, Scope
+    from local_server.gateway.lane import Lane
+    from local_server.gateway.protocol import HardenedProtocol
+    from local_server.gateway.request_head import RequestHead
+    from local_server.gateway.table import Entry
+    from local_server.gateway.upstream import Connection
+
+MAX_BODY_BYTES = 64 * 1024
+"""Of a request: what comes in one piece and is sent in one."""
+
+
+def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: bytes, body: bytes) -> bool:
+    """Begin the exchange of a request that is here whole, or answer it. False: it needs the long way, and nothing has
+    happened yet."""
+    if b"#" in url or not url.startswith(b"/"):
+        return False
+    scope: Scope = cast("Scope", protocol.scope)
+    head = read_head(protocol.headers)
+    site = gateway.hosts.site(head.host, local_port(scope)) if head.hosts == 1 else None
+    raw, mark, query = url.partition(b"?")
+    if site is None or (site.is_server and is_control(raw)) or framing_problem(head) or head.length != len(body):
+        return False
+    entry, path = gateway.find(site, raw)
+    if entry is None or not path or head.chunked or head.origins or head.fetch_site:
+        return False
+    lane, route = entry.lane, entry.route
+    if lane is None or lane.closed or route.cors:
+        return False
+    connection = lane.pool.take(method in REPEATABLE)
+    if connection is None:
+        return False
+    trace = Trace(gateway.system.new_id(), route.api_id, method, path, perf_counter())
+    by_path = site.is_server
+    if gateway.inspector.most:
+        scope["query_string"] = query
+        trace.capture = gateway.inspector.begin(scope, head, entry.prefix if by_path else b"", path)
+        if body:
+            trace.capture.take_request(body, last=True)
+    address = address_of(scope)
+    try:
+        grant = gateway.callers.identify(route, head, method, address, trace, websocket=False)
+        added = gateway.callers.limit(route, grant, address)
+    except ApimarketError as error:
+        lane.pool.put_back(connection)
+        if trace.capture is not None:
+            trace.capture.take_refusal(error, trace.request_id)
+        trace.outcome = CallOutcome.REFUSED
+        protocol.answer(refusal(error, trace, refusal_headers(error)))
+        gateway.record(trace)
+        return True
+    exchange = Express(
+        gateway,
+        protocol,
+        entry,
+        lane,
+        connection,
+        trace,
+        head=head,
+        target=path + mark + query,
+        by_path=by_path,
+        added=added,
+        body=body,
+    )
+    protocol.carry(exchange)
+    exchange.send(forwarded(scope, head, trace.request_id, entry.prefix if by_path else b""))
+    return True
+
+
+class _Deaf:
+    """Where uvicorn signals the task that an ordinary cycle has."""
+
+    def set(self) -> None:
+        return
+
+
+class Express:
+    """One exchange. To uvicorn it is the connection's cycle: `response_complete`, `disconnected`, `keep_alive`."""
+
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_deadline_s",
+        "_gateway",
+        "_lane",
+        "_method",
+        "_protocol",
+        "_started",
+        "added",
+        "body",
+        "by_path",
+        "disconnected",
+        "entry",
+        "forwarded",
+        "head",
+        "keep_alive",
+        "response_complete",
+        "scope",
+        "target",
+        "trace",
+    )
+    message_event = _Deaf()
+    more_body = False
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        protocol: HardenedProtocol,
+        entry: Entry,
+        lane: Lane,
+        connection: Connection,
+        trace: Trace,
+        *,
+        head: RequestHead,
+        target: bytes,
+        by_path: bool,
+        added: RawHeaders,
+        body: bytes,
+    ) -> None:
+        self._gateway = gateway
+        self._protocol = protocol
+        self.entry = entry
+        self._lane = lane
+        self._connection = connection
+        self.trace = trace
+        self.head = head
+        self._method = trace.method
+        self.target = target
+        self.by_path = by_path
+        self.added = added
+        self.body = body
+        self.scope = protocol.scope
+        self.forwarded: tuple[bytes, ...] = ()
+        self._chunked = False
+        self._started = False
+        self._deadline_s = 0.0
+        self.disconnected = False
+        self.response_complete = False
+        self.keep_alive = True
+
+    # -- There --------------------------------------------------------------------------------------------------------
+
+    def send(self, forwarded: tuple[bytes, ...]) -> None:
+        """Put the request on its connection."""
+        head, connection, trace = self.head, self._connection, self.trace
+        block = b"".join((self._method.encode(), b" ", self.target, b" HTTP/1.1\r\n", *head.lines, *forwarded))
+        self.forwarded = forwarded
+        self._lane.enter(self)
+        if problem := block_problem(block, len(head.lines) // 4 + len(forwarded) + 1):
+            self.refuse(MalformedRequest(problem))
+            return
+        connection.begin(self._method == "HEAD")
+        connection.watcher = self
+        connection.request_done = True
+        trace.generation = self._lane.generation
+        trace.bytes_in = len(self.body)
+        trace.sent_s = perf_counter()
+        self._deadline_s = self._protocol.loop.time() + self.entry.route.timeout_s
+        self._gateway.ticker.add(self)
+        connection.write(block + b"\r\n" + self.body)
+
+    # -- Back ---------------------------------------------------------------------------------------------------------
+
+    def advanced(self) -> None:
+        """Something came from the API, or its connection ended."""
+        connection = self._connection
+        if self._started:
+            self._pass_on(b"")
+        elif connection.head_done:
+            self._started = True
+            self._pass_on(self._answer_head())
+        elif connection.error is not None:
+            self._fail(connection.error)
+
+    def _answer_head(self) -> bytes:
+        connection, trace = self._connection, self.trace
+        trace.first_byte_s = perf_counter()
+        status = trace.status = connection.status
+        headers = full_headers(
+            status, connection.headers, [], self.added, self.entry.headers, trace.request_id, by_path=self.by_path
+        )
+        if trace.capture is not None:
+            trace.capture.response_headers = headers
+        framed = status in (204, 304) or self._method == "HEAD"
+        parts = [STATUS_LINE[status]]
+        for name, value in headers:
+            framed = framed or name == b"content-length"
+            parts += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            parts.append(b"connection: close\r\n")
+        if not framed:
+            self._chunked = True
+            parts.append(b"transfer-encoding: chunked\r\n")
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+    def _pass_on(self, head: bytes) -> None:
+        """Write `head` and what there is of the body; in one piece, where all of it is there."""
+        connection, protocol = self._connection, self._protocol
+        if protocol.flow.write_paused and not connection.complete and not head:
+            if connection.error is not None:
+                self._end(outcome_of_break(connection.error), cut=True)
+            return  # what has come waits in the connection, which stops reading when that is too much
+        body = connection.take()
+        complete = connection.complete
+        self.trace.bytes_out += len(body)
+        if self.trace.capture is not None:
+            self.trace.capture.take_response(body)
+        if self._chunked:
+            body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"0\r\n\r\n" if complete else b"")
+        if head or body:
+            protocol.transport.write(head + body)
+        if complete:
+            self._end(outcome_of_status(self.trace.status))
+        elif connection.error is not None:
+            self._end(outcome_of_break(connection.error), cut=True)
+
+    def _end(self, outcome: CallOutcome, *, cut: bool = False) -> None:
+        """The exchange is over. `cut`: the answer is not whole, and must not look as if it were."""
+        trace, protocol = self.trace, self._protocol
+        trace.outcome = outcome
+        self.response_complete = True
+        self._let_go()
+        self._gateway.record(trace)
+        if cut or not self.keep_alive:
+            protocol.transport.close()
+        protocol.carried()
+
+    def _let_go(self) -> None:
+        connection = self._connection
+        connection.watcher = None
+        self._gateway.ticker.discard(self)
+        self._lane.pool.give(connection)
+        self._lane.leave(self)
+
+    # -- What goes wrong ----------------------------------------------------------------------------------------------
+
+    def _fail(self, error: Exception) -> None:
+        """Before anything of an answer was sent."""
+        if isinstance(error, ClientGone):
+            self._end(CallOutcome.ABORTED, cut=True)
+        elif isinstance(error, ApimarketError):
+            self.refuse(error)
+        elif self._may_repeat():
+            self._let_go()
+            self._protocol.long_way(self)
+        else:
+            self.refuse(broken_off(self.entry.route, error, started=False))
+
+    def _may_repeat(self) -> bool:
+        """The same rule as on the long way: nothing was answered, asking twice does no harm, and there is reason to
+        think that another connection fares better."""
+        connection = self._connection
+        if connection.answered or self._method not in REPEATABLE or self.disconnected:
+            return False
+        entry = self._gateway.lookup(self.entry.route.api_id)
+        return entry is not None and (entry.lane is not self._lane or connection.uses > 1)
+
+    def refuse(self, error: ApimarketError) -> None:
+        """Answer in the API's place."""
+        if self.trace.capture is not None:
+            self.trace.capture.take_refusal(error, self.trace.request_id)
+        self._protocol.transport.write(refusal(error, self.trace, keep_alive=self.keep_alive))
+        self._end(outcome_of_refusal(error))
+
+    # -- Called from outside ------------------------------------------------------------------------------------------
+
+    def client_lost(self) -> None:
+        """The client hung up."""
+        if not self.response_complete:
+            self.disconnected = True
+            self._connection.break_off(ClientGone())
+
+    def tick(self, now: float) -> None:
+        if not self._connection.head_done and now > self._deadline_s:
+            self._connection.break_off(late(self.entry.route))
+
+    def break_off(self) -> None:
+        """The lane closes."""
+        self._connection.break_off(Broken("was stopped"))
+
+
+def outcome_of_break(error: Exception) -> CallOutcome:
+    """Of an answer that ended in the middle."""
+    if isinstance(error, ClientGone):
+        return CallOutcome.ABORTED
+    return outcome_of_refusal(error) if isinstance(error, ApimarketError) else CallOutcome.UPSTREAM_FAILED
+
+
+def refusal(
+    error: ApimarketError, trace: Trace, extra: Iterable[tuple[bytes, bytes]] = (), *, keep_alive: bool = True
+) -> bytes:
+    """The whole of an answer that says `error`; `trace` is told."""
+    body = problem_body(error, trace.request_id)
+    trace.status, trace.bytes_out = error.status, len(body)
+    headers = [*problem_headers(error, trace.request_id, body), *extra]
+    lines = [b"%b: %b\r\n" % item for item in headers]
+    if not keep_alive:
+        lines.append(b"connection: close\r\n")
+    content = b"" if trace.method == "HEAD" else body
+    return b"".join((STATUS_LINE[error.status], *lines, b"\r\n", content))
