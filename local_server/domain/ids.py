@@ -21,8 +21,6 @@ def uuid7(unix_ms: int, random: bytes) -> str:
     """A UUIDv7 (RFC 9562, section 5.7) from a time in milliseconds and ten random bytes: sorts by time of creation."""
     if len(random) != 10:
         raise ValueError(f"uuid7 takes 10 random bytes, not {len(random)}")
-    value = (unix_ms & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(random, "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = (unix_ms & 0xFFFF_FFFF_FFFF).to_bytes(6, "big").hex() + random.hex()
+    variant = "89ab"[random[2] >> 4 & 0b11]
+    return f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
