@@ -16,6 +16,7 @@ from local_server.domain.account_errors import KeyFieldRefused
 from local_server.domain.ids import ApiId, KeyId, UserId
 from local_server.domain.manifest import RateLimit
 from local_server.domain.manifest_values import Wrong, rate
+from local_server.domain.quotas import Quota
 
 PREFIX = "am_live_"
 SECRET_BYTES = 32
@@ -70,9 +71,19 @@ class ApiKey:
     grace_until: datetime | None = None
     replaced_by: KeyId | None = None
     last_used_at: datetime | None = None
+    quota: Quota | None = None
+    quota_subject: str | None = None
+    """Names the counter of the quota, which keys may share: a key that replaces another goes on counting."""
+    plan: str | None = None
+    """The code of the plan that its quota came from."""
 
     def __repr__(self) -> str:
         return f"ApiKey({self.id!r}, {self.prefix!r})"
+
+    @property
+    def counted_as(self) -> str:
+        """The counter of its quota; of its own where none is named."""
+        return self.quota_subject or f"key:{self.id}"
 
     @property
     def ends_at(self) -> datetime | None:
@@ -190,6 +201,8 @@ class Grant:
     rate_limit: RateLimit | None
     revoked: bool
     ends_at: datetime | None
+    quota: Quota | None
+    counted_as: str
 
     def admits_from(self, address: str) -> bool:
         """Whether it may be used from `address` (no address: only where it may from everywhere)."""
@@ -213,4 +226,6 @@ def grant_of(key: ApiKey) -> Grant:
         key.rate_limit,
         key.revoked_at is not None,
         key.ends_at,
+        key.quota,
+        key.counted_as,
     )

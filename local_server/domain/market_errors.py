@@ -138,10 +138,10 @@ class SpendCapRefused(ApimarketError):
 class ReviewRefused(ApimarketError):
     status, code, title = 403, "review_not_allowed", "You have not used that API"
 
-    def __init__(self, api: str, calls: int) -> None:
+    def __init__(self, api: str) -> None:
         super().__init__(
             f"Only who has used {api} may review it",
-            hint=f"Call it with a key of your subscription, or {calls} times with another key; then review it.",
+            hint=f"Subscribe, call it once with your key, then review it: apimarket subscribe {api}",
         )
 
 

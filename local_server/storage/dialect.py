@@ -7,7 +7,7 @@ with another notation translates them).
 import json
 import re
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 MAX_SEARCH_CHARS = 300
 MAX_SEARCH_WORDS = 32
@@ -15,9 +15,21 @@ MAX_SEARCH_WORDS = 32
 _UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
+class WordsSql(NamedTuple):
+    """Pieces of a SELECT that looks words up in a table with a `place`: where from, on which condition (it holds
+    `:query`), and the place itself, in whose order it is fastest."""
+
+    source: str
+    matches: str
+    place: str
+
+
 class Dialect(Protocol):
     search_sql: str
     """A SELECT of `id` and `rank` (smaller is better) of the APIs that match `:query`."""
+
+    def words_sql(self, table: str) -> WordsSql:
+        """For a table that has an index of its words (migrations/marketplace.py)."""
 
     def time(self, at: datetime) -> Any:
         """A column value; values sort as the times do. Raises ValueError for a naive time."""
@@ -42,6 +54,10 @@ class SqliteDialect:
         from apis_fts join apis on apis.seq = apis_fts.rowid
         where apis_fts match :query
     """
+
+    def words_sql(self, table: str) -> WordsSql:
+        # A cross join keeps its order: the index of words first, by rowid, and of the other table what it finds.
+        return WordsSql(f"{table}_fts cross", f"{table}_fts match :query", f"{table}_fts.rowid")
 
     def time(self, at: datetime) -> str:
         """ISO 8601 of fixed width, always UTC and always with microseconds, so that text sorts as time does."""

@@ -75,8 +75,26 @@ def as_of_0005(db: Database) -> None:
     db.execute("insert into quota_counters values ('key:k1', '2026-03', '2026-04-01T00:00:00.000000+00:00', 7)")
 
 
-def as_of_0008(db: Database) -> None:
+def as_of_0007(db: Database) -> None:
+    """A plan, a subscription to it, and what was used of that."""
     as_of_0005(db)
+    at = NOON.isoformat(timespec="microseconds")
+    db.execute(
+        "insert into plans (id, api_id, code, version, price_minor, currency, price_interval, quota, quota_interval, "
+        "overage, overage_price, created_at) "
+        "values ('p1', ?, 'pro', 1, 450, 'EUR', 'month', 10, 'month', 'bill', '0.002', ?)",
+        [an_api(1).id, at],
+    )
+    db.execute(
+        "insert into subscriptions (id, api_id, user_id, plan_id, state, anchor, period_start, period_end, "
+        "cancel_at_end, created_at, updated_at, row_version) values ('s1', ?, ?, 'p1', 'active', ?, ?, ?, 0, ?, ?, 1)",
+        [an_api(1).id, ALICE.id, at, at, at, at, at],
+    )
+    db.execute("insert into usage_totals values ('s1', '2026-03-14', 7)")
+
+
+def as_of_0008(db: Database) -> None:
+    as_of_0007(db)
     db.execute("insert into remotes values ('https://hub.example', 'm1', 'ana', '7')")
 
 
@@ -86,6 +104,7 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "0002_usage_rollups": as_of_0002,
     "0003_accounts_and_keys": as_of_0003,
     "0005_gateway_policy": as_of_0005,
+    "0007_marketplace": as_of_0007,
     "0008_outbox": as_of_0008,
 }
 NAMES = ["", *STEPS]

@@ -8,6 +8,7 @@ from sqlite_utils.migrations import Migrations
 
 from local_server.storage.migrations.accounts import accounts_and_keys
 from local_server.storage.migrations.gateway_policy import gateway_policy
+from local_server.storage.migrations.marketplace import marketplace
 from local_server.storage.migrations.outbox import outbox
 from local_server.storage.migrations.usage import usage_rollups
 
@@ -130,6 +131,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0002_usage_rollups": usage_rollups,
     "0003_accounts_and_keys": accounts_and_keys,
     "0005_gateway_policy": gateway_policy,
+    "0007_marketplace": marketplace,
     "0008_outbox": outbox,
 }
 """By the name that is kept in the database, in order."""

@@ -7,6 +7,7 @@ from local_server.domain.accounts import Account, AccountStatus, AuditEntry, Rol
 from local_server.domain.ids import ApiId, KeyId, UserId
 from local_server.domain.keys import ApiKey, Scope
 from local_server.domain.manifest import RateLimit
+from local_server.domain.quotas import Quota
 from local_server.storage.dialect import Dialect
 from local_server.storage.sql.connection import Row
 from local_server.storage.sql.rows import storable
@@ -63,7 +64,7 @@ def audit_from(dialect: Dialect, row: Row) -> AuditEntry:
 
 
 def key_row(dialect: Dialect, key: ApiKey) -> Row:
-    limit = key.rate_limit
+    limit, quota = key.rate_limit, key.quota
     return {
         "id": key.id,
         "api_id": key.api_id,
@@ -82,11 +83,16 @@ def key_row(dialect: Dialect, key: ApiKey) -> Row:
         "grace_until": _time(dialect, key.grace_until),
         "replaced_by": key.replaced_by,
         "last_used_at": _time(dialect, key.last_used_at),
+        "quota_requests": quota.requests if quota else None,
+        "quota_interval": quota.interval if quota else None,
+        "quota_overage": quota.overage if quota else None,
+        "quota_subject": None if key.quota_subject is None else storable(key.quota_subject),
+        "plan": key.plan,
     }
 
 
 def key_from(dialect: Dialect, row: Row) -> ApiKey:
-    requests = row["rate_requests"]
+    requests, quota = row["rate_requests"], row["quota_requests"]
     return ApiKey(
         id=KeyId(row["id"]),
         api_id=ApiId(row["api_id"]),
@@ -103,6 +109,9 @@ def key_from(dialect: Dialect, row: Row) -> ApiKey:
         grace_until=_moment(dialect, row["grace_until"]),
         replaced_by=None if row["replaced_by"] is None else KeyId(row["replaced_by"]),
         last_used_at=_moment(dialect, row["last_used_at"]),
+        quota=None if quota is None else Quota(quota, row["quota_interval"], row["quota_overage"]),
+        quota_subject=row["quota_subject"],
+        plan=row["plan"],
     )
 
 

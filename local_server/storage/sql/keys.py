@@ -10,14 +10,16 @@ from local_server.storage.sql.connection import Connection, Row
 from local_server.storage.sql.rows import storable
 
 _COLUMNS = """id, api_id, user_id, name, digest, prefix, scopes, cidrs, rate_requests, rate_window_s, created_at,
-              expires_at, revoked_at, grace_until, replaced_by, last_used_at"""
+              expires_at, revoked_at, grace_until, replaced_by, last_used_at, quota_requests, quota_interval,
+              quota_overage, quota_subject, plan"""
 
 _SELECT = f"select {_COLUMNS} from api_keys "  # noqa: S608 -- a constant
 
 _ADD = f"""
     insert into api_keys ({_COLUMNS})
     values (:id, :api_id, :user_id, :name, :digest, :prefix, :scopes, :cidrs, :rate_requests, :rate_window_s,
-            :created_at, :expires_at, :revoked_at, :grace_until, :replaced_by, :last_used_at)
+            :created_at, :expires_at, :revoked_at, :grace_until, :replaced_by, :last_used_at, :quota_requests,
+            :quota_interval, :quota_overage, :quota_subject, :plan)
 """  # noqa: S608 -- put together from constants only
 
 _REPLACE = """

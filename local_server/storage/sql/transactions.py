@@ -2,11 +2,17 @@
 
 from local_server.domain.events import Event
 from local_server.storage.sql.accounts import SqlAccountsReader, SqlAccountsStore, SqlAuditReader, SqlAuditStore
+from local_server.storage.sql.catalogue import SqlCatalogueReader, SqlCatalogueStore
 from local_server.storage.sql.connection import Connection
 from local_server.storage.sql.deployments import SqlDeploymentsReader, SqlDeploymentsStore
+from local_server.storage.sql.idempotency import SqlIdempotencyStore
 from local_server.storage.sql.keys import SqlKeysReader, SqlKeysStore
+from local_server.storage.sql.metering import SqlMeteringReader, SqlMeteringStore
 from local_server.storage.sql.outbox import SqlOutboxReader, SqlOutboxStore, SqlRemotesReader, SqlRemotesStore
+from local_server.storage.sql.plans import SqlPlansReader, SqlPlansStore
 from local_server.storage.sql.registry import SqlRegistryReader, SqlRegistryStore
+from local_server.storage.sql.reviews import SqlReviewsReader, SqlReviewsStore
+from local_server.storage.sql.subscriptions import SqlSubscriptionsReader, SqlSubscriptionsStore
 from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
 
 
@@ -20,6 +26,11 @@ class SqlReadTx:
         self.outbox = SqlOutboxReader(connection)
         self.remotes = SqlRemotesReader(connection)
         self.usage = SqlUsageReader(connection)
+        self.catalogue = SqlCatalogueReader(connection)
+        self.reviews = SqlReviewsReader(connection)
+        self.plans = SqlPlansReader(connection)
+        self.subscriptions = SqlSubscriptionsReader(connection)
+        self.metering = SqlMeteringReader(connection)
 
 
 class SqlTx:
@@ -32,6 +43,12 @@ class SqlTx:
         self.outbox = SqlOutboxStore(connection)
         self.remotes = SqlRemotesStore(connection)
         self.usage = SqlUsageStore(connection)
+        self.catalogue = SqlCatalogueStore(connection)
+        self.reviews = SqlReviewsStore(connection)
+        self.plans = SqlPlansStore(connection)
+        self.subscriptions = SqlSubscriptionsStore(connection)
+        self.metering = SqlMeteringStore(connection)
+        self.idempotency = SqlIdempotencyStore(connection)
         self.events: list[Event] = []
         """In the order they were emitted."""
 

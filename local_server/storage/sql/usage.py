@@ -1,10 +1,12 @@
 """The request log in SQL."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from local_server.domain.executions import CallOutcome, Execution
-from local_server.domain.ids import ApiId, RequestId, UserId
+from local_server.domain.ids import ApiId, KeyId, RequestId, SubscriptionId, UserId
+from local_server.domain.metering import GATEWAY, UsageEvent
+from local_server.domain.quotas import costs
 from local_server.domain.usage import (
     HistoryFilter,
     HistoryPage,
@@ -15,6 +17,7 @@ from local_server.domain.usage import (
     TroubleCount,
 )
 from local_server.storage.sql.connection import Connection
+from local_server.storage.sql.metering import SqlMeteringStore
 from local_server.storage.sql.rollups import SqlRollups
 from local_server.storage.sql.rows import execution_from, execution_row, storable
 
@@ -64,6 +67,13 @@ _TROUBLES = f"""
 _PRUNE = """
     delete from executions where id in (
         select id from executions where api_id in (select id from apis) and started_at < :before limit :limit)
+"""
+
+
+# A key that was rotated goes on counting for what it was made for.
+_SUBSCRIPTION_OF = """
+    select subscriptions.id from api_keys join subscriptions on subscriptions.id = api_keys.quota_subject
+    where api_keys.id = :key_id
 """
 
 
@@ -187,7 +197,22 @@ class SqlUsageStore(SqlUsageReader):
         fresh = sorted(wanted.values(), key=_by_id)  # at the end of the table, one behind the other
         self._connection.change_many(_ADD, [execution_row(self._dialect, row) for row in fresh])
         self._rollups.count(fresh)
+        SqlMeteringStore(self._connection).count(self._billable(fresh))
         return len(fresh)
+
+    def _billable(self, rows: Sequence[Execution]) -> Iterator[UsageEvent]:
+        """What of the rows counts for a subscription: those of its keys that cost something."""
+        subscriptions = self._subscriptions_of({row.key_id for row in rows if row.key_id is not None})
+        for row in rows:
+            if row.key_id is not None and row.key_id in subscriptions and costs(row.outcome, row.generation):
+                yield UsageEvent(subscriptions[row.key_id], GATEWAY, row.id, row.started_at)
+
+    def _subscriptions_of(self, keys: Collection[KeyId]) -> Mapping[KeyId, SubscriptionId]:
+        found = {}
+        for key_id in keys:
+            for row in self._connection.execute(_SUBSCRIPTION_OF, {"key_id": key_id}):
+                found[key_id] = SubscriptionId(row["id"])
+        return found
 
     def prune(self, before: datetime, limit: int = 10_000) -> int:
         return self._connection.change(_PRUNE, {"before": self._dialect.time(before), "limit": max(limit, 0)})

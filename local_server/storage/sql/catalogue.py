@@ -1,0 +1,304 @@
+"""The catalogue in SQL: what is listed, found and browsed, and what changed of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from local_server.domain.catalogue import Card, Listing, ListingTexts, Standing, place_of, quality
+from local_server.domain.catalogue_search import Candidate, Filters, Mark, Sort, words_of
+from local_server.domain.ids import ApiId
+from local_server.domain.manifest import Visibility
+from local_server.storage.market import Change, Removal
+from local_server.storage.sql.catalogue_rows import (
+    QUALITY,
+    RATING,
+    candidate_from,
+    card_from,
+    listing_row,
+    standing_row,
+    texts_from,
+    texts_row,
+)
+from local_server.storage.sql.connection import Connection, Row
+from local_server.storage.sql.rows import storable
+
+_IDS_AT_ONCE = 500
+_MOST_NAMED = 50
+_MOST_COUNTED = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST_US = 2e17  # some thousand years on
+
+_CARD = """listings.api_id, listings.owner, listings.slug, listings.summary, listings.tags, listings.category,
+           listings.runtime, listings.visibility, listings.version, listings.free, listings.price_from_minor,
+           listings.currency, listings.published_at, listings.updated_at, listings.rating_sum, listings.rating_count,
+           listings.subscribers, listings.requests, listings.faults, listings.p95_us, listings.quality,
+           listings.changed"""
+_CANDIDATE = """listings.api_id, listings.owner, listings.slug, listings.summary, listings.tags, listings.category,
+                listings.runtime, listings.free, listings.rating, listings.subscribers, listings.quality,
+                listings.published_at"""
+_PUBLIC = "listings.visibility = 'public'"  # in the words of the indices
+
+# What each order is kept by, and which way it goes.
+_ORDERS = {
+    Sort.BEST: ("place", "asc"),
+    Sort.RATING: ("rating", "desc"),
+    Sort.SUBSCRIBERS: ("subscribers", "desc"),
+    Sort.NEWEST: ("published_at", "desc"),
+    Sort.NAME: ("slug", "asc"),
+}
+
+_LISTED = ("owner", "slug", "summary", "tags", "category", "runtime", "visibility", "version", "free",
+           "price_from_minor", "currency", "published_at", "updated_at")  # fmt: skip
+_STOOD = ("rating_sum", "rating_count", "rating", "subscribers", "requests", "faults", "p95_us")
+_ALL = ("api_id", "seq", "place", "quality", "changed", *_LISTED, *_STOOD)
+_TEXTS = ("slug", "owner", "summary", "tags", "readme", "paths", "endpoints")
+
+
+def _insert(table: str, columns: Sequence[str]) -> str:
+    return f"insert into {table} ({', '.join(columns)}) values ({', '.join(f':{name}' for name in columns)})"  # noqa: S608
+
+
+def _assigned(columns: Sequence[str]) -> str:
+    return ", ".join(f"{name} = :{name}" for name in columns)
+
+
+_ADD = _insert("listings", _ALL)
+_REPLACE = f"update listings set {_assigned((*_LISTED, 'place', 'quality', 'changed'))} where api_id = :api_id"  # noqa: S608
+_STAND = f"update listings set {_assigned((*_STOOD, 'place', 'quality', 'changed'))} where api_id = :api_id"  # noqa: S608
+_PUT_TEXTS = (
+    f"{_insert('listing_texts', ('place', *_TEXTS))} "
+    f"on conflict (place) do update set {', '.join(f'{name} = excluded.{name}' for name in _TEXTS)}"
+)
+
+
+class SqlCatalogueReader:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect
+
+    def card(self, api_id: ApiId) -> Card | None:
+        return self._one("listings.api_id = :api_id", {"api_id": storable(api_id)})
+
+    def card_by_name(self, owner: str, slug: str) -> Card | None:
+        return self._one(
+            "listings.owner = :owner and listings.slug = :slug", {"owner": storable(owner), "slug": storable(slug)}
+        )
+
+    def cards(self, ids: Sequence[ApiId]) -> Sequence[Card]:
+        found: dict[ApiId, Card] = {}
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            params = {f"id{place}": id for place, id in enumerate(ids[start : start + _IDS_AT_ONCE])}
+            places = ", ".join(f":{name}" for name in params)
+            for card in self._many(f"where listings.api_id in ({places})", params):
+                found[card.listing.api_id] = card
+        return [found[id] for id in ids if id in found]
+
+    def texts(self, api_id: ApiId) -> ListingTexts | None:
+        rows = self._connection.execute(
+            "select readme, endpoints from listing_texts join listings on listings.place = listing_texts.place "
+            "where listings.api_id = :api_id",
+            {"api_id": storable(api_id)},
+        )
+        return texts_from(self._dialect, rows[0]) if rows else None
+
+    def candidates(self, text: str, filters: Filters, limit: int) -> Sequence[Candidate]:
+        conditions, params = _conditions(filters)
+        params["limit"] = max(limit, 0)
+        query = self._dialect.search_query(text)
+        if query is None:
+            sql = f"select {_CANDIDATE} from listings where {_PUBLIC}{conditions} order by listings.place limit :limit"  # noqa: S608
+            return [candidate_from(self._dialect, row) for row in self._connection.execute(sql, params)]
+        words = self._dialect.words_sql("listing_texts")
+        sql = (
+            f"select {_CANDIDATE} from {words.source} join listings on listings.place = {words.place} "  # noqa: S608
+            f"where {words.matches} and {_PUBLIC}{conditions} order by {words.place} limit :limit"
+        )
+        rows = self._connection.execute(sql, {**params, "query": query})
+        found = [candidate_from(self._dialect, row) for row in rows]
+        known = {candidate.api_id for candidate in found}
+        return found + [named for named in self._named(text, conditions, params) if named.api_id not in known]
+
+    def browse(self, sort: Sort, filters: Filters, limit: int, behind: Mark | None) -> Sequence[tuple[Mark, Card]]:
+        column, way = _ORDERS[sort]
+        conditions, params = _conditions(filters)
+        params["limit"] = max(limit, 0)
+        if behind is not None:
+            conditions += f" and (listings.{column}, listings.api_id) {'>' if way == 'asc' else '<'} (:mark, :mark_id)"
+            params |= {"mark": self._stored(sort, behind[0]), "mark_id": storable(behind[1])}
+        sql = (
+            f"select {_CARD}, listings.{column} as mark from listings where {_PUBLIC}{conditions} "  # noqa: S608
+            f"order by listings.{column} {way}, listings.api_id {way} limit :limit"
+        )
+        rows = self._connection.execute(sql, params)
+        return [((self._told(sort, row["mark"]), row["api_id"]), card_from(self._dialect, row)) for row in rows]
+
+    def total(self) -> int:
+        (row,) = self._connection.execute(f"select count(*) as total from listings where {_PUBLIC}", {})  # noqa: S608
+        return int(row["total"])
+
+    def categories(self) -> Mapping[str, int]:
+        return self._counted(
+            f"select category as value, count(*) as total from listings where {_PUBLIC} and category <> '' "  # noqa: S608
+            "group by category"
+        )
+
+    def tags(self) -> Mapping[str, int]:
+        return self._counted(
+            "select tag as value, count(*) as total from listing_tags "  # noqa: S608
+            f"join listings on listings.place = listing_tags.place where {_PUBLIC} group by tag"
+        )
+
+    def changes(self, since: int, limit: int) -> Sequence[Change | Removal]:
+        params = {"since": since, "limit": max(limit, 0)}
+        listed = self._connection.execute(
+            f"select {_CARD}, listing_texts.paths from listings "  # noqa: S608
+            "join listing_texts on listing_texts.place = listings.place "
+            f"where listings.changed > :since and {_PUBLIC} order by listings.changed limit :limit",
+            params,
+        )
+        removed = self._connection.execute(
+            "select api_id, changed from listing_removals where changed > :since order by changed limit :limit", params
+        )
+        found: list[Change | Removal] = [
+            Change(card_from(self._dialect, row), tuple(row["paths"].split())) for row in listed
+        ]
+        found += [Removal(ApiId(row["api_id"]), row["changed"]) for row in removed]
+        return sorted(found, key=changed_of)[:limit]
+
+    def latest_change(self) -> int:
+        return self._last("change")
+
+    def stale(self, before_id: str, limit: int) -> Sequence[Card]:
+        return self._many(
+            "where listings.api_id > :id order by listings.api_id limit :limit", {"id": before_id, "limit": limit}
+        )
+
+    def _named(self, text: str, conditions: str, params: Mapping[str, Any]) -> Sequence[Candidate]:
+        """Those whose name is what was asked for, however many better ones hold the words."""
+        owner, _, slug = text.strip().partition("/")
+        words = words_of(text)
+        if not words:
+            return []
+        sql = (
+            f"select {_CANDIDATE} from listings where {_PUBLIC}{conditions} and "  # noqa: S608
+            "(listings.slug = :joined or (listings.owner = :named_owner and listings.slug = :named_slug)) "
+            "order by listings.place limit :named"
+        )
+        named = {"joined": "-".join(words), "named_owner": storable(owner), "named_slug": storable(slug)}
+        rows = self._connection.execute(sql, {**params, **named, "named": _MOST_NAMED})
+        return [candidate_from(self._dialect, row) for row in rows]
+
+    def _last(self, name: str) -> int:
+        rows = self._connection.execute("select last from marketplace_numbers where name = :name", {"name": name})
+        return int(rows[0]["last"]) if rows else 0
+
+    def _counted(self, sql: str) -> Mapping[str, int]:
+        rows = self._connection.execute(f"{sql} order by total desc, value limit :most", {"most": _MOST_COUNTED})
+        return {row["value"]: row["total"] for row in rows}
+
+    def _stored(self, sort: Sort, value: float | str) -> Any:
+        """A mark as the column that it is of has it."""
+        if sort is Sort.NEWEST:
+            return self._dialect.time(_EPOCH + timedelta(microseconds=int(min(max(float(value), 0), _LATEST_US))))
+        return storable(value) if isinstance(value, str) else round(value)
+
+    def _told(self, sort: Sort, value: Any) -> float | str:
+        if sort is Sort.NEWEST:
+            return (self._dialect.moment(value) - _EPOCH) // timedelta(microseconds=1)
+        return str(value) if sort is Sort.NAME else int(value)
+
+    def _one(self, condition: str, params: Row) -> Card | None:
+        found = self._many(f"where {condition}", params)
+        return found[0] if found else None
+
+    def _many(self, rest: str, params: Row) -> Sequence[Card]:
+        rows = self._connection.execute(f"select {_CARD} from listings {rest}", params)  # noqa: S608
+        return [card_from(self._dialect, row) for row in rows]
+
+
+class SqlCatalogueStore(SqlCatalogueReader):
+    def put(self, listing: Listing, texts: ListingTexts, now: datetime) -> None:
+        known = self.card(listing.api_id)
+        standing = known.standing if known else Standing()
+        if known is not None:
+            listing = replace(listing, published_at=known.listing.published_at)
+        row = listing_row(self._dialect, listing) | self._ranked(listing, standing, now)
+        if known is None:
+            self._connection.change(_ADD, row | standing_row(standing))
+        else:
+            self._connection.change(_REPLACE, row)
+        self._connection.change(_PUT_TEXTS, row | texts_row(self._dialect, texts))
+        self._connection.change("delete from listing_tags where place = :place", {"place": row["place"]})
+        self._connection.change_many(
+            _insert("listing_tags", ("tag", "place")),
+            [{"tag": storable(tag), "place": row["place"]} for tag in dict.fromkeys(listing.tags)],
+        )
+        self._tell(listing.api_id, gone=listing.visibility is not Visibility.PUBLIC)
+
+    def remove(self, api_id: ApiId) -> None:
+        if self._connection.change("delete from listings where api_id = :api_id", {"api_id": api_id}):
+            self._tell(api_id, gone=True)
+
+    def stand(self, api_id: ApiId, standing: Standing, now: datetime) -> None:
+        card = self.card(api_id)
+        if card is not None:
+            row = self._ranked(card.listing, standing, now) | standing_row(standing)
+            self._connection.change(_STAND, row | {"api_id": api_id})
+
+    def _ranked(self, listing: Listing, standing: Standing, now: datetime) -> dict[str, Any]:
+        good = quality(standing, listing.updated_at, now)
+        rows = self._connection.execute("select seq from listings where api_id = :id", {"id": listing.api_id})
+        seq = int(rows[0]["seq"]) if rows else self._next("listing")
+        return {
+            "seq": seq,
+            "place": place_of(good, seq),
+            "quality": round(good * QUALITY),
+            "changed": self._next("change"),
+        }
+
+    def _tell(self, api_id: ApiId, *, gone: bool) -> None:
+        """Those who follow the changes learn that it left the public catalogue, or that it is back."""
+        self._connection.change("delete from listing_removals where api_id = :api_id", {"api_id": api_id})
+        if gone:
+            self._connection.change(
+                _insert("listing_removals", ("api_id", "changed")),
+                {"api_id": api_id, "changed": self._next("change")},
+            )
+
+    def _next(self, name: str) -> int:
+        # The row stays locked until the commit: whoever sees a number sees every smaller one.
+        (row,) = self._connection.execute(
+            "insert into marketplace_numbers (name, last) values (:name, 1) "
+            "on conflict (name) do update set last = marketplace_numbers.last + 1 returning last",
+            {"name": name},
+        )
+        return int(row["last"])
+
+
+def changed_of(change: Change | Removal) -> int:
+    return change.changed if isinstance(change, Removal) else change.card.changed
+
+
+def _conditions(filters: Filters) -> tuple[str, dict[str, Any]]:
+    """(what is asked beside the words, its values)"""
+    sql, params = "", dict[str, Any]()
+    if filters.category is not None:
+        sql += " and listings.category = :category"
+        params["category"] = storable(filters.category)
+    if filters.runtime is not None:
+        sql += " and listings.runtime = :runtime"
+        params["runtime"] = storable(filters.runtime)
+    if filters.owner is not None:
+        sql += " and listings.owner = :owner"
+        params["owner"] = storable(filters.owner)
+    if filters.free is not None:
+        sql += " and listings.free = :free"
+        params["free"] = filters.free
+    if filters.min_rating is not None:
+        sql += " and listings.rating >= :min_rating"
+        params["min_rating"] = round(filters.min_rating * RATING)
+    if filters.tag is not None:
+        sql += " and exists (select 1 from listing_tags where tag = :tag and listing_tags.place = listings.place)"
+        params["tag"] = storable(filters.tag)
+    return sql, params
