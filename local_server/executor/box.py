@@ -174,7 +174,13 @@ class Box:
             await self.sandbox.send({"t": "stop", "gen": number, "grace_s": grace_s})
             async with asyncio.timeout(grace_s + 5):
                 await attempt.gone.wait()
-        self._forget(number)
+        if self._attempts.get(number) is attempt:  # else it has been started again meanwhile
+            self._forget(number)
+
+    async def gone(self, number: int) -> None:
+        """Wait until a generation that is being ended is gone."""
+        if (attempt := self._attempts.get(number)) is not None:
+            await attempt.gone.wait()
 
     async def close(self, grace_s: float = 10.0) -> None:
         """End the sandbox and all that runs in it."""

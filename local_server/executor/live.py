@@ -122,7 +122,7 @@ class Line:
         return min(numbers + ([self.lent] if self.lent is not None else []), default=0)
 
     def warm(self, number: int) -> Live | None:
-        """A generation that takes no new requests any more and whose processes have not been ended yet."""
+        """A generation that takes no new requests any more, and whose processes are not about to be ended."""
         return next((old for old in self._giving_way if old.number == number and old.box.has(number)), None)
 
     def keep(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -170,5 +170,6 @@ class Line:
             await old.left.wait()
         if self.live is not None and self.live.box is old.box and self.live.number == old.number:
             return  # an undo has it back
+        self._giving_way.discard(old)  # nobody may have it any more
         await old.box.stop(old.number)
         await self._ended()

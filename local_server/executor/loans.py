@@ -126,6 +126,7 @@ class Loans:
             except FileNotFoundError:
                 raise StartFailed(Failure("snapshot", "A file of this generation is no longer kept")) from None
             box = await self._boxes.beside(await self._boxes.key(directory, manifest), directory, manifest)
+            await box.gone(number)
             launching = Launch(generation, tree, manifest, directory, {})
             ready = await launch(self._shop.engine, self._api, launching, box, _silent, self._shop.pace.start_s)
             return _Loan(number, box, self._open(generation, box, ready.port))

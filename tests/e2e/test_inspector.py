@@ -136,8 +136,9 @@ class TestManyAtOnce:
         file, good = CODE["python" if shop.name.endswith("python") else "node"]
         client = shop.server.client
 
-        def compare() -> int:
-            return client.compare_exchange(shop.name, request_id, 1)["first"]["status"]
+        def compare() -> str:
+            found = client.compare_exchange(shop.name, request_id, 1)["first"]
+            return f"g{found['generation']} {found['status']} {found['body']['text'] if found['status'] != 200 else ''}"
 
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             waiting = [pool.submit(compare) for _ in range(8)]
@@ -145,7 +146,7 @@ class TestManyAtOnce:
                 shop.save(file, good.replace("RATE = 19", f"RATE = {rate}"))
                 number = 1000 + rate * 10
                 wait_for(lambda wanted=number: gross(shop) == wanted, f"the rate {rate}")
-            assert [future.result() for future in waiting] == [200] * 8
+            assert [future.result() for future in waiting] == ["g1 200 "] * 8
 
 
 def gross(shop: Project) -> int:

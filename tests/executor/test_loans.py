@@ -72,6 +72,30 @@ class TestWarm:
         await until(lambda: running(world) == [2])
         assert await world.answer() == "two"
 
+    async def test_one_that_is_being_ended_is_waited_for(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        world.save("two")
+        await world.until_answer("two")
+        agent, may_end = world.sandbox.agent, asyncio.Event()
+        stop = agent._stop
+
+        async def slowly(gen: int) -> None:
+            await may_end.wait()
+            await stop(gen)
+
+        monkeypatch.setattr(agent, "_stop", slowly)
+        runner = world.executor._runner(world.api)
+        await until(lambda: runner._line.warm(1) is None)
+        assert running(world) == [1, 2]
+
+        async def use() -> str:
+            async with world.executor.borrow(world.api, 1) as lane:
+                return await said(lane)
+
+        task = asyncio.create_task(use())
+        await asyncio.sleep(0.1)
+        may_end.set()
+        assert await task == "one"
+
 
 class TestEnded:
     async def test_it_is_started_beside_what_serves_and_ended_after(self, aged: World) -> None:
