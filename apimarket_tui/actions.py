@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["global", "local", "row", "detail", "logs", "requests", "console", "doctor"]
+Scope = Literal["global", "local", "row", "detail", "logs", "requests", "metrics", "console", "doctor"]
 
 SCOPE_TITLES: dict[Scope, str] = {
     "global": "Everywhere",
@@ -13,6 +13,7 @@ SCOPE_TITLES: dict[Scope, str] = {
     "detail": "One API",
     "logs": "Logs",
     "requests": "Requests",
+    "metrics": "Metrics",
     "console": "Try it",
     "doctor": "Doctor & settings",
 }
@@ -56,6 +57,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("find-previous", ("N",), "previous", "Previous line with the text", "logs", bar=False, palette=False),
     Action("replay", ("enter",), "replay", "Take the selected request to the Try-it console", "requests"),
     Action("copy-curl", ("c",), "copy curl", "Copy the selected request as a curl command", "requests"),
+    Action("window", ("w",), "window", "The next window: an hour, a day, a week, a month", "metrics", "stats NAME"),
+    Action("earlier", ("left",), "earlier", "Read the point of time before", "metrics", palette=False),
+    Action("later", ("right",), "later", "Read the point of time after; end stops reading", "metrics", palette=False),
     # -- The selected API, in Local and in its own screen
     Action("logs", ("l",), "logs", "Follow the API's log", "row", "logs NAME -f"),
     Action("try", ("t",), "try", "Call the API in the Try-it console", "row", "call NAME/PATH", aliases=("call",)),
@@ -139,6 +143,8 @@ _KEY_LABELS = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "escape": "esc",
+    "left": "←",
+    "right": "→",
 }
 
 

@@ -15,6 +15,7 @@ from apimarket_tui import actions
 from apimarket_tui.acts import ApiActs
 from apimarket_tui.backend import Backend, Trouble
 from apimarket_tui.clean import clean
+from apimarket_tui.kept import Kept
 from apimarket_tui.live import FleetChanged, LinkChanged, Live, ServerChanged
 from apimarket_tui.palette import ActionProvider
 from apimarket_tui.screens.frame import FrameScreen
@@ -61,6 +62,7 @@ class ApimarketApp(App[int]):
         super().__init__()
         self.backend, self.clock = backend, clock
         self.live = Live(backend, self.post_message, clock, **pace)
+        self.kept = Kept(clock)
         self.acts = ApiActs(self)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -102,8 +104,8 @@ class ApimarketApp(App[int]):
             if api is not None:
                 self.acts.do(action, api)
             return
-        owner = screen if hasattr(screen, action.method) else self
-        method = getattr(owner, action.method, None)
+        doer = screen.doer(action) if isinstance(screen, FrameScreen) else screen
+        method = getattr(doer, action.method, None) or getattr(self, action.method, None)
         if method is not None:
             method()
 

@@ -97,6 +97,15 @@ def rate(value: float) -> str:
     return f"{value:.0f}" if value < 9_999.5 else f"{value / 1000:.0f}k"
 
 
+def count(value: int) -> str:
+    """`412`, `1,234`, `25k`, `1.2M`: at most five cells."""
+    if value < 10_000:
+        return f"{value:,}"
+    if value < 999_500:
+        return f"{value / 1000:.0f}k"
+    return f"{value / 1_000_000:.1f}M" if value < 99_950_000 else f"{value / 1_000_000:.0f}M"
+
+
 def share(value: float) -> str:
     """An error rate of 0 to 1 as `0%`, `0.2%`, `12%`."""
     percent = value * 100

@@ -1,4 +1,4 @@
-"""One API: overview, logs, requests. Pushed over Local; follows the API's own events while open."""
+"""One API in tabs: overview, logs, requests, metrics. Pushed over Local; follows the API's own events while open."""
 
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
@@ -14,6 +14,8 @@ from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.history import LogHistory
 from apimarket_tui.live import following
+from apimarket_tui.panes.metrics import MetricsPane
+from apimarket_tui.panes.pane import Pane
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.bars import Rule, TopBar
 from apimarket_tui.widgets.lines import LineView
@@ -24,9 +26,10 @@ from apimarket_tui.widgets.tabs import TabLine
 from apimarket_tui.words import condition
 
 if TYPE_CHECKING:
+    from apimarket_tui.actions import Action
     from local_server.wire.apis import ApiView, ExecutionView, LogLineView
 
-TABS = ("overview", "logs", "requests")
+TABS = ("overview", "logs", "requests", "metrics")
 LOG_START = 5_000
 """Lines read when the screen opens; later ones come as events."""
 REQUESTS_KEPT = 1_000
@@ -34,7 +37,7 @@ BATCH_S = 0.1
 
 
 class DetailScreen(FrameScreen):
-    SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "detail", "row", "global")
+    SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "metrics", "detail", "row", "global")
     TRAIL: ClassVar[tuple[str, ...]] = ("local", "…")
     BINDINGS: ClassVar[list[BindingType]] = bindings(SCOPES)
 
@@ -49,19 +52,22 @@ class DetailScreen(FrameScreen):
         self._known_generation: tuple[object, ...] = ()
 
     def body(self) -> ComposeResult:
-        yield TabLine([tab.title() for tab in TABS])
+        yield TabLine([tab.title() for tab in TABS], id="tabs")
         yield Rule(id="heading")
         with ContentSwitcher(initial=self._first_tab):
             with VerticalScroll(id="overview"):
                 yield Overview(self.market.clock)
             yield LogPane(self._history, id="logs")
             yield RequestTable(id="requests")
+            yield MetricsPane(self.current_api)
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.query_one(TabLine).active = TABS.index(self._first_tab)
+        self.tabs.active = TABS.index(self._first_tab)
         self.show_fleet()
         self.focus_main()
+        if self.pane is not None:
+            self.pane.opened()
         self.run_worker(self._keep_stream(), name="detail events")
         self.run_worker(self._keep_batches(), name="detail batches")
         self.set_interval(1.0, self._tick)
@@ -125,7 +131,7 @@ class DetailScreen(FrameScreen):
             lines, self._new_lines = self._new_lines, []
             self.query_one(LogPane).take(lines)
             self.query_one(RequestTable).show_rows(list(self._requests))
-            self.query_one(TabLine).retitle(2, f"Requests {len(self._requests)}" if self._requests else "Requests")
+            self.tabs.retitle(2, f"Requests {len(self._requests)}" if self._requests else "Requests")
             await asyncio.sleep(BATCH_S)
 
     # -- Showing
@@ -152,35 +158,51 @@ class DetailScreen(FrameScreen):
     # -- Tabs
 
     @property
+    def tabs(self) -> TabLine:
+        return self.query_one("#tabs", TabLine)
+
+    @property
+    def pane(self) -> Pane | None:
+        """The open tab, where it is one that acts by itself."""
+        return next((pane for pane in self.query(Pane) if pane.id == self.tab), None)
+
+    def doer(self, action: "Action") -> object:
+        return self.pane if action.scope == self.tab and self.pane is not None else self
+
+    @property
     def tab(self) -> str:
-        return TABS[self.query_one(TabLine).active]
+        return TABS[self.tabs.active]
 
     def scopes(self) -> tuple[str, ...]:
         own = (self.tab,) if self.tab != "overview" else ()
         return (*own, "detail", "row", "global")
 
     def open_tab(self, tab: str) -> None:
-        self.query_one(TabLine).active = TABS.index(tab)
+        self.tabs.active = TABS.index(tab)
 
-    @on(TabLine.Changed)
+    @on(TabLine.Changed, "#tabs")
     def _tab_changed(self) -> None:
         self.query_one(ContentSwitcher).current = self.tab
         self.show_keys()
         self.focus_main()
+        if self.pane is not None:
+            self.pane.opened()
 
     def focus_main(self) -> None:
         if self.tab == "overview":
             self.query_one("#overview").focus()
         elif self.tab == "logs":
             self.query_one(LogPane).query_one(LineView).focus()
+        elif self.pane is not None:
+            self.pane.main().focus()
         else:
             self.query_one(RequestTable).focus()
 
     def do_next_tab(self) -> None:
-        self.query_one(TabLine).go(1)
+        self.tabs.go(1)
 
     def do_previous_tab(self) -> None:
-        self.query_one(TabLine).go(-1)
+        self.tabs.go(-1)
 
     # -- Logs
 

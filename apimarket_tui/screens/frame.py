@@ -91,6 +91,10 @@ class FrameScreen(Screen[None]):
         """The scopes of actions that apply now; screens with tabs narrow it."""
         return self.SCOPES
 
+    def doer(self, action: Action) -> object:
+        """Who has the method of this action, if anybody here has; else it is the app's."""
+        return self
+
     def allowed(self, action: Action) -> bool:
         return action.scope in self.scopes()
 

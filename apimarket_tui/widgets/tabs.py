@@ -49,9 +49,32 @@ class TabLine(Widget):
             self.post_message(self.Changed(self, index))
 
     def render(self) -> Content:
-        line = Content(" ")
-        for index, title in enumerate(self._titles):
-            here = index == self.active
-            name = Content.styled(f" {title} ", "bold underline $primary" if here else "$dim")
-            line += name.stylize(Style.from_meta({_CLICKED: index})) + Content("  ")
-        return line
+        """With room around the names where there is some; where there is too little, those around the open one."""
+        return _fitting(self._titles, self.active, self.size.width)
+
+
+def _fitting(titles: Sequence[str], active: int, width: int) -> Content:
+    for pad, gap in ((" ", "  "), ("", "  "), ("", " ")):
+        line = _line(titles, range(len(titles)), active, pad, gap)
+        if line.cell_length <= width:
+            return line
+    first, last = active, active + 1
+    shown = _line(titles, range(first, last), active, "", " ")
+    while first > 0 or last < len(titles):
+        wider = range(max(first - 1, 0), min(last + 1, len(titles)))
+        line = _line(titles, wider, active, "", " ")
+        if line.cell_length + 4 > width:
+            break
+        first, last, shown = wider.start, wider.stop, line
+    before, after = ("‹" if first > 0 else ""), (" ›" if last < len(titles) else "")
+    return Content.assemble((before, "$dim"), shown, (after, "$dim"))
+
+
+def _line(titles: Sequence[str], shown: range, active: int, pad: str, gap: str) -> Content:
+    names = [
+        Content.styled(f"{pad}{titles[index]}{pad}", "bold underline $primary" if index == active else "$dim").stylize(
+            Style.from_meta({_CLICKED: index})
+        )
+        for index in shown
+    ]
+    return Content(" ") + Content(gap).join(names)

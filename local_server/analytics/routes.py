@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from local_server.analytics.intake import take
-from local_server.analytics.statistics import Statistics, statistics
+from local_server.analytics.statistics import Point, Statistics, statistics
 from local_server.analytics.windows import WINDOWS
 from local_server.domain.executions import CallOutcome, Execution, outcome_of_status
 from local_server.domain.ids import ApiId, KeyId, RequestId
@@ -141,10 +141,7 @@ def stats_view(api: Api, found: Statistics, usage: UsageView | None) -> StatsVie
         bytes_out=tally.bytes_out,
         statuses=by_class(tally.statuses),
         outcomes=dict(sorted(tally.outcomes.items())),
-        points=[
-            StatsPoint(starts_at=at.starts_at, requests=at.requests, errors=at.errors, p95_ms=_ms(at.p95_us))
-            for at in found.points
-        ],
+        points=[_point_view(point) for point in found.points],
         generations=[
             GenerationStats(
                 number=number,
@@ -161,6 +158,18 @@ def stats_view(api: Api, found: Statistics, usage: UsageView | None) -> StatsVie
         errors=[ErrorGroup.model_validate(trouble, from_attributes=True) for trouble in found.troubles],
         popularity=PopularityView(rank=found.rank.place, of=found.rank.of, share=round(found.rank.share, 4)),
         usage=usage,
+    )
+
+
+def _point_view(point: Point) -> StatsPoint:
+    return StatsPoint(
+        starts_at=point.starts_at,
+        requests=point.tally.requests,
+        errors=point.tally.errors,
+        p50_ms=_ms(point.percentile_us(0.5)),
+        p95_ms=_ms(point.percentile_us(0.95)),
+        p99_ms=_ms(point.percentile_us(0.99)),
+        statuses=by_class(point.tally.statuses),
     )
 
 

@@ -1,7 +1,7 @@
 """What became of an API's requests over a window: from the rollups, whose histograms are merged, never averaged."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from local_server.analytics.templates import template_of
@@ -25,9 +25,10 @@ class Point:
     """One minute, hour or day."""
 
     starts_at: datetime
-    requests: int = 0
-    errors: int = 0
-    p95_us: float | None = None
+    tally: Tally = field(default_factory=Tally)
+
+    def percentile_us(self, share: float) -> float | None:
+        return percentile_us(self.tally.latencies, share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +119,7 @@ def _read(tx: ReadTx, api: Api, window: Window, since: datetime) -> _Read:
 
 def _points(steps: Iterable[datetime], rollups: Iterable[Rollup]) -> list[Point]:
     by_start = {rollup.starts_at: rollup.tally for rollup in rollups}
-    return [_point(step, tally) if (tally := by_start.get(step)) else Point(step) for step in steps]
-
-
-def _point(starts_at: datetime, tally: Tally) -> Point:
-    return Point(starts_at, tally.requests, tally.errors, percentile_us(tally.latencies, 0.95))
+    return [Point(step, by_start.get(step) or Tally()) for step in steps]
 
 
 def _paths(counts: Iterable[PathCount]) -> list[PathCount]:

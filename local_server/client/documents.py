@@ -113,6 +113,9 @@ class StatsPointDocument(TypedDict):
     requests: int
     errors: int
     p95_ms: float | None
+    p50_ms: float | None
+    p99_ms: float | None
+    statuses: dict[str, int]
 
 
 class GenerationStatsDocument(TypedDict):

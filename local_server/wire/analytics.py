@@ -26,6 +26,10 @@ class StatsPoint(BaseModel):
     requests: int
     errors: int
     p95_ms: float | None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    statuses: dict[str, int] = Field(default_factory=dict)
+    """Requests by class of status: `2xx`; only the classes that occurred."""
 
 
 class GenerationStats(BaseModel):

@@ -80,8 +80,8 @@ class TestWindows:
         assert (found.since, found.until) == (begin, NOW)
         assert len(found.points) == points
         assert found.points[-1].starts_at.isoformat() == f"{last}+00:00"
-        assert (found.points[0].requests, found.points[-1].requests) == (1, 2)
-        assert found.tally.requests == sum(point.requests for point in found.points) == 3
+        assert (found.points[0].tally.requests, found.points[-1].tally.requests) == (1, 2)
+        assert found.tally.requests == sum(point.tally.requests for point in found.points) == 3
         assert found.requests_per_s == pytest.approx(3 / (NOW - begin).total_seconds())
 
 
@@ -90,7 +90,7 @@ class TestFigures:
         found = await of(storage)
         assert found.tally.requests == 0
         assert (found.success_rate, found.error_rate, found.mean_us, found.percentile_us(0.5)) == (None,) * 4
-        assert [point.requests for point in found.points] == [0] * 24
+        assert [point.tally.requests for point in found.points] == [0] * 24
 
     async def test_rates_tell_the_apis_faults_from_its_callers(self, storage: Storage, log: Log) -> None:
         for outcome, count in {"ok": 6, "client_error": 2, "timeout": 1, "unavailable": 1}.items():
@@ -106,7 +106,7 @@ class TestFigures:
         assert found.mean_us == pytest.approx(98 * 10 + 1000)
         assert found.percentile_us(0.5) == pytest.approx(1000, rel=1 / 32)
         assert found.percentile_us(0.99) == pytest.approx(50_000, rel=1 / 32)
-        assert found.points[-4].p95_us == pytest.approx(50_000, rel=1 / 32)
+        assert found.points[-4].percentile_us(0.95) == pytest.approx(50_000, rel=1 / 32)
 
     async def test_generations_are_newest_first(self, storage: Storage, log: Log) -> None:
         await log.add(2, generation=3, total_us=10)

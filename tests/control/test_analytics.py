@@ -125,6 +125,9 @@ class TestStats:
         assert found.p50_ms == pytest.approx(10, rel=1 / 32)
         assert found.p99_ms == pytest.approx(1000, rel=1 / 32)
         assert found.statuses == {"2xx": 95, "5xx": 5}
+        called = [point for point in found.points if point.requests]
+        assert sum(point.statuses["5xx"] for point in called) == sum(point.errors for point in called) == 5
+        assert all(0 < (point.p50_ms or 0) <= (point.p95_ms or 0) <= (point.p99_ms or 0) for point in called)
         assert found.outcomes == {"ok": 95, "server_error": 5}
         assert [(one.number, one.requests, one.errors) for one in found.generations] == [(2, 5, 5), (1, 95, 0)]
         assert [(one.path, one.requests) for one in found.paths] == [("/a", 95), ("/users/{id}", 5)]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from local_server.client.errors import ApimarketClientError, ServerUnreachableError
 from local_server.client.results import CallResult
+from local_server.wire.analytics import StatsView
 from local_server.wire.apis import (
     ApiView,
     ExecutionView,
@@ -220,6 +221,80 @@ def some_logs(api: str, count: int = 40) -> list[LogLineView]:
     return [*lines[: count // 2], swap, *lines[count // 2 :]]
 
 
+_WINDOWS = {
+    "1h": (60, timedelta(minutes=1)),
+    "24h": (24, timedelta(hours=1)),
+    "7d": (168, timedelta(hours=1)),
+    "30d": (30, timedelta(days=1)),
+}
+
+
+def some_stats(api: str, window: str, **fields: object) -> StatsView:
+    """A day with its rush hour, and a bad quarter of an hour."""
+    count, step = _WINDOWS[window]
+    seconds = step.total_seconds()
+    last = datetime.fromtimestamp(NOW.timestamp() - NOW.timestamp() % seconds, UTC)
+    points = []
+    for number in range(count):
+        busy = 0.55 - 0.45 * math.cos(number * 2 * math.pi / count * 1.5) + 0.1 * math.sin(number * 1.7)
+        bad = count * 0.6 <= number < count * 0.68
+        requests = 0 if number == count // 5 else max(0, round(seconds * 9 * busy))
+        if number == count - 1:
+            requests = round(requests * (NOW - last).total_seconds() / seconds)
+        failed = requests // 4 if bad else 0
+        mistakes = requests // 25
+        answers = {"2xx": requests - failed - mistakes, "4xx": mistakes, "5xx": failed}
+        points.append(
+            {
+                "starts_at": last - (count - 1 - number) * step,
+                "requests": requests,
+                "errors": failed,
+                "p50_ms": (12 + 9 * busy) * (3 if bad else 1) if requests else None,
+                "p95_ms": (38 + 45 * busy) * (9 if bad else 1) if requests else None,
+                "p99_ms": (120 + 260 * busy) * (7 if bad else 1) if requests else None,
+                "statuses": {name: number for name, number in answers.items() if number},
+            }
+        )
+    totals = {name: sum(point["statuses"].get(name, 0) for point in points) for name in ("2xx", "4xx", "5xx")}
+    requests = sum(totals.values())
+    group = {"last_at": NOW - timedelta(minutes=7), "last_id": "req_1"}
+    values: dict[str, object] = {
+        "api": api,
+        "id": f"api_{api}",
+        "window": window,
+        "since": points[0]["starts_at"],
+        "until": NOW,
+        "requests": requests,
+        "requests_per_s": requests / (seconds * count),
+        "success_rate": totals["2xx"] / requests,
+        "error_rate": totals["5xx"] / requests,
+        "mean_ms": 24.0,
+        "p50_ms": 17.0,
+        "p95_ms": 92.0,
+        "p99_ms": 840.0,
+        "bytes_in": 3_200_000,
+        "bytes_out": 812_000_000,
+        "statuses": totals,
+        "outcomes": {"ok": totals["2xx"], "client_error": totals["4xx"], "server_error": totals["5xx"]},
+        "points": points,
+        "generations": [{"number": 14, "requests": requests, "errors": totals["5xx"], "mean_ms": 24.0}],
+        "paths": [
+            {"path": "/now", "requests": 612, "mean_ms": 21.0},
+            {"path": "/forecast/{id}", "requests": 290, "mean_ms": 44.0},
+            {"path": "/stations/{id}", "requests": 98, "mean_ms": 9.0},
+        ],
+        "errors": [
+            group | {"outcome": "server_error", "status": 500, "method": "GET", "path": "/now", "requests": 412},
+            group
+            | {"outcome": "client_error", "status": 404, "method": "GET", "path": "/stations/{id}", "requests": 71},
+            group | {"outcome": "refused", "status": 429, "method": "POST", "path": "/forecast", "requests": 8},
+        ],
+        "popularity": {"rank": 2, "of": 10, "share": 0.31},
+        "usage": {"memory_bytes": 48_400_000, "cpu_percent": 0.4},
+    }
+    return StatsView.model_validate(values | fields)
+
+
 TEMPLATES = [
     TemplateView(
         name="python", runtime="python3.12", title="Python function", summary="One function, one file, no dependencies"
@@ -406,6 +481,10 @@ class FakeBackend:
     async def requests(self, name: str, limit: int = 100) -> list[ExecutionView]:
         await self._reached("requests")
         return some_requests(name)[:limit] if self.known[name].traffic.history else []
+
+    async def stats(self, name: str, window: str = "24h") -> StatsView:
+        await self._reached("stats", f"{name} {window}")
+        return some_stats(name, window)
 
     async def doctor(self) -> list[Check]:
         await self._reached("doctor")

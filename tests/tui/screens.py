@@ -13,6 +13,7 @@ from apimarket_tui.widgets.peek import Peek
 from local_server.client.errors import ApimarketClientError
 
 from .fake_backend import NOW, FakeBackend, a_server
+from .screen_text import screen_text
 
 Step = Callable[[Pilot[Any]], Awaitable[None]]
 PACE = {"batch_s": 0.01, "heartbeat_s": 30.0, "retry_s": 0.02}
@@ -74,6 +75,14 @@ def keys(*pressed: str) -> Step:
     return step
 
 
+def _metrics(*pressed: str) -> Step:
+    async def step(pilot: Pilot[Any]) -> None:
+        await keys("enter", "left_square_bracket", *pressed)(pilot)
+        await until(pilot, lambda: "Busiest" in screen_text(pilot.app) or "requests" in screen_text(pilot.app))
+
+    return step
+
+
 async def _failing(pilot: Pilot[Any]) -> None:
     app: ApimarketApp = pilot.app  # type: ignore[assignment]
     app.screen.choose("geocode")  # type: ignore[attr-defined]
@@ -127,7 +136,9 @@ SCREENS: dict[str, Step] = {
     "detail-overview": keys("enter"),
     "detail-failing": _failing,
     "detail-logs": keys("l"),
-    "detail-requests": keys("enter", "left_square_bracket"),
+    "detail-requests": keys("enter", "right_square_bracket", "right_square_bracket"),
+    "detail-metrics": _metrics(),
+    "detail-metrics-read": _metrics("w", *["left"] * 23),
     "console": keys("3"),
     "console-answer": _answered,
     "doctor": keys("5"),

@@ -7,6 +7,7 @@ import pytest
 from apimarket_tui import actions
 from apimarket_tui.acts import ApiActs
 from apimarket_tui.app import ApimarketApp
+from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.screens.console import ConsoleScreen
 from apimarket_tui.screens.detail import DetailScreen
 from apimarket_tui.screens.doctor import DoctorScreen
@@ -20,6 +21,7 @@ OWNERS: dict[str, type] = {
     "detail": DetailScreen,
     "logs": DetailScreen,
     "requests": DetailScreen,
+    "metrics": MetricsPane,
     "console": ConsoleScreen,
     "doctor": DoctorScreen,
 }
@@ -33,7 +35,15 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
 
 
 @pytest.mark.parametrize(
-    "scopes", [("local", "row"), ("logs", "detail", "row"), ("requests", "detail", "row"), ("console",), ("doctor",)]
+    "scopes",
+    [
+        ("local", "row"),
+        ("logs", "detail", "row"),
+        ("requests", "detail", "row"),
+        ("metrics", "detail", "row"),
+        ("console",),
+        ("doctor",),
+    ],
 )
 def test_no_two_actions_of_one_place_share_a_key(scopes: tuple[str, ...]) -> None:
     keys = [key for action in actions.ACTIONS if action.scope in scopes for key in action.keys]

@@ -53,7 +53,7 @@ class TestSending:
 
     async def test_replay_takes_the_request_over(self) -> None:
         async with running() as pilot:
-            await press(pilot, "enter", "left_square_bracket")
+            await press(pilot, "enter", "right_square_bracket", "right_square_bracket")
             await until(pilot, lambda: "/forecast/oslo" in screen_text(pilot.app))
             await press(pilot, "down", "down", "enter")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConsoleScreen))

@@ -98,7 +98,7 @@ async def choose_bad(pilot: Pilot[Any]) -> None:
         (),
         ("enter",),
         ("l",),
-        ("enter", "left_square_bracket"),
+        ("enter", "right_square_bracket", "right_square_bracket"),
         ("5",),
         ("n",),
         ("ctrl+d",),
