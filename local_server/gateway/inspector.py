@@ -139,21 +139,25 @@ class Capture:
             messages_out=self.messages_out,
         )
 
-    def remove_keys(self) -> None:
-        """Take every API key of ours out of what is kept."""
+    def settle(self) -> int:
+        """The exchange has ended. Takes every API key of ours out of what is kept; returns about how many bytes the
+        heads take."""
         head = self.head
-        lines = head.lines
-        if b"am_" in b"".join(lines):
-            # A new list: the old one may be the request's still.
-            lines = [bytes(without_keys(part)) for part in lines]
-            self.key_removed = lines != head.lines
-            head.lines = lines
-        self.query, self.path = bytes(self._removed(self.query)), bytes(self._removed(self.path))
-        self.received = self._removed(self.received)
-        self.response_headers = [(name, bytes(without_keys(value))) for name, value in self.response_headers]
-        self.sent = without_keys(self.sent)
         self._keyed = head.key.startswith(KEY_START)
         head.key = b""
+        values = [value for _, value in self.response_headers]
+        text = b"".join([*head.lines, self.query, self.path, *values])
+        if b"am_" in text or b"am_" in self.received or b"am_" in self.sent:
+            self._remove_keys()
+        return OWN_BYTES + len(text) + _LINE_BYTES * (len(head.lines) // 4 + len(values))
+
+    def _remove_keys(self) -> None:
+        self.response_headers = [(name, bytes(without_keys(value))) for name, value in self.response_headers]
+        self.sent = without_keys(self.sent)
+        # What cannot be sent again as it was:
+        self.head.lines = [bytes(self._removed(part)) for part in self.head.lines]
+        self.query, self.path = bytes(self._removed(self.query)), bytes(self._removed(self.path))
+        self.received = self._removed(self.received)
 
     def _removed(self, content: bytes | bytearray) -> bytes | bytearray:
         kept = without_keys(content)
@@ -175,12 +179,7 @@ class Inspector:
 
     def begin(self, scope: Scope, head: RequestHead, prefix: bytes, path: bytes) -> Capture:
         """A request has come. Whatever becomes of it, `keep` has to follow."""
-        capture = Capture(self, scope, head, prefix, path)
-        lines = head.lines
-        self.has_room(
-            capture, OWN_BYTES + len(path) + len(capture.query) + sum(map(len, lines)) + _LINE_BYTES * len(lines) // 4
-        )
-        return capture
+        return Capture(self, scope, head, prefix, path)
 
     def has_room(self, capture: Capture, size: int) -> bool:
         """Whether `capture` may hold `size` bytes more: counts them if so. Older exchanges are forgotten for them."""
@@ -194,9 +193,7 @@ class Inspector:
 
     def keep(self, capture: Capture, execution: Execution) -> None:
         """It has ended."""
-        headers = capture.response_headers
-        self.has_room(capture, sum(len(name) + len(value) + _LINE_BYTES for name, value in headers))
-        capture.remove_keys()
+        self.has_room(capture, capture.settle())
         capture.execution = execution
         ring = self._by_api.setdefault(execution.api_id, OrderedDict())
         ring[execution.id] = self._by_age[execution.id] = capture

@@ -1,6 +1,6 @@
 """What the gateway costs: requests a second and added latency, direct and through it, in one run.
 
-    python -m tests.bench.gateway_throughput [--seconds 5]
+    python -m tests.bench.gateway_throughput [--seconds 5] [--inspect 50]
 
 Upstream, gateway and load are processes of their own; the load comes from wrk if it is installed, else from here.
 """
@@ -41,7 +41,7 @@ async def run_upstream() -> None:
     await server.serve_forever()
 
 
-async def run_gateway(upstream_port: int) -> None:
+async def run_gateway(upstream_port: int, inspect: int) -> None:
     import uvicorn
 
     from local_server.domain.ids import ApiId, Digest
@@ -54,7 +54,7 @@ async def run_gateway(upstream_port: int) -> None:
         raise AssertionError("no control API here")
 
     recorded: list[object] = []
-    gateway = Gateway(recorded.append, RealSystem())
+    gateway = Gateway(recorded.append, RealSystem(), inspect=inspect)
     lane = gateway.open(ApiId("1"), 1, Digest("0" * 64), ("127.0.0.1", upstream_port))
     gateway.route(Route(ApiId("1"), "me", "hello", "serving"), lane)
     config = uvicorn.Config(Edge(control, gateway), port=0, log_level="error", lifespan="off", **uvicorn_options())
@@ -186,10 +186,10 @@ def measure(upstream: int, gateway: int, process: psutil.Process, seconds: float
         print(f"{'latency ' + name + ', ms':28}{a:10.2f}{b:10.2f}{b - a:+8.2f}")
 
 
-def main(seconds: float) -> None:
+def main(seconds: float, inspect: int) -> None:
     with (
         process("--role", "upstream") as (upstream, _),
-        process("--role", "gateway", "--upstream", str(upstream)) as (gateway, running),
+        process("--role", "gateway", "--upstream", str(upstream), "--inspect", str(inspect)) as (gateway, running),
     ):
         measure(upstream, gateway, running, seconds)
 
@@ -197,12 +197,14 @@ def main(seconds: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--inspect", type=int, default=0, help="keep that many exchanges whole")
     parser.add_argument("--role", choices=["upstream", "gateway"])
     parser.add_argument("--upstream", type=int)
     arguments = parser.parse_args()
     if arguments.role is None:
-        main(arguments.seconds)
+        main(arguments.seconds, arguments.inspect)
     else:
         import uvloop
 
-        uvloop.run(run_upstream() if arguments.role == "upstream" else run_gateway(arguments.upstream))
+        upstream = arguments.role == "upstream"
+        uvloop.run(run_upstream() if upstream else run_gateway(arguments.upstream, arguments.inspect))
