@@ -11,6 +11,8 @@ from filelock import FileLock, Timeout
 
 from local_server.domain.errors import AlreadyRunning, StorageFull
 
+SECRET_BYTES = 32
+
 
 class DataDirectory:
     """Holds the directory while it is open. A second server is refused, and told who holds it."""
@@ -69,13 +71,21 @@ class DataDirectory:
     def signing_key(self) -> bytes:
         """What session tokens are signed with: 32 random bytes, made on first use. Without the file every session
         that was begun is over."""
-        path = self.path / "session.key"
+        return self._secret("session.key")
+
+    def device_key(self) -> bytes:
+        """What versions published from this machine are signed with: an Ed25519 private key, made on first use.
+        Without the file a new one is made, and marketplaces are told of it at the next publish."""
+        return self._secret("device.key")
+
+    def _secret(self, name: str) -> bytes:
+        path = self.path / name
         with suppress(FileNotFoundError, ValueError):
             key = bytes.fromhex(path.read_text())
-            if len(key) >= 32:
+            if len(key) == SECRET_BYTES:
                 path.chmod(0o600)
                 return key
-        key = secrets.token_bytes(32)
+        key = secrets.token_bytes(SECRET_BYTES)
         _write_private(path, key.hex() + "\n")
         return key
 

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     """0 takes any free one; `server.json` in the data directory says which."""
     engine: Literal["auto", "docker", "process"] = "auto"
+    remote: str = ""
+    """The marketplace to publish to and to pull from, where none is named."""
     owner: str = Field(default_factory=default_owner)
     projects: Path = Field(default_factory=Path.cwd)
     """Where new projects are made when no directory is named."""

@@ -216,7 +216,7 @@ class AsyncClient:
         try:
             response = await self._http.request(call.method, self.url + call.path, json=call.body, timeout=timeout)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ServerUnreachableError(self.url, _why(error)) from error
+            raise ServerUnreachableError(self.url, why(error)) from error
         if response.status_code >= 300:
             raise problem_of(response.status_code, response.reason_phrase, response.content, self.url + call.path)
         if call.answer is None:
@@ -280,7 +280,7 @@ class AsyncClient:
                     if len(content) > MAX_BODY_BYTES:
                         raise too_large(url)
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ServerUnreachableError(url, _why(error)) from error
+            raise ServerUnreachableError(url, why(error)) from error
         finally:
             # Every call stands alone, as curl's do: a cookie that one API sets is not sent to the next.
             self._outside.cookies.clear()
@@ -329,7 +329,8 @@ def _event(received: Received) -> WireEvent | None:
         return Resync()
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """Why a connection failed, in words."""
     if isinstance(error, httpx2.TimeoutException):
         return "it did not answer in time"
     cause: BaseException | None = error

@@ -44,6 +44,21 @@ def bump_of(changes: Iterable[Change]) -> Bump:
     return Bump.MINOR if severities else Bump.PATCH
 
 
+def comes_after(semver: str, other: str) -> bool:
+    """By the precedence of semver.org, 11; build metadata does not count. Raises ValueError for what is no version."""
+    return _rank(semver) > _rank(other)
+
+
+def _rank(semver: str) -> tuple[tuple[int, int, int], bool, list[tuple[bool, int, str]]]:
+    found = _SEMVER.fullmatch(semver)
+    if found is None:
+        raise ValueError(f"{semver!r} is no version")
+    major, minor, patch = (int(part) for part in found.group(1, 2, 3))
+    # Numbers come before words, and are compared as numbers.
+    words = [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in (found[4] or "").split(".")]
+    return (major, minor, patch), found[4] is None, words if found[4] else []
+
+
 def next_version(current: str, bump: Bump) -> str:
     """The number after `current` that `bump` asks for. Below 1.0.0 nothing is promised yet: what breaks counts the
     second number up, all else the third (semver.org, 4). A pre-release is followed by what it leads to, if that is

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from local_server.domain.deployments import Failure, Generation, State
-from local_server.domain.ids import ApiId
+from local_server.domain.ids import ApiId, OpId
 
 LogStream = Literal["out", "err", "apimarket"]
 """A program's standard output, its standard error, or a word of ours between them."""
@@ -72,4 +72,21 @@ class EngineChanged:
     detail: str
 
 
-Event = ApiRegistered | ApiChanged | ApiRemoved | StateChanged | GenerationFinished | LogWritten | EngineChanged
+@dataclass(frozen=True, slots=True)
+class OutboxChanged:
+    """An outgoing version was queued, moved on, or sent some more of its bytes."""
+
+    api_id: ApiId
+    op: OpId
+
+
+Event = (
+    ApiRegistered
+    | ApiChanged
+    | ApiRemoved
+    | StateChanged
+    | GenerationFinished
+    | LogWritten
+    | EngineChanged
+    | OutboxChanged
+)

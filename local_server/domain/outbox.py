@@ -108,10 +108,12 @@ class Outgoing:
         return f"{self.owner}/{self.slug}"
 
     def moved(self, state: OutboxState, now: datetime, **changes: object) -> "Outgoing":
-        """In its next state: attempts and trouble of the one before are over. Raises WrongTransition."""
+        """In its next state: trouble of the one before is over, and so are its attempts unless it begins again. Raises
+        WrongTransition."""
         if state not in ALLOWED[self.state]:
             raise WrongTransition(f"an outgoing version cannot go from {self.state} to {state}")
-        fresh = {"attempts": 0, "next_at": None, "trouble": None} | changes
+        begins = state in (OutboxState.QUEUED, OutboxState.SENDING)
+        fresh = {"attempts": self.attempts if begins else 0, "next_at": None, "trouble": None} | changes
         return replace(self, state=state, updated_at=now, **fresh)  # type: ignore[arg-type]
 
     def delayed(self, trouble: Trouble, now: datetime, next_at: datetime) -> "Outgoing":
@@ -148,6 +150,23 @@ class Head:
     semver: str
     tree: Digest
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedVersion:
+    """A version as a marketplace has it, checked against its hash and its signature before it was stored."""
+
+    remote: str
+    id: Digest
+    owner: str
+    slug: str
+    semver: str
+    tree: Digest
+    document: bytes
+    signer: str
+    public_key: bytes
+    signature: bytes
+    openapi: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from local_server.domain.events import Event
 from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, Digest, KeyId, OpId, UserId
 from local_server.domain.keys import ApiKey
-from local_server.domain.outbox import Outgoing, Remote, RemoteRef
+from local_server.domain.outbox import Outgoing, PublishedVersion, Remote, RemoteRef
 from local_server.domain.registry import Api, User
 from local_server.domain.trees import Tree
 from local_server.domain.usage import (
@@ -183,6 +183,10 @@ class RemotesReader(Protocol):
     def refs_of(self, api_id: ApiId) -> Sequence[RemoteRef]:
         """What marketplaces have of one API of this machine, by URL."""
 
+    def version(self, remote: str, version: Digest) -> PublishedVersion | None: ...
+    def versions(self, remote: str, owner: str, slug: str) -> Sequence[PublishedVersion]:
+        """Those that are known here, in no order that means anything."""
+
 
 class RemotesStore(RemotesReader, Protocol):
     def put(self, remote: Remote) -> None:
@@ -191,8 +195,11 @@ class RemotesStore(RemotesReader, Protocol):
     def put_ref(self, ref: RemoteRef) -> None:
         """Insert or replace by remote, owner and slug. The remote is there already."""
 
+    def add_version(self, version: PublishedVersion) -> None:
+        """One that is there already is left alone: versions never change."""
+
     def forget(self, url: str) -> None:
-        """With its refs. Unknown: nothing happens."""
+        """With its refs and versions. Unknown: nothing happens."""
 
 
 class UsageReader(Protocol):

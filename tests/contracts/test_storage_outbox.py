@@ -6,7 +6,16 @@ from datetime import timedelta
 import pytest
 
 from local_server.domain.ids import Digest
-from local_server.domain.outbox import FINISHED, UNFINISHED, Head, OutboxState, Remote, RemoteRef, Trouble
+from local_server.domain.outbox import (
+    FINISHED,
+    UNFINISHED,
+    Head,
+    OutboxState,
+    PublishedVersion,
+    Remote,
+    RemoteRef,
+    Trouble,
+)
 from local_server.storage.base import Storage, Tx
 from tests.storage.factories import NOON, a_generation, a_tree, add_apis, an_api, an_outgoing
 
@@ -112,6 +121,24 @@ class TestRemotes:
         await storage.write(lambda tx: tx.remotes.forget(HUB.url))
         assert await storage.read(lambda tx: tx.remotes.get(HUB.url)) is None
         assert await storage.read(lambda tx: tx.remotes.refs(HUB.url)) == []
+
+
+class TestRemoteVersions:
+    async def test_come_back_as_they_were_and_never_change(self, storage: Storage) -> None:
+        one = PublishedVersion(
+            HUB.url, Digest("1" * 64), "ana", "one", "1.0.0", Digest("2" * 64), b"{}", "s", b"key", b"sig", b"{}"
+        )
+
+        def fill(tx: Tx) -> None:
+            tx.remotes.put(HUB)
+            tx.remotes.add_version(one)
+            tx.remotes.add_version(replace(one, semver="6.6.6"))
+            tx.remotes.add_version(replace(one, id=Digest("3" * 64), slug="two", openapi=None))
+
+        await storage.write(fill)
+        assert await storage.read(lambda tx: tx.remotes.version(HUB.url, one.id)) == one
+        assert await storage.read(lambda tx: tx.remotes.versions(HUB.url, "ana", "one")) == [one]
+        assert await storage.read(lambda tx: tx.remotes.version(HUB.url, Digest("4" * 64))) is None
 
 
 class TestTrees:

@@ -1,6 +1,7 @@
 """Which changes of a contract break its callers, rule by rule, and the version numbers they ask for."""
 
 import copy
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from local_server.domain.contract_changes import Bump, Change, Severity, bump_of, next_version
+from local_server.domain.contract_changes import Bump, Change, Severity, bump_of, comes_after, next_version
 from local_server.domain.openapi_diff import MAX_CHANGES, contract_changes
 
 Json = dict[str, Any]
@@ -270,6 +271,17 @@ class TestVersions:
     def test_the_next_number(self, current: str, major: str, minor: str, patch: str) -> None:
         found = [next_version(current, bump) for bump in (Bump.MAJOR, Bump.MINOR, Bump.PATCH)]
         assert found == [major, minor, patch]
+
+    def test_they_are_ordered_as_the_specification_has_it(self) -> None:
+        """The example of semver.org, 11."""
+        texts = (
+            "1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0 1.0.10"
+        )
+        ordered = texts.split()
+        for first, second in itertools.combinations(ordered, 2):
+            assert comes_after(second, first)
+            assert not comes_after(first, second)
+        assert not comes_after("1.0.0+a", "1.0.0+b")
 
     def test_what_is_no_version_has_no_next(self) -> None:
         with pytest.raises(ValueError, match="no version"):

@@ -62,8 +62,9 @@ class TestStates:
             .delayed(Trouble("gone", "No network"), NOON, later)
         )
         assert (entry.attempts, entry.next_at) == (2, later)
-        moved = entry.moved(OutboxState.SENDING, later)
-        assert (moved.attempts, moved.next_at, moved.trouble, moved.updated_at) == (0, None, None, later)
+        sending = entry.moved(OutboxState.SENDING, later)
+        assert (sending.attempts, sending.next_at, sending.trouble, sending.updated_at) == (2, None, None, later)
+        assert sending.moved(OutboxState.NEED_BLOBS, later).attempts == 0
 
 
 class TestWaiting:

@@ -98,6 +98,14 @@ def as_of_0008(db: Database) -> None:
     db.execute("insert into remotes values ('https://hub.example', 'm1', 'ana', '7')")
 
 
+def as_of_0009(db: Database) -> None:
+    as_of_0008(db)
+    db.execute(
+        "insert into remote_versions values "
+        "('https://hub.example', 'v1', 'ana', 'one', '1.0.0', 't1', x'00', 's', x'00', x'00', null)"
+    )
+
+
 FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "": empty,
     "0001_local_registry": as_of_0001,
@@ -106,6 +114,7 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "0005_gateway_policy": as_of_0005,
     "0007_marketplace": as_of_0007,
     "0008_outbox": as_of_0008,
+    "0009_remote_versions": as_of_0009,
 }
 NAMES = ["", *STEPS]
 

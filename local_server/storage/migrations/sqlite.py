@@ -10,6 +10,7 @@ from local_server.storage.migrations.accounts import accounts_and_keys
 from local_server.storage.migrations.gateway_policy import gateway_policy
 from local_server.storage.migrations.marketplace import marketplace
 from local_server.storage.migrations.outbox import outbox
+from local_server.storage.migrations.remote_versions import remote_versions
 from local_server.storage.migrations.usage import usage_rollups
 
 _LOCAL_REGISTRY = """
@@ -133,6 +134,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0005_gateway_policy": gateway_policy,
     "0007_marketplace": marketplace,
     "0008_outbox": outbox,
+    "0009_remote_versions": remote_versions,
 }
 """By the name that is kept in the database, in order."""
 

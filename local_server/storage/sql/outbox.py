@@ -2,10 +2,19 @@
 
 from collections.abc import Sequence
 
-from local_server.domain.ids import ApiId, OpId
-from local_server.domain.outbox import FINISHED, UNFINISHED, Outgoing, Remote, RemoteRef
+from local_server.domain.ids import ApiId, Digest, OpId
+from local_server.domain.outbox import FINISHED, UNFINISHED, Outgoing, PublishedVersion, Remote, RemoteRef
 from local_server.storage.sql.connection import Connection, Params
-from local_server.storage.sql.outbox_rows import outgoing_from, outgoing_row, ref_from, ref_row, remote_from
+from local_server.storage.sql.outbox_rows import (
+    VERSION_COLUMNS,
+    outgoing_from,
+    outgoing_row,
+    ref_from,
+    ref_row,
+    remote_from,
+    version_from,
+    version_row,
+)
 
 # What an entry is never changes; only how far it has come.
 _FIXED = """op, api_id, remote, owner, slug, semver, tree, version, parents, document, signature, signer, openapi,
@@ -28,6 +37,13 @@ _PUT_REF = f"""
     values ({", ".join(f":{name}" for name in _REF_COLUMNS)})
     on conflict (remote, owner, slug) do update
     set {", ".join(f"{name} = excluded.{name}" for name in _REF_COLUMNS[3:])}
+"""  # noqa: S608 -- put together from constants only
+
+_VERSION = f"select {', '.join(VERSION_COLUMNS)} from remote_versions"  # noqa: S608 -- a constant
+_ADD_VERSION = f"""
+    insert into remote_versions ({", ".join(VERSION_COLUMNS)})
+    values ({", ".join(f":{name}" for name in VERSION_COLUMNS)})
+    on conflict (remote, id) do nothing
 """  # noqa: S608 -- put together from constants only
 
 _PRUNE = f"""
@@ -113,6 +129,19 @@ class SqlRemotesReader:
     def refs_of(self, api_id: ApiId) -> Sequence[RemoteRef]:
         return self._refs("where api_id = :api_id order by remote, owner, slug", {"api_id": api_id})
 
+    def version(self, remote: str, version: Digest) -> PublishedVersion | None:
+        rows = self._connection.execute(
+            f"{_VERSION} where remote = :remote and id = :id", {"remote": remote, "id": version}
+        )
+        return version_from(rows[0]) if rows else None
+
+    def versions(self, remote: str, owner: str, slug: str) -> Sequence[PublishedVersion]:
+        rows = self._connection.execute(
+            f"{_VERSION} where remote = :remote and owner = :owner and slug = :slug order by semver, id",
+            {"remote": remote, "owner": owner, "slug": slug},
+        )
+        return [version_from(row) for row in rows]
+
     def _refs(self, rest: str, params: Params) -> Sequence[RemoteRef]:
         rows = self._connection.execute(
             f"select {', '.join(_REF_COLUMNS)} from remote_refs {rest}",  # noqa: S608 -- constants
@@ -135,6 +164,9 @@ class SqlRemotesStore(SqlRemotesReader):
 
     def put_ref(self, ref: RemoteRef) -> None:
         self._connection.execute(_PUT_REF, ref_row(self._dialect, ref))
+
+    def add_version(self, version: PublishedVersion) -> None:
+        self._connection.execute(_ADD_VERSION, version_row(version))
 
     def forget(self, url: str) -> None:
         self._connection.execute("delete from remotes where url = :url", {"url": url})

@@ -1,10 +1,13 @@
 """Outgoing versions, remotes and their refs as rows."""
 
 from local_server.domain.ids import ApiId, Digest, OpId
-from local_server.domain.outbox import Head, OutboxState, Outgoing, Remote, RemoteRef, Trouble
+from local_server.domain.outbox import Head, OutboxState, Outgoing, PublishedVersion, Remote, RemoteRef, Trouble
 from local_server.storage.dialect import Dialect
 from local_server.storage.sql.connection import Row
 from local_server.storage.sql.rows import storable
+
+VERSION_COLUMNS = ("remote", "id", "owner", "slug", "semver", "tree", "document", "signer", "public_key", "signature",
+                   "openapi")  # fmt: skip
 
 
 def outgoing_row(dialect: Dialect, entry: Outgoing) -> Row:
@@ -69,6 +72,26 @@ def outgoing_from(dialect: Dialect, row: Row) -> Outgoing:
 
 def remote_from(row: Row) -> Remote:
     return Remote(row["url"], row["marketplace_id"], row["account"], row["cursor"])
+
+
+def version_row(version: PublishedVersion) -> Row:
+    return {name: getattr(version, name) for name in VERSION_COLUMNS}
+
+
+def version_from(row: Row) -> PublishedVersion:
+    return PublishedVersion(
+        remote=row["remote"],
+        id=Digest(row["id"]),
+        owner=row["owner"],
+        slug=row["slug"],
+        semver=row["semver"],
+        tree=Digest(row["tree"]),
+        document=bytes(row["document"]),
+        signer=row["signer"],
+        public_key=bytes(row["public_key"]),
+        signature=bytes(row["signature"]),
+        openapi=None if row["openapi"] is None else bytes(row["openapi"]),
+    )
 
 
 def ref_row(dialect: Dialect, ref: RemoteRef) -> Row:
