@@ -35,6 +35,8 @@ from local_server.gateway.hosts import Hosts
 from local_server.gateway.serving import uvicorn_options
 from local_server.inspection.routes import InspectionPorts
 from local_server.inspection.routes import make_router as make_inspection_router
+from local_server.marketplace.routes import MarketPorts
+from local_server.marketplace.routes import make_routers as make_market_routers
 from local_server.registry.routes import RegistryPorts
 from local_server.registry.routes import make_router as make_registry_router
 from local_server.runtime import ChooseEngine, Recorders, open_runtime
@@ -120,9 +122,12 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
         )
     )
     inspection = make_inspection_router(InspectionPorts(lambda request: runtime_of(request).inspection, _find))
+    market_open, market = make_market_routers(MarketPorts(lambda request: runtime_of(request).market, caller_of, _find))
     app.include_router(control.open_router)
     app.include_router(accounts_open)
     app.include_router(accounts, dependencies=token)
+    app.include_router(market_open)
+    app.include_router(market, dependencies=token)
     app.include_router(metrics.router)
     app.include_router(executor, prefix="/api/v1", dependencies=token)
     app.include_router(control.router, dependencies=token)

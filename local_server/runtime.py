@@ -33,6 +33,12 @@ from local_server.feed import Feed
 from local_server.gateway.asgi import Gateway
 from local_server.inspection.service import Inspection
 from local_server.loop_watch import LoopWatch
+from local_server.marketplace.catalogue import Catalogue
+from local_server.marketplace.listings import Listings
+from local_server.marketplace.reviews import Reviews
+from local_server.marketplace.routes import Market
+from local_server.marketplace.subscriptions import Subscriptions
+from local_server.marketplace.upkeep import Upkeep
 from local_server.registry.service import Registry
 from local_server.settings import Settings
 from local_server.storage.base import ReadTx, Storage
@@ -82,6 +88,7 @@ class Runtime:
     """End the server; with True, what it runs as well."""
     accounts: Accounts
     keys: Keys
+    market: Market
     inspection: Inspection
     stop_apis: bool = False
 
@@ -146,6 +153,9 @@ async def open_runtime(
             engine, gateway, storage, blobs, registry, system, settings.home, bus.publish, watcher.watch, pace
         )
         executor = Executor(shop)
+        listings = Listings(system, blobs.read)
+        market = Market(Catalogue(storage, system), Reviews(storage, system), Subscriptions(storage, system, keys))
+        upkeep = Upkeep(storage, system, bus, listings, market.subscriptions)
         views = Views(executor, windows.view, url, port)
         stream = Stream()
 
@@ -157,7 +167,7 @@ async def open_runtime(
         access_log.listeners += [feed.requests, meter.take]
         runtime = Runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
-            meter, LoopWatch(), time.monotonic(), stop, accounts, keys,
+            meter, LoopWatch(), time.monotonic(), stop, accounts, keys, market,
             Inspection(gateway.inspector, gateway, executor),
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
@@ -165,6 +175,9 @@ async def open_runtime(
             "bus": feed.follow_bus,
             "traffic": feed.follow_traffic,
             "meter": lambda: meter.follow(bus),
+            "listings": upkeep.follow_registry,
+            "renewals": upkeep.renew,
+            "standings": upkeep.keep_measuring,
             "access-log": access_log.run,
             "loop-watch": runtime.loop_watch.run,
             "engine": executor.watch_engine,

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from local_server.domain.account_errors import KeyNotFound, KeyNotInForce
 from local_server.domain.accounts import AuditEntry, Caller
 from local_server.domain.errors import ApiNotFound, StorageFull
-from local_server.domain.ids import KeyId
+from local_server.domain.ids import ApiId, KeyId, UserId
 from local_server.domain.keys import SECRET_BYTES, SHOWN_CHARS, ApiKey, KeyState, Scope, digest_of, write_key
 from local_server.domain.manifest import RateLimit
+from local_server.domain.quotas import Quota
 from local_server.domain.registry import Api
 from local_server.storage.base import Storage, Tx
 from local_server.system import System
@@ -136,6 +137,37 @@ class Keys:
                 tx.audit.add(self._entry(caller, "key.revoke", key.id, address))
 
         await self._change(revoke)
+
+    def drafted(
+        self, api_id: ApiId, user_id: UserId, name: str, subject: str, quota: Quota | None, plan: str
+    ) -> NewKey:
+        """A key that is not stored yet, for an act of somebody else's; its quota is counted as `subject`."""
+        text = write_key(self._random(SECRET_BYTES))
+        key = ApiKey(
+            id=KeyId(self._system.new_id()),
+            api_id=api_id,
+            user_id=user_id,
+            name=name,
+            digest=digest_of(text.encode()),
+            prefix=text[:SHOWN_CHARS],
+            scopes=tuple(Scope),
+            cidrs=(),
+            rate_limit=None,
+            created_at=self._system.now(),
+            quota=quota,
+            quota_subject=subject,
+            plan=plan,
+        )
+        return NewKey(text, key)
+
+    async def api_name(self, api_id: ApiId) -> str:
+        """owner/name of what a key is for: whoever holds a key may know it, also where the API is another's."""
+        api = await self._storage.read(lambda tx: tx.registry.get(api_id))
+        return api.full_name if api is not None else api_id
+
+    async def change(self, act: Callable[[Tx], T]) -> T:
+        """Run an act that changes keys among other things; when this returns, they are in force as it left them."""
+        return await self._change(act)
 
     # -- Last used -----------------------------------------------------------------------------------------------
 

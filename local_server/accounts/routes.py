@@ -10,7 +10,6 @@ from local_server.accounts.keys import Keys, KeyWish, NewKey
 from local_server.accounts.service import Accounts, LoggedIn
 from local_server.domain.account_errors import EmailRefused
 from local_server.domain.accounts import Account, Caller, Role
-from local_server.domain.ids import ApiId
 from local_server.domain.keys import ApiKey, check_cidrs, check_expiry, check_name, check_rate, check_scopes, rate_text
 from local_server.domain.names import slugify
 from local_server.domain.registry import Api
@@ -116,17 +115,13 @@ def _add_keys(router: APIRouter, ports: AccountsPorts) -> None:
         made = await ports.keys(request).rotate(
             key_id, timedelta(seconds=body.grace_s), ports.caller(request), address=address_of(request)
         )
-        return _new_key_view(made, await _full_name(ports, request, made.key.api_id), ports.now())
+        return _new_key_view(made, await ports.keys(request).api_name(made.key.api_id), ports.now())
 
     @router.delete("/keys/{key_id}", status_code=204, tags=["keys"])
     async def revoke_key(request: Request, key_id: str) -> Response:
         """The key is refused from now on. A second time changes nothing."""
         await ports.keys(request).revoke(key_id, ports.caller(request), address=address_of(request))
         return Response(status_code=204)
-
-
-async def _full_name(ports: AccountsPorts, request: Request, api_id: ApiId) -> str:
-    return (await ports.find(request, api_id)).full_name
 
 
 def _wish(body: CreateKey, now: datetime) -> KeyWish:

@@ -20,7 +20,21 @@ from local_server.registry.service import Registry
 
 bearer = HTTPBearer(auto_error=False, description="The token in $APIMARKET_HOME/token, or a session's.")
 
-FOR_ACCOUNTS = frozenset({"list_apis", "list_templates", "executor_deploy", "me", "logout", "rotate_key", "revoke_key"})
+FOR_ACCOUNTS = frozenset(
+    {"list_apis", "list_templates", "executor_deploy", "me", "logout", "rotate_key", "revoke_key"}
+) | frozenset(
+    {
+        "subscribe",
+        "list_subscriptions",
+        "get_subscription",
+        "change_subscription",
+        "cancel_subscription",
+        "list_usage",
+        "write_review",
+        "remove_review",
+        "answer_review",
+    }
+)
 """By operation id. They look after their callers themselves."""
 NEVER_FOR_ACCOUNTS = frozenset({"upload_api"})
 """They write to this machine's disk, even where the API is the account's own."""

@@ -24,6 +24,7 @@ SUB_RESOURCES = (
     "call",
     "plans",
     "reviews",
+    "subscribers",
     "secrets",
     "scaffold",
 )

@@ -20,6 +20,7 @@ from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, Digest, KeyId, OpId, UserId
 from local_server.domain.keys import ApiKey
 from local_server.domain.outbox import Outgoing, PublishedVersion, Remote, RemoteRef
+from local_server.domain.quotas import Quota
 from local_server.domain.registry import Api, User
 from local_server.domain.trees import Tree
 from local_server.domain.usage import (
@@ -78,6 +79,9 @@ class KeysStore(KeysReader, Protocol):
 
     def revoke(self, key_id: KeyId, at: datetime) -> None:
         """A second time changes nothing."""
+
+    def follow(self, subject: str, quota: Quota | None, plan: str | None, expires_at: datetime | None) -> None:
+        """Every key whose quota is counted as `subject` has these from now on; revoked ones stay revoked."""
 
     def used(self, times: Mapping[KeyId, datetime]) -> None:
         """Set `last_used_at`, never back. Unknown keys are passed over."""

@@ -43,6 +43,11 @@ class BlobStore:
         """For reading. Raises FileNotFoundError."""
         return self.path(sha256).open("rb")
 
+    def read(self, sha256: str, limit: int) -> bytes:
+        """At most so many bytes from the beginning. Raises FileNotFoundError."""
+        with self.open(sha256) as blob:
+            return blob.read(limit)
+
     def verify(self, sha256: str) -> bool:
         """Whether the blob is there and still holds what its name says. Reads all of it."""
         try:

@@ -59,8 +59,8 @@ class CatalogueReader(Protocol):
     def latest_change(self) -> int:
         """0 before the first."""
 
-    def stale(self, before_id: str, limit: int) -> Sequence[Card]:
-        """All of them by id, page by page."""
+    def all(self, behind_id: str, limit: int) -> Sequence[Card]:
+        """Every one by id, unlisted ones too, behind that id."""
 
 
 class CatalogueStore(CatalogueReader, Protocol):
@@ -68,7 +68,7 @@ class CatalogueStore(CatalogueReader, Protocol):
         """List, or replace what is listed; its standing stays. Its first publication is kept."""
 
     def remove(self, api_id: ApiId) -> None:
-        """No longer listed. Unknown: nothing happens."""
+        """No longer listed. Those who follow the changes are told, also when it went with its API already."""
 
     def stand(self, api_id: ApiId, standing: Standing, now: datetime) -> None:
         """Replace the standing, and with it its quality and place. Unknown: nothing happens."""

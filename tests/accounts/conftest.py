@@ -31,6 +31,7 @@ class Clock(RealSystem):
     """Wall clock and monotonic one together; both stand still until `forward`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.at = NOON
         self.monotonic_s = 1000.0
 

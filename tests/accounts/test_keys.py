@@ -226,7 +226,7 @@ class TestLastUsed:
 
 class TestGrant:
     def grant(self, *cidrs: str) -> Grant:
-        return Grant(KeyId("k"), API.id, frozenset(Scope), tuple(map(network_of, cidrs)), None, False, None)
+        return Grant(KeyId("k"), API.id, frozenset(Scope), tuple(map(network_of, cidrs)), None, False, None, None, "")
 
     @pytest.mark.parametrize(
         ("address", "admitted"),

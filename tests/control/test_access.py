@@ -6,9 +6,13 @@ from tests.control.conftest import Running, operations
 
 OPEN = {("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics")}
 """From this machine."""
+PUBLIC = {(method, path) for method, path, operation in operations() if method == "GET" and "/marketplace/" in path}
+"""From everywhere: what the catalogue shows is public."""
 ENTRANCES = {("POST", "/api/v1/auth/signup"), ("POST", "/api/v1/auth/login")}
 GUARDED = [
-    (method, path.replace("{id}", "any")) for method, path, _ in operations() if (method, path) not in OPEN | ENTRANCES
+    (method, path.replace("{id}", "any"))
+    for method, path, _ in operations()
+    if (method, path) not in OPEN | PUBLIC | ENTRANCES
 ]
 REFUSED = {
     "none": {},

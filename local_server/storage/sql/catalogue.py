@@ -169,9 +169,9 @@ class SqlCatalogueReader:
     def latest_change(self) -> int:
         return self._last("change")
 
-    def stale(self, before_id: str, limit: int) -> Sequence[Card]:
+    def all(self, behind_id: str, limit: int) -> Sequence[Card]:
         return self._many(
-            "where listings.api_id > :id order by listings.api_id limit :limit", {"id": before_id, "limit": limit}
+            "where listings.api_id > :id order by listings.api_id limit :limit", {"id": behind_id, "limit": limit}
         )
 
     def _named(self, text: str, conditions: str, params: Mapping[str, Any]) -> Sequence[Candidate]:
@@ -237,8 +237,8 @@ class SqlCatalogueStore(SqlCatalogueReader):
         self._tell(listing.api_id, gone=listing.visibility is not Visibility.PUBLIC)
 
     def remove(self, api_id: ApiId) -> None:
-        if self._connection.change("delete from listings where api_id = :api_id", {"api_id": api_id}):
-            self._tell(api_id, gone=True)
+        self._connection.change("delete from listings where api_id = :api_id", {"api_id": api_id})
+        self._tell(api_id, gone=True)
 
     def stand(self, api_id: ApiId, standing: Standing, now: datetime) -> None:
         card = self.card(api_id)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from local_server.domain.ids import ApiId, KeyId, UserId
 from local_server.domain.keys import ApiKey
+from local_server.domain.quotas import Quota
 from local_server.storage.sql.account_rows import key_from, key_row
 from local_server.storage.sql.connection import Connection, Row
 from local_server.storage.sql.rows import storable
@@ -24,6 +25,13 @@ _ADD = f"""
 
 _REPLACE = """
     update api_keys set replaced_by = :replaced_by, grace_until = :grace_until where id = :id
+"""
+
+_FOLLOW = """
+    update api_keys
+    set quota_requests = :requests, quota_interval = :interval, quota_overage = :overage, plan = :plan,
+        expires_at = :expires_at
+    where quota_subject = :subject
 """
 
 _USED = """
@@ -66,6 +74,17 @@ class SqlKeysStore(SqlKeysReader):
             "update api_keys set revoked_at = :at where id = :id and revoked_at is null",
             {"id": key_id, "at": self._dialect.time(at)},
         )
+
+    def follow(self, subject: str, quota: Quota | None, plan: str | None, expires_at: datetime | None) -> None:
+        params = {
+            "subject": subject,
+            "requests": quota.requests if quota else None,
+            "interval": quota.interval if quota else None,
+            "overage": quota.overage if quota else None,
+            "plan": plan,
+            "expires_at": None if expires_at is None else self._dialect.time(expires_at),
+        }
+        self._connection.change(_FOLLOW, params)
 
     def used(self, times: Mapping[KeyId, datetime]) -> None:
         self._connection.change_many(

@@ -1,0 +1,1 @@
+"""The marketplace: what is listed, and who has subscribed to it."""
