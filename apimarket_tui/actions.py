@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["global", "local", "row", "detail", "logs", "requests", "metrics", "console", "doctor"]
+Scope = Literal["global", "local", "row", "detail", "logs", "requests", "metrics", "keys", "console", "doctor"]
 
 SCOPE_TITLES: dict[Scope, str] = {
     "global": "Everywhere",
@@ -14,6 +14,7 @@ SCOPE_TITLES: dict[Scope, str] = {
     "logs": "Logs",
     "requests": "Requests",
     "metrics": "Metrics",
+    "keys": "Keys",
     "console": "Try it",
     "doctor": "Doctor & settings",
 }
@@ -60,6 +61,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("window", ("w",), "window", "The next window: an hour, a day, a week, a month", "metrics", "stats NAME"),
     Action("earlier", ("left",), "earlier", "Read the point of time before", "metrics", palette=False),
     Action("later", ("right",), "later", "Read the point of time after; end stops reading", "metrics", palette=False),
+    Action("new-key", ("n",), "new key", "Make a key for somebody else; it is shown once", "keys", "keys create NAME"),
+    Action(
+        "rotate-key", ("R",), "replace", "Replace the key; the old one ends in an hour", "keys", "keys rotate KEY_ID"
+    ),
+    Action("revoke-key", ("d",), "revoke", "Refuse the key from now on, after asking", "keys", "keys revoke KEY_ID"),
     # -- The selected API, in Local and in its own screen
     Action("logs", ("l",), "logs", "Follow the API's log", "row", "logs NAME -f"),
     Action("try", ("t",), "try", "Call the API in the Try-it console", "row", "call NAME/PATH", aliases=("call",)),
@@ -117,6 +123,26 @@ ACTIONS: tuple[Action, ...] = (
     Action("command", ("colon",), "command", "Type a command", "global", bar=False, palette=False),
     Action("palette", ("ctrl+p",), "palette", "Search everything that can be done", "global", bar=False, palette=False),
     Action("theme", ("ctrl+t",), "light/dark", "Switch between the dark and the light look", "global", bar=False),
+    Action(
+        "sign-in",
+        ("A",),
+        "account",
+        "Sign in to a server, or make an account there",
+        "global",
+        "login, signup",
+        bar=False,
+        aliases=("login", "signup"),
+    ),
+    Action(
+        "sign-out",
+        ("O",),
+        "sign out",
+        "End the session with that server",
+        "global",
+        "logout",
+        bar=False,
+        aliases=("logout",),
+    ),
     Action("help", ("question_mark",), "help", "All keys", "global"),
     Action(
         "back", ("escape",), "back", "Close what is open, leave a field, go back", "global", bar=False, palette=False
@@ -163,6 +189,13 @@ def in_scopes(scopes: Iterable[str]) -> list[Action]:
                 found.append(action)
                 taken.update(action.keys)
     return sorted(found, key=ACTIONS.index)
+
+
+def for_key(scopes: Iterable[str], key: str) -> Action | None:
+    """What `key` does where these scopes apply; the first scope that has it decides."""
+    return next(
+        (action for scope in scopes for action in ACTIONS if action.scope == scope and key in action.keys), None
+    )
 
 
 def commands() -> dict[str, Action]:

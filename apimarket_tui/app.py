@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from apimarket_tui import actions
+from apimarket_tui.accounts import Accounts, AccountServer, Connect, Session
 from apimarket_tui.acts import ApiActs
 from apimarket_tui.backend import Backend, Trouble
 from apimarket_tui.clean import clean
@@ -39,6 +40,10 @@ def _doctor() -> Screen[Any]:
     return DoctorScreen()
 
 
+def _nowhere(url: str, token: str) -> AccountServer:
+    raise NotImplementedError("this app was given no way to reach other servers")
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -57,12 +62,22 @@ class ApimarketApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "act('quit')", show=False, priority=True)]
     ENABLE_COMMAND_PALETTE = True
 
-    def __init__(self, backend: Backend, clock: Callable[[], datetime] = utc_now, **pace: float) -> None:
-        """`pace` may set Live's `batch_s`, `heartbeat_s` and `retry_s`."""
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Callable[[], datetime] = utc_now,
+        *,
+        home: Path | None = None,
+        connect: Connect | None = None,
+        **pace: float,
+    ) -> None:
+        """`home` is where sessions are kept, `connect` makes the client of another server; `pace` may set Live's
+        `batch_s`, `heartbeat_s` and `retry_s`."""
         super().__init__()
         self.backend, self.clock = backend, clock
         self.live = Live(backend, self.post_message, clock, **pace)
         self.kept = Kept(clock)
+        self.accounts = Accounts(home, connect or _nowhere, backend.url, clock)
         self.acts = ApiActs(self)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -92,6 +107,14 @@ class ApimarketApp(App[int]):
                 screen.post_message(type(message)())
 
     # -- Acting
+
+    def action_press(self, key: str) -> None:
+        """Do what the key stands for where one is."""
+        screen = self.screen
+        scopes = screen.scopes() if isinstance(screen, FrameScreen) else ("global",)
+        action = actions.for_key(scopes, key)
+        if action is not None:
+            self.action_act(action.id)
 
     def action_act(self, id: str) -> None:
         """Do an action of the registry, where the open screen allows it."""
@@ -206,6 +229,47 @@ class ApimarketApp(App[int]):
     def do_theme(self) -> None:
         self.theme = LIGHT.name if self.theme == DARK.name else DARK.name
 
+    # -- Accounts
+
+    def do_sign_in(self) -> None:
+        from apimarket_tui.screens.sign_in import SignInScreen
+
+        self.push_screen(SignInScreen(), self._signed_in)
+
+    def _signed_in(self, session: Session | None) -> None:
+        if session is not None:
+            self._relay(ServerChanged())
+            self.tell(f"signed in to {session.host} as {session.handle}")
+
+    def do_sign_out(self) -> None:
+        from apimarket_tui.screens.confirm import ConfirmScreen
+
+        session = self.accounts.current
+        if session is None:
+            self.tell("No session: A signs in")
+            return
+        question = f"Sign {session.handle} out of {session.host}?"
+        more = "Every session of the account ends, on every machine. What runs here is not touched."
+        self.push_screen(
+            ConfirmScreen(question, more, "Sign out"), lambda yes: self._sign_out(session) if yes else None
+        )
+
+    def _sign_out(self, session: Session) -> None:
+        async def sign_out() -> None:
+            trouble = await self.accounts.sign_out(session)
+            self._relay(ServerChanged())
+            told = f"signed out of {session.host}"
+            if trouble is None:
+                self.tell(told)
+            else:
+                self.tell(f"{told} here; the server did not hear of it\n{trouble.detail}", bad=True)
+
+        self.run_worker(sign_out(), name="sign out", group="sign out")
+
+    def forget_copied(self) -> None:
+        """Let go of what was copied last; the terminal has it."""
+        self._clipboard = ""
+
     def do_back(self) -> None:
         if len(self.screen_stack) > 1:
             self.pop_screen()
@@ -224,9 +288,9 @@ class ApimarketApp(App[int]):
         self.tell(trouble.text, bad=True)
 
 
-def run(backend: Backend) -> int:
+def run(backend: Backend, home: Path | None = None, connect: Connect | None = None) -> int:
     """Run the app until the user leaves; returns the exit status."""
-    return ApimarketApp(backend).run() or 0
+    return ApimarketApp(backend, home=home, connect=connect).run() or 0
 
 
 __all__ = ["ApimarketApp", "run"]

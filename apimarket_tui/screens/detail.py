@@ -1,4 +1,4 @@
-"""One API in tabs: overview, logs, requests, metrics. Pushed over Local; follows the API's own events while open."""
+"""One API in tabs. Pushed over Local; follows the API's own events while open."""
 
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
@@ -14,6 +14,7 @@ from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.history import LogHistory
 from apimarket_tui.live import following
+from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.pane import Pane
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from apimarket_tui.actions import Action
     from local_server.wire.apis import ApiView, ExecutionView, LogLineView
 
-TABS = ("overview", "logs", "requests", "metrics")
+TABS = ("overview", "logs", "requests", "metrics", "keys")
 LOG_START = 5_000
 """Lines read when the screen opens; later ones come as events."""
 REQUESTS_KEPT = 1_000
@@ -37,7 +38,7 @@ BATCH_S = 0.1
 
 
 class DetailScreen(FrameScreen):
-    SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "metrics", "detail", "row", "global")
+    SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "metrics", "keys", "detail", "row", "global")
     TRAIL: ClassVar[tuple[str, ...]] = ("local", "…")
     BINDINGS: ClassVar[list[BindingType]] = bindings(SCOPES)
 
@@ -60,6 +61,7 @@ class DetailScreen(FrameScreen):
             yield LogPane(self._history, id="logs")
             yield RequestTable(id="requests")
             yield MetricsPane(self.current_api)
+            yield KeysPane(self.current_api)
 
     def on_mount(self) -> None:
         super().on_mount()

@@ -44,10 +44,15 @@ def stands(node: Widget) -> bool:
 
 
 def bindings(scopes: Iterable[str]) -> list[BindingType]:
-    """The key bindings of these scopes, from the action registry."""
+    """One binding for every key of these scopes. What it does is decided when it is pressed: by the scopes that apply
+    then, since tabs of one screen may use the same key."""
+    keyed: dict[str, Action] = {}
+    for action in (action for scope in scopes for action in actions.ACTIONS if action.scope == scope):
+        for key in action.keys:
+            keyed.setdefault(key, action)
     return [
-        Binding(",".join(action.keys), f"app.act('{action.id}')", action.title, show=False, priority=action.priority)
-        for action in actions.in_scopes(scopes)
+        Binding(key, f"app.press('{key}')", action.title, show=False, priority=action.priority)
+        for key, action in keyed.items()
     ]
 
 
@@ -119,7 +124,9 @@ class FrameScreen(Screen[None]):
 
     def show_standing(self) -> None:
         live = self.market.live
-        self.query_one(TopBar).show(Standing(live.server, self.market.backend.url, live.lost is not None))
+        session = self.market.accounts.current
+        account = f"{session.handle}@{session.host}" if session is not None else ""
+        self.query_one(TopBar).show(Standing(live.server, self.market.backend.url, live.lost is not None, account))
         self.query_one(Banner).show(self._banner())
 
     def _banner(self) -> str:

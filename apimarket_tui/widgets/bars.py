@@ -24,6 +24,8 @@ class Standing:
     server: "ServerView | None"
     url: str
     lost: bool
+    account: str = ""
+    """`handle@host` of the session with another server."""
 
 
 class TopBar(Widget):
@@ -74,7 +76,12 @@ class TopBar(Widget):
         if up and not server.isolated and self.size.width >= 72:
             parts += Content.styled(" no isolation", "$warning")
         parts += Content.assemble((f"  gateway {where} ", "$foreground"), ("●", "$success"))
-        return parts + Content.styled(f"  {one_line(server.owner)}", "$accent")
+        parts += Content.styled(f"  {one_line(server.owner)}", "$accent")
+        if standing.account and self.size.width >= 100:
+            parts += Content.styled(f" · {one_line(standing.account)}", "$primary")
+        elif standing.account:
+            parts += Content.styled(" ⇅", "$primary")
+        return parts
 
 
 class Banner(Widget):

@@ -73,7 +73,7 @@ def _terminal_ui() -> None:
     from apimarket_tui.app import run
     from local_server.client.asynchronous import AsyncClient
 
-    sys.exit(run(AsyncClient(endpoint.url, endpoint.token)))
+    sys.exit(run(AsyncClient(endpoint.url, endpoint.token), endpoint.home, AsyncClient))
 
 
 def main() -> None:

@@ -19,6 +19,11 @@ def find(directory: Path, url: str) -> Kept | None:
     return kept if kept is not None and all(isinstance(kept.get(name), str) for name in Kept.__annotations__) else None
 
 
+def every(directory: Path) -> dict[str, Kept]:
+    """By server; they may be over."""
+    return {url: kept for url in _read(directory) if (kept := find(directory, url)) is not None}
+
+
 def keep(directory: Path, url: str, session: Kept) -> None:
     _write(directory, _read(directory) | {url: session})
 

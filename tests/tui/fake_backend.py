@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from local_server.client.errors import ApimarketClientError, ServerUnreachableError
 from local_server.client.results import CallResult
+from local_server.wire.accounts import AccountView, CreateKey, KeyView, NewKeyView, SessionView, SignUp
 from local_server.wire.analytics import StatsView
 from local_server.wire.apis import (
     ApiView,
@@ -295,6 +296,31 @@ def some_stats(api: str, window: str, **fields: object) -> StatsView:
     return StatsView.model_validate(values | fields)
 
 
+def a_key(name: str, **fields: object) -> KeyView:
+    values: dict[str, object] = {
+        "id": f"key_{name}",
+        "api": "ana/weather",
+        "name": name,
+        "prefix": "am_7Qx2Lw9",
+        "state": "active",
+        "scopes": ["read", "write"],
+        "cidrs": [],
+        "created_at": NOW - timedelta(days=12),
+        "last_used_at": NOW - timedelta(minutes=4),
+    }
+    return KeyView.model_validate(values | fields)
+
+
+def some_keys() -> list[KeyView]:
+    return [
+        a_key("mobile app", rate_limit="600/min"),
+        a_key("partner acme", scopes=["read"], expires_at=NOW + timedelta(hours=9), cidrs=["203.0.113.0/24"]),
+        a_key("ci", prefix="am_Zt81cQa", state="grace", grace_until=NOW + timedelta(minutes=41), replaced_by="key_ci2"),
+        a_key("trial", state="expired", expires_at=NOW - timedelta(days=2), last_used_at=None),
+        a_key("leaked", state="revoked", revoked_at=NOW - timedelta(hours=5)),
+    ]
+
+
 TEMPLATES = [
     TemplateView(
         name="python", runtime="python3.12", title="Python function", summary="One function, one file, no dependencies"
@@ -380,6 +406,9 @@ class FakeBackend:
             JSON_ANSWER,
             38.2,
         )
+        self.key_list = some_keys()
+        self.key_text = "4f9QmT2xLr8VwKc0JdYh6BnZs3Ea1GuP"
+        self.wished: CreateKey | None = None
         self.gate: asyncio.Event | None = None
         """A Try-it call waits for it."""
         self.called: list[tuple[str, str, dict[str, str], bytes]] = []
@@ -486,6 +515,32 @@ class FakeBackend:
         await self._reached("stats", f"{name} {window}")
         return some_stats(name, window)
 
+    async def keys(self, name: str) -> list[KeyView]:
+        await self._reached("keys")
+        return self.key_list
+
+    async def create_key(self, name: str, request: CreateKey) -> NewKeyView:
+        await self._reached("create_key", f"{name} {request.name}")
+        self.wished = request
+        info = a_key(request.name, scopes=request.scopes, rate_limit=request.rate_limit, last_used_at=None)
+        self.key_list = [info, *self.key_list]
+        return NewKeyView(key="am_" + self.key_text, info=info)
+
+    async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
+        await self._reached("rotate_key", key_id)
+        return NewKeyView(key="am_" + self.key_text, info=a_key("again"))
+
+    async def revoke_key(self, key_id: str) -> None:
+        await self._reached("revoke_key", key_id)
+        self.key_list = [
+            key.model_copy(update={"state": "revoked", "revoked_at": NOW}) if key.id == key_id else key
+            for key in self.key_list
+        ]
+
+    def connect(self, url: str, token: str) -> "FakeServer":
+        """Another server, as `AsyncClient` would be."""
+        return FakeServer(self, url, token)
+
     async def doctor(self) -> list[Check]:
         await self._reached("doctor")
         return self.checks
@@ -510,3 +565,31 @@ class FakeBackend:
 
     async def close(self) -> None:
         self.closed = True
+
+
+class FakeServer:
+    """A server that knows everybody whose password is `correct horse`."""
+
+    def __init__(self, backend: FakeBackend, url: str, token: str) -> None:
+        self._backend, self._url, self._token = backend, url, token
+
+    async def _asked(self, method: str, handle: str) -> SessionView:
+        await self._backend._reached(method, f"{handle} at {self._url}")
+        account = AccountView(id="u1", handle=handle, role="developer", machine_owner=False, created_at=NOW)
+        return SessionView(token="t0k3n", expires_at=NOW + timedelta(hours=24), account=account)
+
+    async def login(self, login: str, password: str) -> SessionView:
+        if password != "correct horse":
+            raise ApimarketClientError(
+                "Name or password is wrong", hint="Try again.", code="login_refused", status=401, title="Refused"
+            )
+        return await self._asked("login", login)
+
+    async def signup(self, request: SignUp) -> SessionView:
+        return await self._asked("signup", request.handle or "")
+
+    async def logout(self) -> None:
+        await self._backend._reached("logout", f"{self._token} at {self._url}")
+
+    async def close(self) -> None:
+        self._backend.did.append(("close", self._url))

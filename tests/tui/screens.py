@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from apimarket_tui.app import ApimarketApp
+from apimarket_tui.screens.detail import TABS
 from apimarket_tui.widgets.peek import Peek
 from local_server.client.errors import ApimarketClientError
 
@@ -21,11 +23,14 @@ PACE = {"batch_s": 0.01, "heartbeat_s": 30.0, "retry_s": 0.02}
 
 @asynccontextmanager
 async def running(
-    backend: FakeBackend | None = None, size: tuple[int, int] = (80, 24), **pace: float
+    backend: FakeBackend | None = None,
+    size: tuple[int, int] = (80, 24),
+    home: Path | None = None,
+    **pace: float,
 ) -> AsyncIterator[Pilot[Any]]:
     """The app over a fake server, its list loaded."""
     backend = backend or FakeBackend()
-    app = ApimarketApp(backend, clock=lambda: NOW, **(PACE | pace))
+    app = ApimarketApp(backend, clock=lambda: NOW, home=home, connect=backend.connect, **(PACE | pace))
     async with app.run_test(size=size, notifications=True) as pilot:
         if not backend.down:
             await until(pilot, lambda: app.live.loaded and app.live.server is not None)
@@ -75,9 +80,32 @@ def keys(*pressed: str) -> Step:
     return step
 
 
+def tab(name: str, *pressed: str) -> Step:
+    """A tab of weather's screen, and keys pressed there."""
+
+    async def step(pilot: Pilot[Any]) -> None:
+        await keys("enter", *["right_square_bracket"] * TABS.index(name), *pressed)(pilot)
+
+    return step
+
+
+async def _key_shown(pilot: Pilot[Any]) -> None:
+    await tab("keys", "n")(pilot)
+    await type_text(pilot, "mobile app")
+    await press(pilot, "ctrl+s")
+
+
+async def _login_refused(pilot: Pilot[Any]) -> None:
+    await press(pilot, "A")
+    await type_text(pilot, "ana")
+    await press(pilot, "tab")
+    await type_text(pilot, "wrong")
+    await press(pilot, "ctrl+s")
+
+
 def _metrics(*pressed: str) -> Step:
     async def step(pilot: Pilot[Any]) -> None:
-        await keys("enter", "left_square_bracket", *pressed)(pilot)
+        await tab("metrics", *pressed)(pilot)
         await until(pilot, lambda: "Busiest" in screen_text(pilot.app) or "requests" in screen_text(pilot.app))
 
     return step
@@ -139,6 +167,12 @@ SCREENS: dict[str, Step] = {
     "detail-requests": keys("enter", "right_square_bracket", "right_square_bracket"),
     "detail-metrics": _metrics(),
     "detail-metrics-read": _metrics("w", *["left"] * 23),
+    "detail-keys": tab("keys"),
+    "detail-keys-new": tab("keys", "n"),
+    "detail-keys-shown": _key_shown,
+    "sign-in": keys("A"),
+    "sign-in-refused": _login_refused,
+    "sign-up": keys("A", "ctrl+e"),
     "console": keys("3"),
     "console-answer": _answered,
     "doctor": keys("5"),

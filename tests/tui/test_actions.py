@@ -7,6 +7,7 @@ import pytest
 from apimarket_tui import actions
 from apimarket_tui.acts import ApiActs
 from apimarket_tui.app import ApimarketApp
+from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.screens.console import ConsoleScreen
 from apimarket_tui.screens.detail import DetailScreen
@@ -22,6 +23,7 @@ OWNERS: dict[str, type] = {
     "logs": DetailScreen,
     "requests": DetailScreen,
     "metrics": MetricsPane,
+    "keys": KeysPane,
     "console": ConsoleScreen,
     "doctor": DoctorScreen,
 }
@@ -41,6 +43,7 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("logs", "detail", "row"),
         ("requests", "detail", "row"),
         ("metrics", "detail", "row"),
+        ("keys", "detail", "row"),
         ("console",),
         ("doctor",),
     ],

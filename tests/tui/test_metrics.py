@@ -11,6 +11,8 @@ from .fake_backend import FakeBackend, some_stats
 from .screen_text import screen_text
 from .screens import press, running, settle, until
 
+METRICS = ["right_square_bracket"] * 3
+
 
 def rows(spans: list[list[tuple[str, str]]]) -> list[str]:
     return ["".join(text for text, _ in row) for row in spans]
@@ -62,7 +64,7 @@ class TestPane:
     async def test_w_goes_through_the_windows(self) -> None:
         backend = FakeBackend()
         async with running(backend, size=(120, 40)) as pilot:
-            await press(pilot, "enter", "left_square_bracket")
+            await press(pilot, "enter", *METRICS)
             for window in ("24h", "7d", "30d", "1h"):
                 await press(pilot, "w")
                 assert backend.did[-1] == ("stats", f"billing {window}")
@@ -70,20 +72,20 @@ class TestPane:
     async def test_what_was_read_shows_at_once_the_next_time_with_its_age(self) -> None:
         backend = FakeBackend()
         async with running(backend, size=(120, 40)) as pilot:
-            await press(pilot, "enter", "left_square_bracket")
+            await press(pilot, "enter", *METRICS)
             await until(pilot, lambda: "as of now" in screen_text(pilot.app))
             await press(pilot, "escape")
             backend.refusals["stats"] = ApimarketClientError(
                 "The store is busy", hint="Try again.", code="busy", status=503, title="Busy"
             )
-            await press(pilot, "enter", "left_square_bracket")
+            await press(pilot, "enter", *METRICS)
             text = screen_text(pilot.app)
             assert "17k requests" in text
             assert "✗ The store is busy" in text
 
     async def test_arrows_read_a_point_and_end_stops(self) -> None:
         async with running(size=(120, 40)) as pilot:
-            await press(pilot, "enter", "left_square_bracket", "left", "left")
+            await press(pilot, "enter", *METRICS, "left", "left")
             await until(pilot, lambda: "12:00  " in screen_text(pilot.app))
             assert "p50 " in screen_text(pilot.app).split("Latency")[1].splitlines()[0]
             await press(pilot, "right", "right")
@@ -93,7 +95,7 @@ class TestPane:
 
     async def test_a_click_on_a_chart_reads_that_point(self) -> None:
         async with running(size=(120, 40)) as pilot:
-            await press(pilot, "enter", "left_square_bracket")
+            await press(pilot, "enter", *METRICS)
             await pilot.click("#requests-chart", offset=(7, 4))
             await settle(pilot)
             assert "11:02  " in screen_text(pilot.app)
@@ -101,7 +103,7 @@ class TestPane:
     async def test_out_of_view_nothing_is_asked(self) -> None:
         backend = FakeBackend()
         async with running(backend, size=(120, 40)) as pilot:
-            await press(pilot, "enter", "left_square_bracket")
+            await press(pilot, "enter", *METRICS)
             pane = pilot.app.screen.query_one(MetricsPane)
             asked = len([one for one in backend.did if one[0] == "stats"])
             pane._refresh()
@@ -127,7 +129,7 @@ class TestPane:
         backend = FakeBackend()
         monkeypatch.setattr(backend, "stats", stats)
         async with running(backend, size=(120, 40)) as pilot:
-            await press(pilot, "enter", "left_square_bracket")
+            await press(pilot, "enter", *METRICS)
             text = screen_text(pilot.app)
             assert "0 requests –/s" in text
             assert "■ no requests" in text
@@ -136,7 +138,7 @@ class TestPane:
 
     async def test_seven_days_are_drawn_again_only_when_they_change(self) -> None:
         async with running(size=(120, 40)) as pilot:
-            await press(pilot, "enter", "left_square_bracket", "w", "w")
+            await press(pilot, "enter", *METRICS, "w", "w")
             chart = pilot.app.screen.query_one("#latency-chart", Chart)
             before = chart._rows
             chart.refresh()
