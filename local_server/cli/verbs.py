@@ -13,7 +13,7 @@ class Verb(NamedTuple):
     section: str
 
 
-WRITE, RUN, WATCH, ACCESS, SERVER = "Write", "Run", "Look", "Access", "Server"
+WRITE, RUN, WATCH, MARKET, ACCESS, SERVER = "Write", "Run", "Look", "Market", "Access", "Server"
 
 VERBS: dict[str, Verb] = {
     "new": Verb("making:new", "Write a new API from a template and start it.", WRITE),
@@ -32,6 +32,11 @@ VERBS: dict[str, Verb] = {
     "history": Verb("figures:history", "The requests to an API, one by one.", WATCH),
     "inspect": Verb("inspecting:inspect", "The last requests whole: replay, compare, curl.", WATCH),
     "call": Verb("calling:call", "Call an API: NAME/PATH, flags as curl's.", WATCH),
+    "search": Verb("market:search", "Find public APIs by words.", MARKET),
+    "subscribe": Verb("market:subscribe", "Subscribe to an API, and get its key.", MARKET),
+    "subscriptions": Verb("market:subscriptions", "Your subscriptions: list, change, cancel.", MARKET),
+    "usage": Verb("market:usage", "What you used, what is left, what it costs.", MARKET),
+    "reviews": Verb("market:reviews", "What those who used an API say of it.", MARKET),
     "keys": Verb("keys:keys", "Keys to an API: create, list, rotate, revoke.", ACCESS),
     "signup": Verb("accounts:signup", "Make an account and log in.", ACCESS),
     "login": Verb("accounts:login", "Begin a session of 24 hours.", ACCESS),

@@ -12,6 +12,7 @@ import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from local_server.client import calls
+from local_server.client.asynchronous_market import AsyncMarket
 from local_server.client.calls import Call
 from local_server.client.errors import ServerUnreachableError, problem_of, reason_of, unexpected
 from local_server.client.results import MAX_BODY_BYTES, CallResult
@@ -47,7 +48,7 @@ def _adapter(answer: str, many: bool) -> TypeAdapter[Any]:
     return TypeAdapter(wanted)
 
 
-class AsyncClient:
+class AsyncClient(AsyncMarket):
     """Talks to the server at `url`. Every method raises ApimarketClientError; ServerUnreachableError when none answers.
 
     Redirects are not followed, proxies and credentials are not taken from the environment.

@@ -22,6 +22,7 @@ from local_server.client.errors import (
 )
 from local_server.client.results import MAX_BODY_BYTES, CallResult
 from local_server.client.sse import Decoder, Received, TooLarge, next_wait_s
+from local_server.client.synchronous_market import Market
 
 if TYPE_CHECKING:
     from local_server.client import documents as doc
@@ -35,7 +36,7 @@ class Event(NamedTuple):
     """The JSON of the class in wire/events.py whose `topic` this is."""
 
 
-class Client:
+class Client(Market):
     """Talks to the server at `url`. Every method raises ApimarketClientError and ServerUnreachableError
     when none answers."""
 

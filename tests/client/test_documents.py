@@ -7,8 +7,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import BaseModel
 
-from local_server.client import documents
-from local_server.wire import accounts, analytics, apis, exchanges, server
+from local_server.client import documents, market_documents
+from local_server.wire import accounts, analytics, apis, exchanges, market, server
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.FailureDocument, apis.FailureView),
@@ -46,6 +46,22 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.CreateKeyDocument, accounts.CreateKey),
     (documents.KeyDocument, accounts.KeyView),
     (documents.NewKeyDocument, accounts.NewKeyView),
+    (market_documents.ListingCardDocument, market.ListingCard),
+    (market_documents.FacetDocument, market.FacetView),
+    (market_documents.SearchDocument, market.SearchView),
+    (market_documents.EndpointDocument, market.EndpointView),
+    (market_documents.PlanDocument, market.PlanView),
+    (market_documents.MeasuredDocument, market.MeasuredView),
+    (market_documents.ReviewSummaryDocument, market.ReviewSummaryView),
+    (market_documents.ListingDocument, market.ListingView),
+    (market_documents.ReviewDocument, market.ReviewView),
+    (market_documents.ReviewsDocument, market.ReviewsView),
+    (market_documents.WriteReviewDocument, market.WriteReview),
+    (market_documents.SubscribeDocument, market.Subscribe),
+    (market_documents.MeteredDocument, market.MeteredView),
+    (market_documents.SubscriptionDocument, market.SubscriptionView),
+    (market_documents.NewSubscriptionDocument, market.NewSubscriptionView),
+    (market_documents.UsageRowDocument, market.UsageRow),
 ]
 NAMES = {document: model.__name__ for document, model in PAIRS}
 
@@ -75,6 +91,7 @@ class TestDocuments:
         assert of_document == of_model
 
     def test_every_document_is_compared(self) -> None:
-        written = {value for name, value in vars(documents).items() if name.endswith("Document")}
+        everything = vars(documents) | vars(market_documents)
+        written = {value for name, value in everything.items() if name.endswith("Document")}
 
         assert written == {document for document, _ in PAIRS}

@@ -1,0 +1,215 @@
+"""`search`, `subscribe`, `subscriptions`, `usage` and `reviews`: the marketplace, here or on another server."""
+
+import sys
+
+import click
+
+from local_server.cli.connection import print_json
+from local_server.cli.outcome import verb
+from local_server.cli.remotes import remote_of, remote_option
+from local_server.cli.text import clean, line_of, milliseconds, paint, table
+from local_server.client.market_documents import (
+    ListingCardDocument,
+    ReviewDocument,
+    ReviewsDocument,
+    SearchDocument,
+    SubscriptionDocument,
+)
+
+_SORTS = ("best", "rating", "subscribers", "newest", "name")
+_SHOWN_FACETS = 6
+
+
+@verb()
+@click.argument("query", nargs=-1)
+@click.option("--tag", help="Only with this tag.")
+@click.option("--category", help="Only in this category.")
+@click.option("--free", is_flag=True, help="Only what can be used without paying.")
+@click.option("--sort", type=click.Choice(_SORTS), default="best", show_default=True, help="In which order.")
+@click.option("--limit", "-n", type=click.IntRange(1, 100), default=20, show_default=True, help="At most so many.")
+@remote_option
+def search(
+    query: tuple[str, ...],
+    tag: str | None,
+    category: str | None,
+    free: bool,
+    sort: str,
+    limit: int,
+    remote: str | None,
+    as_json: bool,
+) -> None:
+    """Find public APIs by words; without any, the best there are."""
+    found = remote_of(remote).client.search(
+        " ".join(query), tag=tag, category=category, free="true" if free else None, sort=sort, limit=limit
+    )
+    print_json(found) if as_json else click.echo(_results(found))
+
+
+def _results(found: SearchDocument) -> str:
+    if not found["apis"]:
+        return "Nothing in the catalogue matches."
+    head = ["API", "RATING", "USERS", "PRICE", "OK", "P95", "SUMMARY"]
+    more = "" if found["complete"] else "+"
+    lines = [table(head, [_card(card) for card in found["apis"]]), ""]
+    lines.append(paint(f"{found['total']}{more} found", dim=True))
+    for name in ("category", "tag"):
+        counted = [f"{line_of(one['value'])} {one['count']}" for one in found["facets"].get(name, [])[:_SHOWN_FACETS]]
+        if counted:
+            lines.append(paint(f"{name}: {', '.join(counted)}", dim=True))
+    return "\n".join(lines)
+
+
+def _card(card: ListingCardDocument) -> list[str]:
+    ok = card["success_rate"]
+    return [
+        clean(card["name"]),
+        "–" if card["rating"] is None else f"{card['rating']:.1f} ({card['reviews']})",
+        str(card["subscribers"]),
+        "free" if card["free"] else f"from {card['price_from']}",
+        "–" if ok is None else f"{ok * 100:.1f}%",
+        milliseconds(card["p95_ms"]),
+        line_of(card["summary"]),
+    ]
+
+
+@verb()
+@click.argument("api", metavar="OWNER/NAME")
+@click.option("--plan", help="Which plan.  [default: the free one, or the only one]")
+@click.option("--spend-cap", "spend_cap_minor", type=click.IntRange(0), help="Most a month may cost, in minor units.")
+@remote_option
+def subscribe(api: str, plan: str | None, spend_cap_minor: int | None, remote: str | None, as_json: bool) -> None:
+    """Subscribe to an API. Its key is shown once, alone on standard output, and cannot be shown again."""
+    name = _full_name(api)
+    made = remote_of(remote).client.subscribe(name, {"plan": plan, "spend_cap_minor": spend_cap_minor})
+    if as_json:
+        print_json(made)
+        return
+    one = made["subscription"]
+    click.echo(made["key"])
+    said = f"{clean(one['api'])}, plan {clean(one['plan']['code'])} at {one['plan']['price']}, subscription {one['id']}"
+    click.echo(f"{paint('for', dim=True, err=True)} {said}", err=True)
+    click.echo("Keep it now: it is not stored here and cannot be shown again.", err=True)
+
+
+@verb()
+@click.argument("act", required=False, type=click.Choice(["cancel", "keep", "change"]))
+@click.argument("subscription", required=False, metavar="ID")
+@click.option("--now", is_flag=True, help="With cancel: at once, and not when the period ends.")
+@click.option("--plan", help="With change: the plan to go on with.")
+@remote_option
+def subscriptions(
+    act: str | None, subscription: str | None, now: bool, plan: str | None, remote: str | None, as_json: bool
+) -> None:
+    """Your subscriptions, ended ones too; or `cancel ID`, `keep ID`, `change ID --plan PLAN`."""
+    client = remote_of(remote).client
+    if act is None:
+        found = client.subscriptions()
+    elif subscription is None:
+        raise click.UsageError(f"Which one? Try: apimarket subscriptions {act} ID")
+    elif act == "cancel":
+        found = [client.cancel_subscription(subscription, "now" if now else "period_end")]
+    elif act == "keep":
+        found = [client.change_subscription(subscription, {"keep": True})]
+    elif plan is None:
+        raise click.UsageError("To which plan? Try: apimarket subscriptions change ID --plan PLAN")
+    else:
+        found = [client.change_subscription(subscription, {"plan": plan})]
+    if as_json:
+        print_json(found if act is None else found[0])
+    else:
+        click.echo(_subscriptions(found) if found else "You have no subscriptions. Find an API: apimarket search")
+
+
+@verb()
+@remote_option
+def usage(remote: str | None, as_json: bool) -> None:
+    """What you used of your subscriptions in this period, what is left, and what it costs so far."""
+    found = remote_of(remote).client.usage()
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo("You have no subscriptions. Find an API: apimarket search")
+    else:
+        head = ["API", "PLAN", "USED", "LEFT", "RESETS", "BEYOND", "COST", "PERIOD ENDS"]
+        click.echo(table(head, [_usage(one) for one in found]))
+
+
+def _usage(one: SubscriptionDocument) -> list[str]:
+    metered = one["usage"]
+    left = metered["quota_left"]
+    return [
+        clean(one["api"]),
+        clean(one["plan"]["code"]),
+        str(metered["used"]),
+        "–" if left is None else paint(str(left), "red" if left == 0 else None),
+        _day(metered["quota_resets_at"]),
+        str(metered["beyond"]),
+        metered["cost"],
+        _day(one["period_end"]),
+    ]
+
+
+def _subscriptions(found: list[SubscriptionDocument]) -> str:
+    rows = []
+    for one in found:
+        plan = one["plan"]
+        named = [one["id"], clean(one["api"]), clean(plan["code"]), plan["price"]]
+        rows.append([*named, _state(one), _day(one["period_end"])])
+    return table(["ID", "API", "PLAN", "PRICE", "STATE", "PERIOD ENDS"], rows)
+
+
+def _state(one: SubscriptionDocument) -> str:
+    state = paint(one["state"], {"active": "green", "trialing": "green"}.get(one["state"], "red"))
+    if one["cancel_at_end"]:
+        return f"{state}, ends then"
+    return f"{state}, then {clean(one['next_plan'])}" if one["next_plan"] is not None else state
+
+
+@verb()
+@click.argument("api", metavar="OWNER/NAME")
+@click.option("--rate", type=click.IntRange(1, 5), help="Write a review of yours, with so many stars.")
+@click.option("--text", help="With --rate: what you say; - reads it from standard input.")
+@remote_option
+def reviews(api: str, rate: int | None, text: str | None, remote: str | None, as_json: bool) -> None:
+    """What those who used an API say of it; with --rate, say it yourself."""
+    name, client = _full_name(api), remote_of(remote).client
+    if rate is None:
+        if text is not None:
+            raise click.UsageError("--text needs --rate, the number of stars.")
+        found = client.reviews(name)
+        print_json(found) if as_json else click.echo(_reviews(name, found))
+        return
+    said = sys.stdin.read() if text == "-" else text or ""
+    written = client.write_review(name, {"rating": rate, "text": said})
+    print_json(written) if as_json else click.echo(_review(written))
+
+
+def _reviews(name: str, found: ReviewsDocument) -> str:
+    summary = found["summary"]
+    if summary["average"] is None:
+        return f"{line_of(name)} has no reviews."
+    lines = [f"{paint(line_of(name), bold=True)}  {summary['average']:.1f} of 5, {summary['count']} reviews"]
+    return "\n\n".join(lines + [_review(review) for review in found["reviews"]])
+
+
+def _review(review: ReviewDocument) -> str:
+    head = f"{_stars(review['rating'])}  {clean(review['reviewer'])}  {_day(review['updated_at'])}"
+    lines = [head, *(f"  {line}" for line in clean(review["text"]).splitlines())]
+    if review["answer"] is not None:
+        lines += [paint("  its owner:", dim=True), *(f"    {line}" for line in clean(review["answer"]).splitlines())]
+    return "\n".join(lines)
+
+
+def _stars(rating: int) -> str:
+    return paint("★" * rating + "☆" * (5 - rating), "yellow")
+
+
+def _day(iso: str | None) -> str:
+    return "–" if iso is None else line_of(iso)[:10]
+
+
+def _full_name(name: str) -> str:
+    owner, slash, slug = name.partition("/")
+    if not (owner and slash and slug) or "/" in slug:
+        raise click.UsageError(f"{name!r} is no OWNER/NAME. Find it with: apimarket search")
+    return name

@@ -1,0 +1,58 @@
+"""The calls of the marketplace, described as in calls.py. `name` is owner/slug."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from local_server.client.calls import ROOT, Call
+
+
+def listing_path(name: str, act: str = "") -> str:
+    """Everything that could end the path is escaped; the slash of owner/slug stays."""
+    return f"{ROOT}/marketplace/apis/{quote(name, safe='/')}{act}"
+
+
+def search(query: str = "", **filters: str | int | float | None) -> Call:
+    """Filters are those of the route: `category`, `tag`, `free`, `sort`, `limit`, `after` ..."""
+    given = {key: value for key, value in {"q": query, **filters}.items() if value is not None and value != ""}
+    path = f"{ROOT}/marketplace/apis"
+    return Call("GET", f"{path}?{urlencode(given)}" if given else path, "market:SearchView")
+
+
+def listing(name: str) -> Call:
+    return Call("GET", listing_path(name), "market:ListingView")
+
+
+def reviews(name: str, limit: int = 20, after: str | None = None) -> Call:
+    asked = urlencode({"limit": limit} | ({"after": after} if after is not None else {}))
+    return Call("GET", f"{listing_path(name, '/reviews')}?{asked}", "market:ReviewsView")
+
+
+def write_review(name: str, body: Mapping[str, Any]) -> Call:
+    return Call("PUT", listing_path(name, "/reviews"), "market:ReviewView", body=body)
+
+
+def subscribe(name: str, body: Mapping[str, Any]) -> Call:
+    return Call("POST", listing_path(name, "/subscribe"), "market:NewSubscriptionView", body=body)
+
+
+def subscriptions() -> Call:
+    return Call("GET", f"{ROOT}/subscriptions", "market:SubscriptionView", many=True)
+
+
+def usage() -> Call:
+    return Call("GET", f"{ROOT}/usage", "market:SubscriptionView", many=True)
+
+
+def change_subscription(subscription_id: str, body: Mapping[str, Any]) -> Call:
+    path = f"{ROOT}/subscriptions/{quote(subscription_id, safe='')}"
+    return Call("PATCH", path, "market:SubscriptionView", body=body)
+
+
+def cancel_subscription(subscription_id: str, when: str) -> Call:
+    path = f"{ROOT}/subscriptions/{quote(subscription_id, safe='')}/cancel"
+    return Call("POST", path, "market:SubscriptionView", body={"when": when})
+
+
+def subscribers(name: str) -> Call:
+    return Call("GET", f"{ROOT}/apis/{quote(name, safe='/@')}/subscribers", "market:UsageRow", many=True)

@@ -1,0 +1,45 @@
+"""The marketplace's part of the command line's client."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, cast
+
+from local_server.client import market_calls as calls
+from local_server.client.calls import Call
+
+if TYPE_CHECKING:
+    from local_server.client import market_documents as doc
+
+
+class Market(ABC):
+    @abstractmethod
+    def send(self, call: Call) -> Any: ...
+
+    def search(self, query: str = "", **filters: str | int | float | None) -> "doc.SearchDocument":
+        return cast("doc.SearchDocument", self.send(calls.search(query, **filters)))
+
+    def listing(self, name: str) -> "doc.ListingDocument":
+        return cast("doc.ListingDocument", self.send(calls.listing(name)))
+
+    def reviews(self, name: str, limit: int = 20, after: str | None = None) -> "doc.ReviewsDocument":
+        return cast("doc.ReviewsDocument", self.send(calls.reviews(name, limit, after)))
+
+    def write_review(self, name: str, body: "doc.WriteReviewDocument") -> "doc.ReviewDocument":
+        return cast("doc.ReviewDocument", self.send(calls.write_review(name, body)))
+
+    def subscribe(self, name: str, body: "doc.SubscribeDocument") -> "doc.NewSubscriptionDocument":
+        return cast("doc.NewSubscriptionDocument", self.send(calls.subscribe(name, body)))
+
+    def subscriptions(self) -> "list[doc.SubscriptionDocument]":
+        return cast("list[doc.SubscriptionDocument]", self.send(calls.subscriptions()))
+
+    def usage(self) -> "list[doc.SubscriptionDocument]":
+        return cast("list[doc.SubscriptionDocument]", self.send(calls.usage()))
+
+    def change_subscription(self, subscription_id: str, body: dict[str, Any]) -> "doc.SubscriptionDocument":
+        return cast("doc.SubscriptionDocument", self.send(calls.change_subscription(subscription_id, body)))
+
+    def cancel_subscription(self, subscription_id: str, when: str = "period_end") -> "doc.SubscriptionDocument":
+        return cast("doc.SubscriptionDocument", self.send(calls.cancel_subscription(subscription_id, when)))
+
+    def subscribers(self, name: str) -> "list[doc.UsageRowDocument]":
+        return cast("list[doc.UsageRowDocument]", self.send(calls.subscribers(name)))
