@@ -42,6 +42,8 @@ from local_server.registry.routes import make_router as make_registry_router
 from local_server.runtime import ChooseEngine, Recorders, open_runtime
 from local_server.settings import Settings
 from local_server.storage.base import Storage
+from local_server.sync.routes import SyncRoutePorts
+from local_server.sync.routes import make_router as make_sync_router
 from local_server.system import RealSystem, System
 from local_server.views import execution_view
 from local_server.wire.apis import ApiView, UsageView
@@ -123,6 +125,9 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     )
     inspection = make_inspection_router(InspectionPorts(lambda request: runtime_of(request).inspection, _find))
     market_open, market = make_market_routers(MarketPorts(lambda request: runtime_of(request).market, caller_of, _find))
+    sync = make_sync_router(
+        SyncRoutePorts(lambda request: runtime_of(request).sync, lambda request: runtime_of(request).blobs, _find)
+    )
     app.include_router(control.open_router)
     app.include_router(accounts_open)
     app.include_router(accounts, dependencies=token)
@@ -131,6 +136,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     app.include_router(metrics.router)
     app.include_router(executor, prefix="/api/v1", dependencies=token)
     app.include_router(control.router, dependencies=token)
+    app.include_router(sync, prefix="/api/v1", dependencies=token)
     app.include_router(registry, dependencies=token)
     app.include_router(executor_service, prefix="/executor", dependencies=token)
     app.include_router(analytics, prefix="/api/v1", dependencies=token)

@@ -12,10 +12,11 @@ from local_server.domain.events import (
     Event,
     GenerationFinished,
     LogWritten,
+    OutboxChanged,
     StateChanged,
 )
 from local_server.domain.executions import Execution
-from local_server.domain.ids import ApiId
+from local_server.domain.ids import ApiId, OpId
 from local_server.domain.registry import Api
 from local_server.events.bus import Bus, Lost
 from local_server.events.sse import Stream
@@ -26,14 +27,23 @@ from local_server.wire.events import (
     ApiUpdated,
     EngineUpdated,
     LogsWritten,
+    OutboxUpdated,
     RequestsLogged,
     Resync,
     TrafficUpdated,
 )
+from local_server.wire.outbox import OutboxEntryView
 
 TRAFFIC_S = 1.0
 
 Find = Callable[[ApiId], Awaitable[Api | None]]
+
+Outgoing = Callable[[OpId], Awaitable[OutboxEntryView | None]]
+
+
+async def _nothing_outgoing(op: OpId) -> OutboxEntryView | None:
+    """Until it is known who knows."""
+    return None
 
 
 class Feed:
@@ -45,6 +55,7 @@ class Feed:
         self._views = views
         self._traffic = traffic
         self._find = find
+        self.outgoing: Outgoing = _nothing_outgoing
 
     async def follow_bus(self) -> None:
         """Pass on what is published. Never returns."""
@@ -82,6 +93,9 @@ class Feed:
             case EngineChanged():
                 changed = EngineUpdated(engine=event.engine, available=event.available, detail=event.detail)
                 self._stream.send("engine", changed)
+            case OutboxChanged():
+                if self._stream.wanted("outbox") and (entry := await self.outgoing(event.op)):
+                    self._stream.send("outbox", OutboxUpdated(entry=entry))
             case LogWritten():
                 topic = f"log:{event.api_id}"
                 if self._stream.wanted(topic) and (api := await self._find(event.api_id)):

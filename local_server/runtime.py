@@ -21,7 +21,8 @@ from local_server.analytics.traffic import TrafficWindows
 from local_server.data_directory import DataDirectory
 from local_server.domain.errors import NameTaken
 from local_server.domain.executions import Execution
-from local_server.domain.ids import ApiId, UserId
+from local_server.domain.ids import ApiId, OpId, UserId
+from local_server.domain.publish_errors import OutboxEntryNotFound
 from local_server.domain.registry import Api, User
 from local_server.events.bus import Bus
 from local_server.events.sse import Stream
@@ -44,9 +45,13 @@ from local_server.settings import Settings
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.blobs import BlobStore
 from local_server.storage.sqlite import SqliteStorage
+from local_server.sync.service import Sync
+from local_server.sync.views import entry_view
+from local_server.syncing import make_sync
 from local_server.system import RealSystem, System
 from local_server.tasks import supervise
 from local_server.views import Views
+from local_server.wire.outbox import OutboxEntryView
 from local_server.wire.server import ServerView
 
 logger = logging.getLogger("apimarket")
@@ -90,6 +95,8 @@ class Runtime:
     keys: Keys
     market: Market
     inspection: Inspection
+    sync: Sync
+    blobs: BlobStore
     stop_apis: bool = False
 
     def server_view(self) -> ServerView:
@@ -163,12 +170,14 @@ async def open_runtime(
             return await storage.read(lambda tx: tx.registry.get(api_id))
 
         feed = Feed(bus, stream, views, windows, find)
+        sync = make_sync(settings, data, url, storage, blobs, system, registry, executor, bus.publish)
+        feed.outgoing = lambda op: _outgoing(sync, op)
         meter = Meter()
         access_log.listeners += [feed.requests, meter.take]
         runtime = Runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
             meter, LoopWatch(), time.monotonic(), stop, accounts, keys, market,
-            Inspection(gateway.inspector, gateway, executor),
+            Inspection(gateway.inspector, gateway, executor), sync, blobs,
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
         tasks = {
@@ -181,6 +190,8 @@ async def open_runtime(
             "access-log": access_log.run,
             "loop-watch": runtime.loop_watch.run,
             "engine": executor.watch_engine,
+            "outbox": sync.worker.run,
+            "news": sync.follow_news,
             "housekeeping": lambda: _keep_house(runtime, blobs),
             "retention": lambda: keep_pruning(storage, system, _kept(settings)),
         }
@@ -216,6 +227,13 @@ async def _owner(storage: Storage, system: System, handle: str) -> User:
     except NameTaken:
         return (await storage.read(lambda tx: tx.accounts.all()))[0]
     return user
+
+
+async def _outgoing(sync: Sync, op: OpId) -> OutboxEntryView | None:
+    try:
+        return entry_view(*await sync.entry(op))
+    except OutboxEntryNotFound:
+        return None
 
 
 async def _close_executor(runtime: Runtime) -> None:

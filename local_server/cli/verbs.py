@@ -13,7 +13,7 @@ class Verb(NamedTuple):
     section: str
 
 
-WRITE, RUN, WATCH, MARKET, ACCESS, SERVER = "Write", "Run", "Look", "Market", "Access", "Server"
+WRITE, RUN, WATCH, EXCHANGE, MARKET, ACCESS, SERVER = "Write", "Run", "Look", "Publish", "Market", "Access", "Server"
 
 VERBS: dict[str, Verb] = {
     "new": Verb("making:new", "Write a new API from a template and start it.", WRITE),
@@ -37,6 +37,10 @@ VERBS: dict[str, Verb] = {
     "subscriptions": Verb("market:subscriptions", "Your subscriptions: list, change, cancel.", MARKET),
     "usage": Verb("market:usage", "What you used, what is left, what it costs.", MARKET),
     "reviews": Verb("market:reviews", "What those who used an API say of it.", MARKET),
+    "publish": Verb("publishing:publish", "Publish what an API runs now.", EXCHANGE),
+    "sync": Verb("syncing:sync", "Send what waits, see what is new, settle conflicts.", EXCHANGE),
+    "pull": Verb("syncing:pull", "Fetch a published version.", EXCHANGE),
+    "yank": Verb("publishing:yank", "Take a published version out of sight.", EXCHANGE),
     "keys": Verb("keys:keys", "Keys to an API: create, list, rotate, revoke.", ACCESS),
     "signup": Verb("accounts:signup", "Make an account and log in.", ACCESS),
     "login": Verb("accounts:login", "Begin a session of 24 hours.", ACCESS),

@@ -32,6 +32,20 @@ from local_server.wire.apis import (
 )
 from local_server.wire.events import Resync, WireEvent
 from local_server.wire.exchanges import CompareView, ExchangeSummary, ExchangeView, Forgotten, ReplayView
+from local_server.wire.outbox import (
+    ConflictView,
+    OutboxEntryView,
+    OutboxView,
+    PublishApi,
+    PublishView,
+    PullApi,
+    PulledView,
+    PullVersion,
+    RemoteApiView,
+    ResolveConflict,
+    ResolvedView,
+    YankVersion,
+)
 from local_server.wire.server import Ack, Check, Health, ServerView
 
 _CONNECT_S = 3.0
@@ -205,6 +219,48 @@ class AsyncClient(AsyncMarket):
 
     async def revoke_key(self, key_id: str) -> None:
         await self._send(calls.revoke_key(key_id))
+
+    # -- Publishing and pulling --------------------------------------------------------------------------------
+
+    async def publish(self, name: str, body: PublishApi) -> PublishView:
+        answer: PublishView = await self._send(calls.publish(name, _json(body)))
+        return answer
+
+    async def yank(self, name: str, body: YankVersion) -> RemoteApiView:
+        answer: RemoteApiView = await self._send(calls.yank(name, _json(body)))
+        return answer
+
+    async def outbox(self) -> OutboxView:
+        answer: OutboxView = await self._send(calls.outbox())
+        return answer
+
+    async def retry_outgoing(self, op: str) -> OutboxEntryView:
+        answer: OutboxEntryView = await self._send(calls.outgoing(op, "retry"))
+        return answer
+
+    async def cancel_outgoing(self, op: str) -> OutboxEntryView:
+        answer: OutboxEntryView = await self._send(calls.outgoing(op, "cancel"))
+        return answer
+
+    async def sync_now(self) -> OutboxView:
+        answer: OutboxView = await self._send(calls.sync_now())
+        return answer
+
+    async def pull(self, name: str, body: PullApi) -> PulledView:
+        answer: PulledView = await self._send(calls.pull(name, _json(body)))
+        return answer
+
+    async def pull_version(self, body: PullVersion) -> PulledView:
+        answer: PulledView = await self._send(calls.pull_version(_json(body)))
+        return answer
+
+    async def conflict(self, name: str, remote: str | None = None) -> ConflictView:
+        answer: ConflictView = await self._send(calls.conflict(name, remote))
+        return answer
+
+    async def resolve_conflict(self, name: str, body: ResolveConflict) -> ResolvedView:
+        answer: ResolvedView = await self._send(calls.resolve(name, _json(body)))
+        return answer
 
     # -- Transport ---------------------------------------------------------------------------------------------
 

@@ -179,6 +179,45 @@ def revoke_key(key_id: str) -> Call:
     return Call("DELETE", f"{ROOT}/keys/{quote(key_id, safe='')}")
 
 
+def publish(name: str, body: Mapping[str, Any]) -> Call:
+    """A marketplace that was never met is asked first, and a running API for its contract."""
+    return Call("POST", api_path(name, "/publish"), "outbox:PublishView", body=body, timeout_s=90.0)
+
+
+def yank(name: str, body: Mapping[str, Any]) -> Call:
+    return Call("POST", api_path(name, "/yank"), "outbox:RemoteApiView", body=body, timeout_s=90.0)
+
+
+def outbox() -> Call:
+    return Call("GET", f"{ROOT}/outbox", "outbox:OutboxView")
+
+
+def outgoing(op: str, act: str) -> Call:
+    """`act` is retry or cancel."""
+    path = f"{ROOT}/outbox/{quote(op, safe='')}/{act}"
+    return Call("POST", path, "outbox:OutboxEntryView", timeout_s=90.0)
+
+
+def sync_now() -> Call:
+    return Call("POST", f"{ROOT}/sync/now", "outbox:OutboxView", timeout_s=120.0)
+
+
+def pull(name: str, body: Mapping[str, Any]) -> Call:
+    return Call("POST", api_path(name, "/pull"), "outbox:PulledView", body=body, timeout_s=600.0)
+
+
+def pull_version(body: Mapping[str, Any]) -> Call:
+    return Call("POST", f"{ROOT}/pull", "outbox:PulledView", body=body, timeout_s=600.0)
+
+
+def conflict(name: str, remote: str | None = None) -> Call:
+    return Call("GET", _query(api_path(name, "/conflict"), remote=remote), "outbox:ConflictView", timeout_s=600.0)
+
+
+def resolve(name: str, body: Mapping[str, Any]) -> Call:
+    return Call("POST", api_path(name, "/conflict"), "outbox:ResolvedView", body=body, timeout_s=600.0)
+
+
 def events(topics: Sequence[str]) -> Call:
     """Server-Sent Events. `timeout_s` is the longest silence: the server says at least a comment every 15 s."""
     return Call("GET", _query(f"{ROOT}/events", topics=",".join(topics)), timeout_s=45.0)

@@ -26,6 +26,7 @@ from local_server.client.synchronous_market import Market
 
 if TYPE_CHECKING:
     from local_server.client import documents as doc
+    from local_server.client import outbox_documents as out
 
 _BROKEN = (OSError, http.client.HTTPException)
 
@@ -152,6 +153,38 @@ class Client(Market):
 
     def revoke_key(self, key_id: str) -> None:
         self.send(calls.revoke_key(key_id))
+
+    # -- Publishing and pulling --------------------------------------------------------------------------------
+
+    def publish(self, name: str, body: "doc.JsonObject") -> "out.PublishDocument":
+        return cast("out.PublishDocument", self.send(calls.publish(name, body)))
+
+    def yank(self, name: str, body: "doc.JsonObject") -> "out.RemoteApiDocument":
+        return cast("out.RemoteApiDocument", self.send(calls.yank(name, body)))
+
+    def outbox(self) -> "out.OutboxDocument":
+        return cast("out.OutboxDocument", self.send(calls.outbox()))
+
+    def retry_outgoing(self, op: str) -> "out.OutboxEntryDocument":
+        return cast("out.OutboxEntryDocument", self.send(calls.outgoing(op, "retry")))
+
+    def cancel_outgoing(self, op: str) -> "out.OutboxEntryDocument":
+        return cast("out.OutboxEntryDocument", self.send(calls.outgoing(op, "cancel")))
+
+    def sync_now(self) -> "out.OutboxDocument":
+        return cast("out.OutboxDocument", self.send(calls.sync_now()))
+
+    def pull(self, name: str, body: "doc.JsonObject") -> "out.PulledDocument":
+        return cast("out.PulledDocument", self.send(calls.pull(name, body)))
+
+    def pull_version(self, body: "doc.JsonObject") -> "out.PulledDocument":
+        return cast("out.PulledDocument", self.send(calls.pull_version(body)))
+
+    def conflict(self, name: str, remote: str | None = None) -> "out.ConflictDocument":
+        return cast("out.ConflictDocument", self.send(calls.conflict(name, remote)))
+
+    def resolve_conflict(self, name: str, body: "doc.JsonObject") -> "out.ResolvedDocument":
+        return cast("out.ResolvedDocument", self.send(calls.resolve(name, body)))
 
     # -- Transport ---------------------------------------------------------------------------------------------
 

@@ -36,8 +36,10 @@ FOR_ACCOUNTS = frozenset(
     }
 )
 """By operation id. They look after their callers themselves."""
-NEVER_FOR_ACCOUNTS = frozenset({"upload_api"})
-"""They write to this machine's disk, even where the API is the account's own."""
+NEVER_FOR_ACCOUNTS = frozenset(
+    {"upload_api", "publish_api", "yank_version", "pull_api", "read_conflict", "resolve_conflict"}
+)
+"""They write to this machine's disk, or act with its sessions elsewhere, even where the API is the account's own."""
 
 
 async def require_token(request: Request) -> None:

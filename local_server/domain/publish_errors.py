@@ -51,8 +51,24 @@ class NoRemote(ApimarketError):
         )
 
 
+class MarketplaceUnreachable(ApimarketError):
+    status, code, title = 503, "marketplace_unreachable", "The marketplace does not answer"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, hint="What waits in the outbox goes on by itself; for the rest try again later.")
+
+
+class MarketplaceRefused(ApimarketError):
+    """A marketplace's refusal, passed on: its words, and its code beside ours."""
+
+    status, code, title = 502, "marketplace_refused", "The marketplace refused"
+
+    def __init__(self, detail: str, hint: str, code: str, status: int) -> None:
+        super().__init__(detail, hint=hint, extra={"marketplace_code": code, "marketplace_status": status})
+
+
 class NotLoggedIn(ApimarketError):
-    status, code, title = 401, "not_logged_in", "No session with that marketplace"
+    status, code, title = 403, "not_logged_in", "No session with that marketplace"
 
     def __init__(self, url: str, why: str = "nobody has logged in there from this machine") -> None:
         super().__init__(

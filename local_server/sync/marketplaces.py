@@ -77,13 +77,16 @@ class Marketplaces:
             async with MarketplaceClient(url, token) as client:
                 remote = await self._meet(client, url, token)
                 yield client, remote
-        except (ApimarketClientError, NotLoggedIn, AnotherMarketplace) as error:
-            answered = error.code not in ("server_unreachable", "not_logged_in")
-            seen_at = self._system.now() if answered else self._seen_at(url)
-            if error.status == 401:
-                self._met.pop(url, None)
-            if error.status in (401,) or error.code in ("server_unreachable", "another_marketplace"):
-                self.contacts[url] = Contact(answered, told(error), seen_at)
+        except ApimarketClientError as error:
+            if error.status != 401:
+                self._note(url, error)
+                raise
+            self._met.pop(url, None)
+            over = NotLoggedIn(url, "the session there is over")
+            self._note(url, over)
+            raise over from error
+        except (NotLoggedIn, AnotherMarketplace) as error:
+            self._note(url, error)
             raise
         self.contacts[url] = Contact(True, None, self._system.now())
 
@@ -116,9 +119,11 @@ class Marketplaces:
             self._met[url] = token
             return remote
 
-    def _seen_at(self, url: str) -> datetime | None:
-        before = self.contacts.get(url)
-        return before.seen_at if before else None
+    def _note(self, url: str, error: ApimarketClientError | ApimarketError) -> None:
+        """A refusal of one thing is no trouble with the marketplace."""
+        if error.code in ("server_unreachable", "not_logged_in", "another_marketplace"):
+            before = self.contacts.get(url)
+            self.contacts[url] = Contact(False, told(error), before.seen_at if before else None)
 
 
 def told(error: ApimarketClientError | ApimarketError) -> Trouble:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from local_server.wire.apis import ApiView, ExecutionView, LogLineView, TrafficView
+from local_server.wire.outbox import OutboxEntryView
 
 
 class ApiUpdated(BaseModel):
@@ -47,10 +48,19 @@ class EngineUpdated(BaseModel):
     detail: str
 
 
+class OutboxUpdated(BaseModel):
+    """An outgoing version was queued, moved on, or sent some more of its bytes."""
+
+    topic: Literal["outbox"] = "outbox"
+    entry: OutboxEntryView
+
+
 class Resync(BaseModel):
     """Events were lost (a slow reader, a restarted server): read the lists again."""
 
     topic: Literal["resync"] = "resync"
 
 
-WireEvent = ApiUpdated | ApiGone | TrafficUpdated | LogsWritten | RequestsLogged | EngineUpdated | Resync
+WireEvent = (
+    ApiUpdated | ApiGone | TrafficUpdated | LogsWritten | RequestsLogged | EngineUpdated | OutboxUpdated | Resync
+)

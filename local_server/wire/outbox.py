@@ -272,8 +272,6 @@ class ResolveConflict(BaseModel):
     name: str | None = None
     """Of the fork."""
     remote: str | None = None
-    write: bool = False
-    """Write the outcome to the API's directory, which must hold nothing that was not published."""
 
 
 class ResolvedView(BaseModel):

@@ -20,7 +20,7 @@ def options_of(name: str) -> set[str]:
     of_acts = command.commands.values() if isinstance(command, click.Group) else []
     params = [param for one in (command, *of_acts) for param in one.params]
     shown = [option for option in params if isinstance(option, click.Option) and not option.hidden]
-    return {spelling for option in shown for spelling in option.opts} - {"--json"}
+    return {spelling for option in shown for spelling in (*option.opts, *option.secondary_opts)} - {"--json"}
 
 
 class TestCommandsPage:

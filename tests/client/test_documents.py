@@ -7,8 +7,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import BaseModel
 
-from local_server.client import documents, market_documents
-from local_server.wire import accounts, analytics, apis, exchanges, market, server
+from local_server.client import documents, market_documents, outbox_documents
+from local_server.wire import accounts, analytics, apis, exchanges, market, outbox, server
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.FailureDocument, apis.FailureView),
@@ -62,6 +62,22 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (market_documents.SubscriptionDocument, market.SubscriptionView),
     (market_documents.NewSubscriptionDocument, market.NewSubscriptionView),
     (market_documents.UsageRowDocument, market.UsageRow),
+    (outbox_documents.TroubleDocument, outbox.TroubleView),
+    (outbox_documents.OutboxEntryDocument, outbox.OutboxEntryView),
+    (outbox_documents.RemoteDocument, outbox.RemoteView),
+    (outbox_documents.RemoteApiDocument, outbox.RemoteApiView),
+    (outbox_documents.OutboxDocument, outbox.OutboxView),
+    (outbox_documents.FileChangeDocument, outbox.FileChangeView),
+    (outbox_documents.ContractChangeDocument, outbox.ContractChangeView),
+    (outbox_documents.PublishPlanDocument, outbox.PublishPlanView),
+    (outbox_documents.PublishDocument, outbox.PublishView),
+    (outbox_documents.PulledDocument, outbox.PulledView),
+    (outbox_documents.SideDocument, outbox.SideView),
+    (outbox_documents.FileSideDocument, outbox.FileSideView),
+    (outbox_documents.FieldConflictDocument, outbox.FieldConflictView),
+    (outbox_documents.FileConflictDocument, outbox.FileConflictView),
+    (outbox_documents.ConflictDocument, outbox.ConflictView),
+    (outbox_documents.ResolvedDocument, outbox.ResolvedView),
 ]
 NAMES = {document: model.__name__ for document, model in PAIRS}
 
@@ -91,7 +107,7 @@ class TestDocuments:
         assert of_document == of_model
 
     def test_every_document_is_compared(self) -> None:
-        everything = vars(documents) | vars(market_documents)
+        everything = vars(documents) | vars(market_documents) | vars(outbox_documents)
         written = {value for name, value in everything.items() if name.endswith("Document")}
 
         assert written == {document for document, _ in PAIRS}

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from local_server.accounts import passwords
-from local_server.control.access import FOR_ACCOUNTS
+from local_server.control.access import FOR_ACCOUNTS, NEVER_FOR_ACCOUNTS
 from local_server.domain.ids import ApiId
 from local_server.storage.base import Tx
 from tests.control.conftest import Answer, Running, operations, serving
@@ -171,7 +171,7 @@ class TestWhoMayWhat:
                     body = {} if method == "POST" else None
                     answer = running.ask(method, where, body, token=sessions[who])
                     assert (answer.status, answer.json["code"]) == (404, "key_not_found")
-                elif name == "executor_deploy" or ("{id}" in path and name != "upload_api"):
+                elif name == "executor_deploy" or ("{id}" in path and name not in NEVER_FOR_ACCOUNTS):
                     assert (answer.status, answer.json["code"]) == (404, "api_not_found")
                     assert "hello" not in answer.json["hint"]
                 elif any(part in path for part in ("{owner}", "{subscription}")):

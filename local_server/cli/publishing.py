@@ -1,0 +1,110 @@
+"""`publish` and `yank`: versions to a marketplace, and back out of sight."""
+
+import sys
+import time
+
+import click
+
+from local_server.cli.connection import print_json, started_client
+from local_server.cli.outcome import verb
+from local_server.cli.remotes import remote_option
+from local_server.cli.text import binary_size, clean, line_of, paint, table
+from local_server.client.outbox_documents import OutboxEntryDocument, PublishPlanDocument
+from local_server.client.synchronous import Client
+
+WAIT_S = 600.0
+SHOWN_FILES = 12
+_COLOURS = {"error": "red", "warning": "yellow", "info": None}
+_MARKS = {"added": "+", "changed": "~", "removed": "-"}
+WAITING = ("queued", "sending", "need_blobs", "uploading", "committing", "committed")
+
+
+@verb()
+@click.argument("name")
+@click.option("--version", metavar="V", help="Its number.  [default: the manifest's, else the next]")
+@click.option("--dry-run", is_flag=True, help="Show what would be published, and send nothing.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Return once it is published.")
+@remote_option
+def publish(name: str, version: str | None, dry_run: bool, wait: bool, remote: str | None, as_json: bool) -> None:
+    """Publish what the API NAME runs now. Without a network it waits, and goes on by itself."""
+    client = started_client()
+    body = {"version": version, "remote": remote, "dry_run": dry_run}
+    answer = client.publish(name, body)
+    entry = answer["entry"]
+    if not as_json:
+        _show_plan(answer["plan"])
+    if entry is not None and wait:
+        entry = _followed(client, entry, quiet=as_json)
+        answer["entry"] = entry
+    if as_json:
+        print_json(answer)
+    elif entry is not None:
+        click.echo(told(entry))
+    if entry is not None and entry["state"] in ("conflict", "rejected"):
+        sys.exit(1)
+
+
+@verb()
+@click.argument("name")
+@click.argument("version")
+@click.option("--reason", required=True, help="What is wrong with it, for those who use it.")
+@remote_option
+def yank(name: str, version: str, reason: str, remote: str | None, as_json: bool) -> None:
+    """Take VERSION of NAME out of sight: nobody gets it unasked any more. Versions are never deleted."""
+    seen = started_client().yank(name, {"version": version, "reason": reason, "remote": remote})
+    if as_json:
+        print_json(seen)
+    else:
+        click.echo(f"{clean(seen['name'])} {version} is yanked: {line_of(reason)}")
+
+
+def told(entry: OutboxEntryDocument) -> str:
+    """One line on where it is, and why."""
+    what = f"{paint(clean(entry['name']), bold=True)} {clean(entry['version'])}"
+    state = entry["state"]
+    trouble = entry["trouble"]
+    why = f": {line_of(trouble['detail'])}" if trouble else ""
+    hint = f"\n{paint('hint:', 'cyan')} {line_of(trouble['hint'])}" if trouble and trouble["hint"] else ""
+    if state == "applied":
+        return f"{what}  {paint('published', 'green')}  {clean(entry['url'])}"
+    if state in WAITING:
+        return f"{what}  {paint('on its way', 'yellow')}{why}"
+    return f"{what}  {paint(state, 'red')}{why}{hint}"
+
+
+def _followed(client: Client, entry: OutboxEntryDocument, *, quiet: bool) -> OutboxEntryDocument:
+    """Until it is published, refused, or waits for a network that is not there."""
+    deadline = time.monotonic() + WAIT_S
+    shown = ""
+    while entry["state"] in WAITING and time.monotonic() < deadline:
+        if entry["trouble"] is not None and entry["attempts"] >= 2:
+            break  # it goes on by itself
+        time.sleep(0.1)
+        entry = next((one for one in client.outbox()["entries"] if one["op"] == entry["op"]), entry)
+        line = f"{entry['state']} {binary_size(entry['sent_bytes'])} of {binary_size(entry['total_bytes'])}"
+        if line != shown and not quiet and sys.stderr.isatty():
+            click.echo(paint(f"… {line}", dim=True, err=True), err=True)
+            shown = line
+    return entry
+
+
+def _show_plan(plan: PublishPlanDocument) -> None:
+    before = f", after {clean(plan['published'])}" if plan["published"] else ""
+    click.echo(f"{paint(clean(plan['name']), bold=True)} {clean(plan['version'])}{before}  {clean(plan['remote'])}")
+    rows = [
+        [_MARKS[change["change"]], line_of(change["path"]), binary_size(change["size_bytes"])]
+        for change in plan["files"][:SHOWN_FILES]
+    ]
+    if rows:
+        click.echo(table(["", "FILE", "SIZE"], rows, indent="  "))
+    if len(plan["files"]) > SHOWN_FILES:
+        click.echo(f"  and {len(plan['files']) - SHOWN_FILES:,} more")
+    whole = f"{plan['total_files']:,} files, {binary_size(plan['total_bytes'])}"
+    click.echo(f"  {whole}; to send: {binary_size(plan['send_bytes'])}")
+    for change in plan["contract"]:
+        severity = paint(change["severity"], _COLOURS.get(change["severity"]))
+        click.echo(f"  {severity}  {line_of(change['operation'])} {line_of(change['text'])}  ({change['rule']})")
+    if plan["bump"] and plan["asked_version"]:
+        click.echo(f"  the changes ask for a {plan['bump']} version: {clean(plan['asked_version'])}")
+    for warning in plan["warnings"]:
+        click.echo(f"  {paint('!', 'yellow')} {line_of(warning)}")

@@ -1,0 +1,142 @@
+"""`sync` and `pull`: what waits, what marketplaces have, and how two sides become one again."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from local_server.cli.connection import print_json, started_client
+from local_server.cli.outcome import verb
+from local_server.cli.publishing import told
+from local_server.cli.remotes import remote_option
+from local_server.cli.text import binary_size, clean, line_of, paint, table
+from local_server.client.outbox_documents import ConflictDocument, OutboxDocument, PulledDocument
+
+SHOWN = 20
+
+
+@verb()
+@click.option("--resolve", metavar="NAME", help="Settle the conflict of this API; alone: show both sides.")
+@click.option("--merge", "how", flag_value="merge", help="One version made of both.")
+@click.option("--mine", "how", flag_value="mine", help="My files, as a version after theirs.")
+@click.option("--theirs", "how", flag_value="theirs", help="Give mine up.")
+@click.option("--fork", metavar="NEW-NAME", help="Mine goes on under another name.")
+@click.option(
+    "--take", multiple=True, metavar="PATH=SIDE", help="With --merge, of one file or key: mine, theirs, base."
+)
+@click.option("--retry", metavar="OP", help="Try an outgoing version again now.")
+@click.option("--cancel", metavar="OP", help="Give an outgoing version up.")
+@remote_option
+def sync(
+    resolve: str | None, how: str | None, fork: str | None, take: tuple[str, ...], retry: str | None,
+    cancel: str | None, remote: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Send what waits, ask marketplaces what is new, and show both."""
+    client = started_client()
+    if retry or cancel:
+        entry = client.retry_outgoing(retry) if retry else client.cancel_outgoing(cancel or "")
+        print_json(entry) if as_json else click.echo(told(entry))
+        return
+    if resolve is None:
+        if how or fork or take:
+            raise click.UsageError("--merge, --mine, --theirs, --fork and --take go with --resolve NAME")
+        seen = client.sync_now()
+        print_json(seen) if as_json else _show(seen)
+        return
+    if how is None and fork is None:
+        conflict = client.conflict(resolve, remote)
+        print_json(conflict) if as_json else _show_conflict(conflict, resolve)
+        return
+    body = {"how": "fork" if fork else how, "name": fork, "remote": remote, "choices": [_choice(one) for one in take]}
+    resolved = client.resolve_conflict(resolve, body)
+    if as_json:
+        print_json(resolved)
+        return
+    click.echo(f"{clean(resolve)}: settled" + (f", as {clean(resolved['version'])}" if resolved["version"] else ""))
+    if resolved["written"]:
+        click.echo("  the files in its directory were changed")
+    if resolved["entry"]:
+        click.echo(told(resolved["entry"]))
+
+
+@verb()
+@click.argument("name", metavar="OWNER/NAME[@VERSION] | NAME")
+@click.option("--dir", "directory", metavar="DIR", help="Where a new API goes.  [default: ./NAME]")
+@click.option("--run", is_flag=True, help="Start it.")
+@click.option(
+    "--write", is_flag=True, help="Of an API that is here: write to its directory, if nothing is unpublished."
+)
+@remote_option
+def pull(name: str, directory: str | None, run: bool, write: bool, remote: str | None, as_json: bool) -> None:
+    """Fetch a published version: a new one of an API that is here, or somebody's whose version one may read."""
+    client = started_client()
+    if "/" in name:
+        slug = name.partition("/")[2].partition("@")[0]
+        target = Path(directory or slug).absolute()
+        body = {"name": name, "remote": remote, "directory": str(target), "start": run}
+        pulled = client.pull_version(body)
+    else:
+        pulled = client.pull(name, {"remote": remote, "write": write})
+    if as_json:
+        print_json(pulled)
+    else:
+        _show_pulled(pulled)
+    if pulled["conflict"]:
+        sys.exit(1)
+
+
+def _choice(text: str) -> dict[str, str]:
+    what, equals, side = text.rpartition("=")
+    if not equals or side not in ("mine", "theirs", "base"):
+        raise click.UsageError(f"--take {text!r}: allowed is PATH=mine, PATH=theirs or PATH=base")
+    path, mark, field = what.partition("#")
+    return {"path": path, "take": side} | ({"field": field} if mark else {})
+
+
+def _show(seen: OutboxDocument) -> None:
+    for remote in seen["remotes"]:
+        trouble = remote["trouble"]
+        state = paint("ok", "green") if remote["reachable"] else paint("not asked yet", dim=True)
+        if trouble:
+            state = f"{paint('✗', 'red')} {line_of(trouble['detail'])}"
+        click.echo(f"{clean(remote['url'])} as {clean(remote['account'])}  {state}")
+    rows = [
+        [
+            clean(api["name"]),
+            clean(api["version"] or "–"),
+            clean(api["base"] or "–"),
+            "newer there" if api["ahead"] else "",
+        ]
+        for api in seen["apis"]
+    ]
+    if rows:
+        click.echo(table(["API", "THERE", "HERE", ""], rows))
+    for entry in seen["entries"][:SHOWN]:
+        click.echo(f"{told(entry)}  {paint(entry['op'], dim=True)}")
+    if not seen["remotes"]:
+        click.echo("No marketplace is known yet. Log in to one: apimarket login NAME --remote URL")
+
+
+def _show_conflict(conflict: ConflictDocument, name: str) -> None:
+    theirs, mine = conflict["theirs"]["version"], conflict["mine"]["version"]
+    click.echo(
+        f"{paint(clean(conflict['name']), bold=True)}: there {clean(theirs or '–')}, here {clean(mine or 'edits')}"
+    )
+    for path in conflict["merged"]:
+        click.echo(f"  {paint('merges', 'green')}  {line_of(path)}")
+    for file in conflict["files"]:
+        click.echo(f"  {paint('choose', 'red')}  {line_of(file['path'])}  {file['kind']}")
+        for field in file["fields"]:
+            click.echo(f"    {line_of(field['key'])}: mine {field['mine']!r}, theirs {field['theirs']!r}")
+    click.echo(f"Settle it: apimarket sync --resolve {clean(name)} --merge | --mine | --theirs | --fork NEW-NAME")
+
+
+def _show_pulled(pulled: PulledDocument) -> None:
+    what = f"{paint(clean(pulled['name']), bold=True)} {clean(pulled['version'])}"
+    click.echo(f"{what}  {binary_size(pulled['fetched_bytes'])} fetched")
+    if pulled["written"]:
+        click.echo(f"  written to {clean(pulled['directory'] or '')}")
+    elif pulled["conflict"]:
+        click.echo("  made apart from what is here. See both sides: apimarket sync --resolve NAME")
+    elif not pulled["moved"] and pulled["new_versions"]:
+        click.echo("  nothing was written; --write brings it to the directory")
