@@ -171,6 +171,13 @@ class TestCatalogue:
             Change,
         ]
 
+    async def test_of_what_was_never_public_no_change_is_told(self, storage: Storage) -> None:
+        for summary in ("One", "Two"):
+            private = a_listing(1, visibility=Visibility.PRIVATE, summary=summary)
+            await storage.write(lambda tx, one=private: tx.catalogue.put(one, TEXTS, NOON))
+        await storage.write(lambda tx: tx.catalogue.remove(ApiId(an_id(1))))
+        assert await storage.read(lambda tx: tx.catalogue.changes(0, 100)) == []
+
     async def test_it_goes_with_its_api(self, storage: Storage) -> None:
         await listed(storage, a_listing(1))
         await storage.write(lambda tx: tx.registry.remove(ApiId(an_id(1))))

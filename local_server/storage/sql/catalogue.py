@@ -234,11 +234,16 @@ class SqlCatalogueStore(SqlCatalogueReader):
             _insert("listing_tags", ("tag", "place")),
             [{"tag": storable(tag), "place": row["place"]} for tag in dict.fromkeys(listing.tags)],
         )
-        self._tell(listing.api_id, gone=listing.visibility is not Visibility.PUBLIC)
+        if listing.visibility is Visibility.PUBLIC:
+            self._tell(listing.api_id, gone=False)
+        elif known is not None and _is_public(known):
+            self._tell(listing.api_id, gone=True)
 
     def remove(self, api_id: ApiId) -> None:
+        known = self.card(api_id)
         self._connection.change("delete from listings where api_id = :api_id", {"api_id": api_id})
-        self._tell(api_id, gone=True)
+        if known is None or _is_public(known):  # it may have gone with its API a moment ago
+            self._tell(api_id, gone=True)
 
     def stand(self, api_id: ApiId, standing: Standing, now: datetime) -> None:
         card = self.card(api_id)
@@ -258,7 +263,8 @@ class SqlCatalogueStore(SqlCatalogueReader):
         }
 
     def _tell(self, api_id: ApiId, *, gone: bool) -> None:
-        """Those who follow the changes learn that it left the public catalogue, or that it is back."""
+        """Those who follow the changes learn that it left the public catalogue, or that it is back. Of one that
+        is there and was never public they learn nothing, not even its id."""
         self._connection.change("delete from listing_removals where api_id = :api_id", {"api_id": api_id})
         if gone:
             self._connection.change(
@@ -274,6 +280,10 @@ class SqlCatalogueStore(SqlCatalogueReader):
             {"name": name},
         )
         return int(row["last"])
+
+
+def _is_public(card: Card) -> bool:
+    return card.listing.visibility is Visibility.PUBLIC
 
 
 def changed_of(change: Change | Removal) -> int:
