@@ -18,7 +18,7 @@ from enum import StrEnum
 from local_server.domain.ids import ApiId
 from local_server.domain.market_errors import CursorRefused
 
-CANDIDATES = 2_000
+CANDIDATES = 1_000
 """Of what matches, the best so many by quality are ranked and counted."""
 MAX_TAGS_COUNTED = 30
 
@@ -93,7 +93,6 @@ def text_score(words: Sequence[str], candidate: Candidate) -> float:
     if slug == "-".join(words) or (words[0] == candidate.owner and slug == "-".join(words[1:])):
         return 1.0
     parts = slug.split("-")
-    summary = f" {folded(candidate.summary)}"
     total = 0.0
     for word in words:
         if word in parts:
@@ -106,7 +105,7 @@ def text_score(words: Sequence[str], candidate: Candidate) -> float:
             total += TAG_IS
         elif candidate.owner.startswith(word):
             total += OWNER_IS
-        elif f" {word}" in summary:
+        elif f" {word}" in f" {folded(candidate.summary)}":
             total += SUMMARY_HAS
         else:
             total += ELSEWHERE
