@@ -62,7 +62,7 @@ DOCUMENT: Json = {
 
 GET, PUT, DELETE = (("paths", "/items/{id}", method) for method in ("get", "put", "delete"))
 ITEM = ("components", "schemas", "Item")
-REMOVE = object()
+REMOVE: Any = type("Removal", (), {"__repr__": lambda _: "REMOVE"})()
 
 
 def edited(path: tuple[Any, ...], value: Any) -> Json:
