@@ -118,6 +118,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
         AccountsPorts(
             lambda request: runtime_of(request).accounts,
             lambda request: runtime_of(request).keys,
+            lambda request: runtime_of(request).quotas,
             caller_of,
             is_machine,
             _find,

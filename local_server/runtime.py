@@ -13,6 +13,7 @@ import psutil
 from local_server import __version__
 from local_server.accounts.keys import Keys
 from local_server.accounts.opening import open_accounts
+from local_server.accounts.quotas import QuotaLedger, QuotaUses
 from local_server.accounts.service import Accounts
 from local_server.analytics.meter import Meter
 from local_server.analytics.retention import Keep, keep_pruning
@@ -97,6 +98,7 @@ class Runtime:
     inspection: Inspection
     sync: Sync
     blobs: BlobStore
+    quotas: QuotaUses
     stop_apis: bool = False
 
     def server_view(self) -> ServerView:
@@ -143,6 +145,8 @@ async def open_runtime(
             open_accounts(storage, system, registry.owner, data.signing_key(), gateway.callers.use_keys)
         )
         gateway.callers.used = keys.used
+        gateway.quotas.ledger = QuotaLedger(storage)
+        stack.push_async_callback(gateway.quotas.close)
         blobs = BlobStore(settings.home / "blobs")
         windows = TrafficWindows(system)
         access_log = AccessLog(storage)
@@ -178,6 +182,7 @@ async def open_runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
             meter, LoopWatch(), time.monotonic(), stop, accounts, keys, market,
             Inspection(gateway.inspector, gateway, executor), sync, blobs,
+            QuotaUses(storage, system, gateway.quotas.unspent),
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
         tasks = {
@@ -188,6 +193,7 @@ async def open_runtime(
             "renewals": upkeep.renew,
             "standings": upkeep.keep_measuring,
             "access-log": access_log.run,
+            "quotas": gateway.quotas.run,
             "loop-watch": runtime.loop_watch.run,
             "engine": executor.watch_engine,
             "outbox": sync.worker.run,

@@ -39,6 +39,9 @@ class KeyWish:
     cidrs: tuple[str, ...] = ()
     expires_at: datetime | None = None
     rate_limit: RateLimit | None = None
+    quota: Quota | None = None
+    plan: str | None = None
+    """The code of the plan that the quota comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,9 @@ class Keys:
         """A new key for the API. Raises ApiNotFound when it was removed meanwhile."""
         now = self._system.now()
         text = write_key(self._random(SECRET_BYTES))
+        key_id = KeyId(self._system.new_id())
         key = ApiKey(
-            id=KeyId(self._system.new_id()),
+            id=key_id,
             api_id=api.id,
             user_id=api.user_id,
             name=wish.name,
@@ -86,6 +90,9 @@ class Keys:
             rate_limit=wish.rate_limit,
             created_at=now,
             expires_at=wish.expires_at,
+            quota=wish.quota,
+            quota_subject=f"key:{key_id}" if wish.quota else None,
+            plan=wish.plan,
         )
 
         def add(tx: Tx) -> None:
@@ -103,7 +110,8 @@ class Keys:
         return [replace(key, last_used_at=self._used.get(key.id, key.last_used_at)) for key in kept]
 
     async def rotate(self, key_id: str, grace: timedelta, caller: Caller, *, address: str) -> NewKey:
-        """Another key with the same rights; the old one is in force for `grace` more, or until it expires.
+        """Another key with the same rights, counted together with the old one; that is in force for `grace`
+        more, or until it expires.
         Raises KeyNotFound, KeyNotInForce."""
         now = self._system.now()
         text = write_key(self._random(SECRET_BYTES))

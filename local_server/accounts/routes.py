@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 
 from local_server.accounts.keys import Keys, KeyWish, NewKey
+from local_server.accounts.quotas import QuotaUse, QuotaUses
 from local_server.accounts.service import Accounts, LoggedIn
-from local_server.domain.account_errors import EmailRefused
+from local_server.domain.account_errors import EmailRefused, KeyFieldRefused
 from local_server.domain.accounts import Account, Caller, Role
 from local_server.domain.keys import ApiKey, check_cidrs, check_expiry, check_name, check_rate, check_scopes, rate_text
 from local_server.domain.names import slugify
+from local_server.domain.quotas import check_quota, plan_of, quota_of
 from local_server.domain.registry import Api
 from local_server.wire.accounts import (
     AccountView,
@@ -29,6 +31,7 @@ from local_server.wire.accounts import (
 class AccountsPorts:
     accounts: Callable[[Request], Accounts]
     keys: Callable[[Request], Keys]
+    quotas: Callable[[Request], QuotaUses]
     caller: Callable[[Request], Caller]
     """Who was let in."""
     is_machine: Callable[[Request], Awaitable[bool]]
@@ -99,15 +102,17 @@ def _add_keys(router: APIRouter, ports: AccountsPorts) -> None:
         """The API's keys, newest first, those no longer in force too."""
         api = await ports.find(request, id)
         now = ports.now()
-        return [key_view(key, api.full_name, now) for key in await ports.keys(request).of_api(api)]
+        keys = await ports.keys(request).of_api(api)
+        uses = await ports.quotas(request).of(keys)
+        return [key_view(key, api.full_name, now, uses.get(key.id)) for key in keys]
 
     @router.post("/apis/{id:api}/keys", status_code=201, tags=["keys"])
     async def create_key(request: Request, id: str, body: CreateKey) -> NewKeyView:
         """A new key for the API. This answer is the only one that ever holds it."""
         api = await ports.find(request, id)
-        wish = _wish(body, ports.now())
+        wish = _wish(body, api, ports.now())
         made = await ports.keys(request).create(api, wish, ports.caller(request), address=address_of(request))
-        return _new_key_view(made, api.full_name, ports.now())
+        return await _new_key_view(ports, request, made, api.full_name)
 
     @router.post("/keys/{key_id}/rotate", status_code=201, tags=["keys"])
     async def rotate_key(request: Request, key_id: str, body: RotateKey) -> NewKeyView:
@@ -115,7 +120,7 @@ def _add_keys(router: APIRouter, ports: AccountsPorts) -> None:
         made = await ports.keys(request).rotate(
             key_id, timedelta(seconds=body.grace_s), ports.caller(request), address=address_of(request)
         )
-        return _new_key_view(made, await ports.keys(request).api_name(made.key.api_id), ports.now())
+        return await _new_key_view(ports, request, made, await ports.keys(request).api_name(made.key.api_id))
 
     @router.delete("/keys/{key_id}", status_code=204, tags=["keys"])
     async def revoke_key(request: Request, key_id: str) -> Response:
@@ -124,13 +129,23 @@ def _add_keys(router: APIRouter, ports: AccountsPorts) -> None:
         return Response(status_code=204)
 
 
-def _wish(body: CreateKey, now: datetime) -> KeyWish:
+def _wish(body: CreateKey, api: Api, now: datetime) -> KeyWish:
+    """A plan is taken as it stands now: what the manifest says of it later is for later keys."""
+    if body.plan is not None and body.quota is not None:
+        raise KeyFieldRefused(
+            "quota", f"found {body.quota[:40]!r} beside a plan, which has its own; allowed: one of both"
+        )
+    quota = check_quota(body.quota) if body.quota is not None else None
+    if body.plan is not None:
+        quota = quota_of(plan_of(api.manifest.plans, body.plan))
     return KeyWish(
         name=check_name(body.name),
         scopes=check_scopes(body.scopes),
         cidrs=check_cidrs(body.cidrs),
         expires_at=check_expiry(body.expires_at, now) if body.expires_at is not None else None,
         rate_limit=check_rate(body.rate_limit) if body.rate_limit is not None else None,
+        quota=quota,
+        plan=body.plan,
     )
 
 
@@ -149,11 +164,12 @@ def _session_view(done: LoggedIn) -> SessionView:
     return SessionView(token=done.token, expires_at=done.expires_at, account=_account_view(done.account, False))
 
 
-def _new_key_view(made: NewKey, api: str, now: datetime) -> NewKeyView:
-    return NewKeyView(key=made.text, info=key_view(made.key, api, now))
+async def _new_key_view(ports: AccountsPorts, request: Request, made: NewKey, api: str) -> NewKeyView:
+    uses = await ports.quotas(request).of([made.key])
+    return NewKeyView(key=made.text, info=key_view(made.key, api, ports.now(), uses.get(made.key.id)))
 
 
-def key_view(key: ApiKey, api: str, now: datetime) -> KeyView:
+def key_view(key: ApiKey, api: str, now: datetime, use: QuotaUse | None = None) -> KeyView:
     return KeyView(
         id=key.id,
         api=api,
@@ -169,4 +185,10 @@ def key_view(key: ApiKey, api: str, now: datetime) -> KeyView:
         grace_until=key.grace_until,
         replaced_by=key.replaced_by,
         last_used_at=key.last_used_at,
+        plan=key.plan,
+        quota=str(key.quota) if key.quota else None,
+        quota_overage=key.quota.overage if key.quota else None,
+        quota_used=use.used if use else None,
+        quota_left=use.left if use else None,
+        quota_resets_at=use.period.ends_at if use else None,
     )

@@ -1,4 +1,5 @@
-"""Forgets what has been kept long enough: requests, then minutes, then hours. Days are kept for ever."""
+"""Forgets what has been kept long enough: requests, then minutes, then hours, and counters of quotas of long ago. The
+figures of days are kept for ever."""
 
 import asyncio
 import logging
@@ -17,6 +18,8 @@ PIECE = 2_000
 FIRST_S = 60.0
 """After the start, when the machine has other things to do; a server that never runs for an hour prunes too."""
 EVERY_S = 3600.0
+KEEP_COUNTERS = timedelta(days=400)
+"""After their period: more than a year of months can be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ async def prune(storage: Storage, system: System, keep: Keep) -> int:
         lambda tx: tx.usage.prune(executions, PIECE),
         lambda tx: tx.usage.prune_rollups(Step.MINUTE, minutes, PIECE),
         lambda tx: tx.usage.prune_rollups(Step.HOUR, hours, PIECE),
+        lambda tx: tx.quotas.prune(now - KEEP_COUNTERS, PIECE),
     ]
     deleted = 0
     for piece in pieces:

@@ -40,6 +40,8 @@ def keys() -> None:
 @click.option("--cidr", "cidrs", multiple=True, metavar="NETWORK", help="Only from there; may be repeated.")
 @click.option("--expires", "lifetime", type=_Length(), help="When it ends, from now: 12h, 30d.  [default: never]")
 @click.option("--rate", help="In place of the manifest's limit: 600/min.")
+@click.option("--quota", help="Requests each day or month (UTC), and no more: 1000/month.")
+@click.option("--plan", help="A plan of the manifest, by its code: the key has its quota.")
 @remote_option
 def create(
     name: str,
@@ -48,6 +50,8 @@ def create(
     cidrs: tuple[str, ...],
     lifetime: timedelta | None,
     rate: str | None,
+    quota: str | None,
+    plan: str | None,
     remote: str | None,
     as_json: bool,
 ) -> None:
@@ -58,6 +62,8 @@ def create(
         "cidrs": list(cidrs),
         "expires_at": (datetime.now(UTC) + lifetime).isoformat() if lifetime is not None else None,
         "rate_limit": rate,
+        "quota": quota,
+        "plan": plan,
     }
     _shown_once(remote_of(remote).client.create_key(name, body), as_json)
 
@@ -71,7 +77,7 @@ def list_keys(name: str, remote: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found:
-        head = ["KEY_ID", "NAME", "BEGINS", "STATE", "SCOPES", "LIMIT", "LAST USED", "ENDS"]
+        head = ["KEY_ID", "NAME", "BEGINS", "STATE", "SCOPES", "LIMIT", "QUOTA", "LAST USED", "ENDS"]
         click.echo(table(head, [_row(key) for key in found]))
     else:
         click.echo(f"{name} has no keys. Make one: apimarket keys create {name}")
@@ -121,9 +127,18 @@ def _row(key: KeyDocument) -> list[str]:
         paint(key["state"], colour),
         "+".join(key["scopes"]),
         key["rate_limit"] or "–",
+        _quota(key),
         _day(key["last_used_at"]),
         _day(key["revoked_at"] or key["grace_until"] or key["expires_at"]),
     ]
+
+
+def _quota(key: KeyDocument) -> str:
+    """`12 of 1000/month`"""
+    if key["quota"] is None:
+        return "–"
+    used = str(key["quota_used"])
+    return f"{paint(used, 'red') if key['quota_left'] == 0 else used} of {line_of(key['quota'])}"
 
 
 def _day(iso: str | None) -> str:

@@ -323,6 +323,8 @@ class CreateKeyDocument(TypedDict):
     cidrs: list[str]
     expires_at: str | None
     rate_limit: str | None
+    quota: str | None
+    plan: str | None
 
 
 class KeyDocument(TypedDict):
@@ -340,6 +342,12 @@ class KeyDocument(TypedDict):
     grace_until: str | None
     replaced_by: str | None
     last_used_at: str | None
+    plan: str | None
+    quota: str | None
+    quota_overage: str | None
+    quota_used: int | None
+    quota_left: int | None
+    quota_resets_at: str | None
 
 
 class NewKeyDocument(TypedDict):

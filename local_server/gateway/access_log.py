@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from local_server.domain.errors import ApimarketError
     from local_server.domain.ids import ApiId, KeyId
     from local_server.gateway.inspector import Capture
+    from local_server.gateway.quotas import Purse
 
 _PATH_LIMIT = 2048
 STATUS_CLIENT_GONE = 499
@@ -55,6 +56,7 @@ class Trace:
         "method",
         "outcome",
         "path",
+        "purse",
         "request_id",
         "sent_s",
         "started_s",
@@ -79,6 +81,8 @@ class Trace:
         self.key_id: KeyId | None = None
         self.version = ""
         self.cached = False
+        self.purse: Purse | None = None
+        """What the call was spent from, if it counts towards a quota."""
         self.capture: Capture | None = None
         """Where the inspector keeps the exchange, if it does."""
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from local_server.domain.account_errors import RateLimited
 from local_server.domain.errors import ApimarketError, ApiNotFound, OriginRefused
 from local_server.domain.executions import CallOutcome
+from local_server.domain.quota_errors import QuotaExceeded
+from local_server.domain.quotas import costs
 from local_server.gateway import origins
 from local_server.gateway.access_log import System, Trace
-from local_server.gateway.admission import Admission, not_serving
+from local_server.gateway.admission import Admission, full_name, not_serving
 from local_server.gateway.callers import Callers
 from local_server.gateway.hold import MAX_WAIT_S, Holds
 from local_server.gateway.hosts import SERVER, Hosts, Site
@@ -20,6 +22,7 @@ from local_server.gateway.lane import Lane
 from local_server.gateway.limits import rate_headers
 from local_server.gateway.problems import send_problem
 from local_server.gateway.proxy import Exchange, Request
+from local_server.gateway.quotas import Quotas, quota_headers
 from local_server.gateway.replay import head_of, replay
 from local_server.gateway.request_head import RequestHead, raw_path_of, read_head
 from local_server.gateway.table import Entry, Table, make_entry
@@ -62,6 +65,7 @@ class Gateway:
         """Who may call: told here which keys there are."""
         self.inspector = Inspector(inspect)
         """Keeps the last `inspect` exchanges of each API."""
+        self.quotas = Quotas(system.now)
         self._table = Table()
         self.ticker = Ticker()
         self._holds = Holds(max_hold_s)
@@ -119,6 +123,8 @@ class Gateway:
 
     def record(self, trace: Trace) -> None:
         """A request is over."""
+        if trace.purse is not None and not costs(trace.outcome, trace.generation):
+            self.quotas.refund(trace.purse)
         execution = trace.execution(self.system.now(), perf_counter())
         self._record(execution)
         if trace.capture is not None:
@@ -201,6 +207,9 @@ class Gateway:
             try:
                 grant = self.callers.identify(route, head, method, address_of(scope), trace, websocket=websocket)
                 added = self.callers.limit(route, grant, address_of(scope))
+                if grant is not None and grant.quota is not None:
+                    trace.purse = self.quotas.take(grant) or await self.quotas.wait(grant, full_name(route))
+                    added = added + self.quotas.headers(trace.purse)
             except ApimarketError as error:
                 await _turn_away(send, error, trace, cors, websocket)
                 return
@@ -268,7 +277,9 @@ class Gateway:
 
 def refusal_headers(error: ApimarketError) -> RawHeaders:
     """What a refusal says in headers beside what every problem does."""
-    return rate_headers(error.limit, 0, error.retry_after_s) if isinstance(error, RateLimited) else []
+    if isinstance(error, RateLimited):
+        return rate_headers(error.limit, 0, error.retry_after_s)
+    return quota_headers(error.quota, error.period, 0, error.retry_after_s) if isinstance(error, QuotaExceeded) else []
 
 
 async def _turn_away(send: Send, error: ApimarketError, trace: Trace, cors: RawHeaders, websocket: bool) -> None:

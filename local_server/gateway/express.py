@@ -71,7 +71,15 @@ def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: byte
     address = address_of(scope)
     try:
         grant = gateway.callers.identify(route, head, method, address, trace, websocket=False)
+        purse = gateway.quotas.ready(grant) if grant is not None and grant.quota is not None else None
+        if purse is None and grant is not None and grant.quota is not None:
+            lane.pool.put_back(connection)
+            return False  # storage has to be asked
         added = gateway.callers.limit(route, grant, address)
+        if purse is not None:
+            gateway.quotas.spend(purse)
+            trace.purse = purse
+            added = added + gateway.quotas.headers(purse)
     except ApimarketError as error:
         lane.pool.put_back(connection)
         if trace.capture is not None:

@@ -4,9 +4,12 @@ import json
 
 from local_server.domain.account_errors import RateLimited
 from local_server.domain.errors import ApimarketError, ApiUnavailable
+from local_server.domain.quota_errors import QuotaExceeded, QuotaUncounted
 from local_server.gateway.asgi_types import RawHeaders, Send
 from local_server.gateway.http_date import http_date
 
+_RETRIED = (ApiUnavailable, QuotaExceeded, QuotaUncounted, RateLimited)
+"""They say when to try again."""
 _RESERVED = ("type", "title", "status", "detail", "instance", "code", "hint")
 
 
@@ -33,7 +36,7 @@ def problem_headers(error: ApimarketError, request_id: str, body: bytes) -> RawH
         (b"date", http_date()),
         (b"x-request-id", request_id.encode()),
     ]
-    if isinstance(error, (ApiUnavailable, RateLimited)):
+    if isinstance(error, _RETRIED):
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
     if error.status == 401:  # RFC 9110, 15.5.2
         headers.append((b"www-authenticate", b"Bearer"))

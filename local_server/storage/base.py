@@ -20,7 +20,7 @@ from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, Digest, KeyId, OpId, UserId
 from local_server.domain.keys import ApiKey
 from local_server.domain.outbox import Outgoing, PublishedVersion, Remote, RemoteRef
-from local_server.domain.quotas import Quota
+from local_server.domain.quotas import Lease, Period, Quota
 from local_server.domain.registry import Api, User
 from local_server.domain.trees import Tree
 from local_server.domain.usage import (
@@ -85,6 +85,23 @@ class KeysStore(KeysReader, Protocol):
 
     def used(self, times: Mapping[KeyId, datetime]) -> None:
         """Set `last_used_at`, never back. Unknown keys are passed over."""
+
+
+class QuotasReader(Protocol):
+    def used(self, wanted: Sequence[tuple[str, Period]]) -> Mapping[tuple[str, str], int]:
+        """(subject, name of the period) -> calls, those leased included; 0 where nothing was counted."""
+
+
+class QuotasStore(QuotasReader, Protocol):
+    def lease(self, subject: str, period: Period, cap: int | None, wanted: int) -> Lease:
+        """Count `wanted` calls, at least 1, or as many as there is room for below `cap` (None: any number). However
+        many lease at once, the counter never passes the cap."""
+
+    def give_back(self, subject: str, period: Period, unspent: int) -> None:
+        """Take so many of the leased calls off the counter again. Nothing leased: nothing happens."""
+
+    def prune(self, before: datetime, limit: int = 10_000) -> int:
+        """Forget counters whose period ended earlier, at most `limit`; returns how many."""
 
 
 class AuditReader(Protocol):
@@ -249,6 +266,8 @@ class ReadTx(Protocol):
     @property
     def keys(self) -> KeysReader: ...
     @property
+    def quotas(self) -> QuotasReader: ...
+    @property
     def audit(self) -> AuditReader: ...
     @property
     def registry(self) -> RegistryReader: ...
@@ -277,6 +296,8 @@ class Tx(Protocol):
     def accounts(self) -> AccountsStore: ...
     @property
     def keys(self) -> KeysStore: ...
+    @property
+    def quotas(self) -> QuotasStore: ...
     @property
     def audit(self) -> AuditStore: ...
     @property

@@ -63,6 +63,10 @@ class CreateKey(BaseModel):
     expires_at: datetime | None = None
     rate_limit: str | None = None
     """In place of the manifest's: `600/min`."""
+    quota: str | None = None
+    """Requests each day or month of the calendar (UTC): `1000/month`. Beyond it the key is refused."""
+    plan: str | None = None
+    """The code of a plan of the manifest, whose quota the key then has; excludes `quota`."""
 
 
 class RotateKey(BaseModel):
@@ -94,6 +98,14 @@ class KeyView(BaseModel):
     grace_until: datetime | None = None
     replaced_by: str | None = None
     last_used_at: datetime | None = None
+    plan: str | None = None
+    quota: str | None = None
+    quota_overage: str | None = None
+    """Beyond the quota: block, bill"""
+    quota_used: int | None = None
+    """In this period, by all keys that share the counter; with `bill` it may be more than the quota."""
+    quota_left: int | None = None
+    quota_resets_at: datetime | None = None
 
 
 class NewKeyView(BaseModel):

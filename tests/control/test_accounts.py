@@ -258,6 +258,22 @@ class TestKeys:
         assert running.ask("DELETE", f"/api/v1/keys/{rotated['info']['id']}").status == 204
         assert call(running, rotated["key"]).status == 401
 
+    def test_a_quota_is_spent_shown_and_goes_on_with_the_key_that_follows(self, running: Running, hello: str) -> None:
+        made = make_key(running, quota="3/month")
+        info = made["info"]
+        assert (info["quota"], info["quota_overage"], info["quota_used"], info["quota_left"]) == (
+            "3/month",
+            "block",
+            0,
+            3,
+        )
+        assert [call(running, made["key"]).status for _ in range(2)] == [200, 200]
+        (listed,) = running.ask("GET", "/api/v1/apis/hello/keys").json
+        assert (listed["quota_used"], listed["quota_left"]) == (2, 1)
+        rotated = running.ask("POST", f"/api/v1/keys/{info['id']}/rotate", {}).json
+        assert rotated["info"]["quota_left"] == 1
+        assert [call(running, key).status for key in (rotated["key"], rotated["key"], made["key"])] == [200, 429, 429]
+
     def test_without_grace_the_old_one_ends_at_once(self, running: Running, hello: str) -> None:
         made = make_key(running)
         running.ask("POST", f"/api/v1/keys/{made['info']['id']}/rotate", {"grace_s": 0})
@@ -286,6 +302,11 @@ class TestKeys:
             {"expires_at": "2999-01-01T00:00:00"},
             {"name": "x" * 101},
             {"user_id": "someone"},
+            {"quota": "0/month"},
+            {"quota": "10/hour"},
+            {"quota": -1},
+            {"plan": "unknown"},
+            {"plan": "free", "quota": "10/day"},
         ],
         ids=str,
     )

@@ -10,6 +10,7 @@ from local_server.storage.sql.keys import SqlKeysReader, SqlKeysStore
 from local_server.storage.sql.metering import SqlMeteringReader, SqlMeteringStore
 from local_server.storage.sql.outbox import SqlOutboxReader, SqlOutboxStore, SqlRemotesReader, SqlRemotesStore
 from local_server.storage.sql.plans import SqlPlansReader, SqlPlansStore
+from local_server.storage.sql.quotas import SqlQuotasReader, SqlQuotasStore
 from local_server.storage.sql.registry import SqlRegistryReader, SqlRegistryStore
 from local_server.storage.sql.reviews import SqlReviewsReader, SqlReviewsStore
 from local_server.storage.sql.subscriptions import SqlSubscriptionsReader, SqlSubscriptionsStore
@@ -20,6 +21,7 @@ class SqlReadTx:
     def __init__(self, connection: Connection) -> None:
         self.accounts = SqlAccountsReader(connection)
         self.keys = SqlKeysReader(connection)
+        self.quotas = SqlQuotasReader(connection)
         self.audit = SqlAuditReader(connection)
         self.registry = SqlRegistryReader(connection)
         self.deployments = SqlDeploymentsReader(connection)
@@ -37,6 +39,7 @@ class SqlTx:
     def __init__(self, connection: Connection) -> None:
         self.accounts = SqlAccountsStore(connection)
         self.keys = SqlKeysStore(connection)
+        self.quotas = SqlQuotasStore(connection)
         self.audit = SqlAuditStore(connection)
         self.registry = SqlRegistryStore(connection)
         self.deployments = SqlDeploymentsStore(connection)
