@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["global", "local", "row", "detail", "logs", "requests", "metrics", "keys", "console", "doctor"]
+Scope = Literal[
+    "global", "local", "row", "detail", "logs", "requests", "metrics", "keys", "exchange", "console", "doctor"
+]
 
 SCOPE_TITLES: dict[Scope, str] = {
     "global": "Everywhere",
@@ -15,6 +17,7 @@ SCOPE_TITLES: dict[Scope, str] = {
     "requests": "Requests",
     "metrics": "Metrics",
     "keys": "Keys",
+    "exchange": "One request",
     "console": "Try it",
     "doctor": "Doctor & settings",
 }
@@ -56,8 +59,23 @@ ACTIONS: tuple[Action, ...] = (
     Action("find", ("slash",), "find", "Find a text in the log", "logs"),
     Action("find-next", ("n",), "next", "Next line with the text", "logs", palette=False),
     Action("find-previous", ("N",), "previous", "Previous line with the text", "logs", bar=False, palette=False),
-    Action("replay", ("enter",), "replay", "Take the selected request to the Try-it console", "requests"),
-    Action("copy-curl", ("c",), "copy curl", "Copy the selected request as a curl command", "requests"),
+    Action(
+        "inspect",
+        ("enter",),
+        "inspect",
+        "The whole request and its answer; replay it, compare",
+        "requests",
+        "inspect NAME",
+    ),
+    Action("take", ("T",), "to try it", "Take the request to the Try-it console", "requests"),
+    Action(
+        "copy-curl",
+        ("c",),
+        "copy curl",
+        "Copy the request as a curl command",
+        "requests",
+        "inspect NAME REQUEST --curl",
+    ),
     Action("window", ("w",), "window", "The next window: an hour, a day, a week, a month", "metrics", "stats NAME"),
     Action("earlier", ("left",), "earlier", "Read the point of time before", "metrics", palette=False),
     Action("later", ("right",), "later", "Read the point of time after; end stops reading", "metrics", palette=False),
@@ -66,6 +84,27 @@ ACTIONS: tuple[Action, ...] = (
         "rotate-key", ("R",), "replace", "Replace the key; the old one ends in an hour", "keys", "keys rotate KEY_ID"
     ),
     Action("revoke-key", ("d",), "revoke", "Refuse the key from now on, after asking", "keys", "keys revoke KEY_ID"),
+    # -- One request
+    Action(
+        "replay-exchange",
+        ("p",),
+        "replay",
+        "Send the request again to what serves now",
+        "exchange",
+        "inspect NAME REQUEST --replay",
+    ),
+    Action(
+        "compare",
+        ("d",),
+        "difference",
+        "Send it to another generation too, and show how the answers differ",
+        "exchange",
+        "inspect NAME REQUEST --against GENERATION",
+    ),
+    Action("copy-exchange", ("c",), "copy curl", "Copy the request as a curl command", "exchange"),
+    Action("take-exchange", ("t",), "to try it", "Take the request to the Try-it console", "exchange"),
+    Action("next-part", ("right_square_bracket",), "parts", "Next part", "exchange", palette=False),
+    Action("previous-part", ("left_square_bracket",), "part", "Previous part", "exchange", bar=False, palette=False),
     # -- The selected API, in Local and in its own screen
     Action("logs", ("l",), "logs", "Follow the API's log", "row", "logs NAME -f"),
     Action("try", ("t",), "try", "Call the API in the Try-it console", "row", "call NAME/PATH", aliases=("call",)),

@@ -40,9 +40,8 @@ def body_lines(answer: "CallResult") -> list[Spans]:
     if b"\0" in answer.body[:4096]:
         return [[(f"{size(len(answer.body))} of {one_line(kind) or 'binary data'}: not text", "dim")]]
     text = answer.body[:SHOWN_LIMIT].decode("utf-8", "replace")
-    pretty = _pretty(answer.body) if "json" in kind or text.lstrip()[:1] in ("{", "[") else None
-    lines = (pretty or text).splitlines()
-    shown = [json_spans(log_line(line)) if pretty else _plain(line) for line in lines]
+    printed = pretty(answer.body) if "json" in kind or text.lstrip()[:1] in ("{", "[") else None
+    shown = text_spans(printed or text, is_json=printed is not None)
     if len(answer.body) > SHOWN_LIMIT:
         shown.append([(f"… the first {size(SHOWN_LIMIT)} of {size(len(answer.body))}", "dim")])
     return shown
@@ -55,11 +54,16 @@ def header_lines(answer: "CallResult") -> list[Spans]:
     ]
 
 
+def text_spans(text: str, *, is_json: bool) -> list[Spans]:
+    return [json_spans(log_line(line)) if is_json else _plain(line) for line in text.splitlines()]
+
+
 def _plain(line: str) -> Spans:
     return [(log_line(line[:LONGEST_LINE]), "text")]
 
 
-def _pretty(body: bytes) -> str | None:
+def pretty(body: bytes) -> str | None:
+    """JSON printed for people; None where it is none, or too long."""
     if len(body) > PRETTY_LIMIT:
         return None
     try:

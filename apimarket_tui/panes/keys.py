@@ -174,7 +174,7 @@ class KeysPane(Pane):
         if key is None:
             return
         if key.state != "active":
-            self.market.tell(f"Only an active key is replaced; this one is {STATES[key.state].word}", bad=True)
+            self.market.tell(f"Only an active key is replaced; this one is {one_line(key.state)}", bad=True)
             return
         question = f"Replace {one_line(key.name) or one_line(key.prefix)}?"
         more = "A new key with the same rights is shown once; the old one stays in force for an hour more."

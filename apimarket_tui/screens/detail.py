@@ -17,12 +17,12 @@ from apimarket_tui.live import following
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.pane import Pane
+from apimarket_tui.panes.requests import RequestsPane
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.bars import Rule, TopBar
 from apimarket_tui.widgets.lines import LineView
 from apimarket_tui.widgets.logs import LogPane
 from apimarket_tui.widgets.overview import Overview
-from apimarket_tui.widgets.requests import RequestTable, curl
 from apimarket_tui.widgets.tabs import TabLine
 from apimarket_tui.words import condition
 
@@ -59,7 +59,7 @@ class DetailScreen(FrameScreen):
             with VerticalScroll(id="overview"):
                 yield Overview(self.market.clock)
             yield LogPane(self._history, id="logs")
-            yield RequestTable(id="requests")
+            yield RequestsPane(self.current_api)
             yield MetricsPane(self.current_api)
             yield KeysPane(self.current_api)
 
@@ -132,7 +132,7 @@ class DetailScreen(FrameScreen):
                 return
             lines, self._new_lines = self._new_lines, []
             self.query_one(LogPane).take(lines)
-            self.query_one(RequestTable).show_rows(list(self._requests))
+            self.query_one(RequestsPane).show_rows(list(self._requests))
             self.tabs.retitle(2, f"Requests {len(self._requests)}" if self._requests else "Requests")
             await asyncio.sleep(BATCH_S)
 
@@ -197,8 +197,6 @@ class DetailScreen(FrameScreen):
             self.query_one(LogPane).query_one(LineView).focus()
         elif self.pane is not None:
             self.pane.main().focus()
-        else:
-            self.query_one(RequestTable).focus()
 
     def do_next_tab(self) -> None:
         self.tabs.go(1)
@@ -222,20 +220,6 @@ class DetailScreen(FrameScreen):
 
     def do_find_previous(self) -> None:
         self.query_one(LogPane).find_again(-1)
-
-    # -- Requests
-
-    @on(RequestTable.Chosen)
-    def do_replay(self) -> None:
-        api, request = self.current_api(), self.query_one(RequestTable).selected
-        if api is not None and request is not None:
-            self.market.run_worker(self.market.open_console(api, request.method, request.path), group="console")
-
-    def do_copy_curl(self) -> None:
-        api, request = self.current_api(), self.query_one(RequestTable).selected
-        if api is not None and request is not None:
-            self.app.copy_to_clipboard(curl(request.method, api.url.rstrip("/") + request.path))
-            self.market.tell("copied as curl")
 
 
 def _heading(api: "ApiView") -> tuple[Content, Content]:

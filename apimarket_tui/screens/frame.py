@@ -189,6 +189,11 @@ class FrameScreen(Screen[None]):
                 return
         elif event.kind == "find":
             self.found(event.text)
+        elif event.kind == "generation":
+            refusal = self.answered(event.text)
+            if refusal:
+                self.query_one(Prompt).note(refusal, bad=True)
+                return
         self.close_prompt()
 
     def filtered(self, text: str) -> None:
@@ -196,6 +201,10 @@ class FrameScreen(Screen[None]):
 
     def found(self, text: str) -> None:
         """A text to find was entered."""
+
+    def answered(self, text: str) -> str:
+        """A question of the screen's own was answered. Returns why the answer is none, or nothing."""
+        return ""
 
     def do_back(self) -> None:
         if self.query_one(Prompt).display:

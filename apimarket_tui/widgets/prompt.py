@@ -13,11 +13,12 @@ from textual.widgets import Input, Static
 
 from apimarket_tui.clean import one_line
 
-Kind = Literal["filter", "find", "command"]
-SIGNS: dict[Kind, str] = {"filter": "/", "find": "/", "command": ":"}
+Kind = Literal["filter", "find", "command", "generation"]
+SIGNS: dict[Kind, str] = {"filter": "/", "find": "/", "command": ":", "generation": "g"}
 PLACEHOLDERS: dict[Kind, str] = {
     "filter": "name, language, state or tag",
     "find": "text in the log",
+    "generation": "which generation to compare with, as: 13",
     "command": "a command, as: logs NAME",
 }
 

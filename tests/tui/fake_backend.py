@@ -22,6 +22,7 @@ from local_server.wire.apis import (
     UsageView,
 )
 from local_server.wire.events import Resync, WireEvent
+from local_server.wire.exchanges import BodyView, CompareView, ExchangeView, HeaderChangeView, ReplayView
 from local_server.wire.server import Check, ServerView
 
 NOW = datetime(2026, 3, 14, 12, 1, 9, tzinfo=UTC)
@@ -296,6 +297,54 @@ def some_stats(api: str, window: str, **fields: object) -> StatsView:
     return StatsView.model_validate(values | fields)
 
 
+def a_body(text: str, media_type: str = "application/json", **fields: object) -> BodyView:
+    values = {"media_type": media_type, "bytes": len(text), "text": text}
+    return BodyView.model_validate(values | fields)
+
+
+def an_exchange(request: ExecutionView, **fields: object) -> ExchangeView:
+    values: dict[str, object] = request.model_dump() | {
+        "query": "q=oslo",
+        "request_headers": [
+            ("accept", "application/json"),
+            ("authorization", "[redacted]"),
+            ("user-agent", "curl/8.5"),
+        ],
+        "request_body": a_body("", ""),
+        "response_headers": [("content-type", "application/json"), ("etag", '"8d3c"')],
+        "response_body": a_body('{"city": "oslo", "temperature": -3.5, "hours": [1, 2], "cloudy": true}'),
+        "websocket": False,
+        "messages_in": 0,
+        "messages_out": 0,
+        "replayable": True,
+        "why_not": "",
+        "curl": "curl -i -H \"Authorization: $AUTHORIZATION\" 'http://127.0.0.1:8080/ana/weather/now?q=oslo'",
+    }
+    return ExchangeView.model_validate(values | fields)
+
+
+def a_replay(generation: int, status: int = 200, text: str = '{"temperature": -3.5}') -> ReplayView:
+    return ReplayView(
+        generation=generation,
+        status=status,
+        headers=[("content-type", "application/json")],
+        body=a_body(text),
+        total_ms=41.0,
+        complete=True,
+    )
+
+
+def a_comparison(generation: int) -> CompareView:
+    return CompareView(
+        first=a_replay(generation),
+        second=a_replay(14, 500, '{"error": "KeyError: temperature"}'),
+        same=False,
+        status_changed=True,
+        headers_changed=[HeaderChangeView(name="etag", first='"8d3c"', second=None)],
+        body_diff=["@ $", "- temperature: -3.5", '+ error: "KeyError: temperature"', '  city: "oslo"'],
+    )
+
+
 def a_key(name: str, **fields: object) -> KeyView:
     values: dict[str, object] = {
         "id": f"key_{name}",
@@ -406,6 +455,8 @@ class FakeBackend:
             JSON_ANSWER,
             38.2,
         )
+        self.exchange_fields: dict[str, object] = {}
+        self.comparison: CompareView | None = None
         self.key_list = some_keys()
         self.key_text = "4f9QmT2xLr8VwKc0JdYh6BnZs3Ea1GuP"
         self.wished: CreateKey | None = None
@@ -514,6 +565,19 @@ class FakeBackend:
     async def stats(self, name: str, window: str = "24h") -> StatsView:
         await self._reached("stats", f"{name} {window}")
         return some_stats(name, window)
+
+    async def exchange(self, name: str, request_id: str) -> ExchangeView:
+        await self._reached("exchange", request_id)
+        request = next(one for one in await self.requests(name) if one.id == request_id)
+        return an_exchange(request, **self.exchange_fields)
+
+    async def replay_exchange(self, name: str, request_id: str, generation: int | None = None) -> ReplayView:
+        await self._reached("replay_exchange", f"{request_id} to {generation}")
+        return a_replay(14)
+
+    async def compare_exchange(self, name: str, request_id: str, generation: int) -> CompareView:
+        await self._reached("compare_exchange", f"{request_id} to {generation}")
+        return a_comparison(generation) if self.comparison is None else self.comparison
 
     async def keys(self, name: str) -> list[KeyView]:
         await self._reached("keys")

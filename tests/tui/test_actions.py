@@ -9,9 +9,11 @@ from apimarket_tui.acts import ApiActs
 from apimarket_tui.app import ApimarketApp
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
+from apimarket_tui.panes.requests import RequestsPane
 from apimarket_tui.screens.console import ConsoleScreen
 from apimarket_tui.screens.detail import DetailScreen
 from apimarket_tui.screens.doctor import DoctorScreen
+from apimarket_tui.screens.exchange import ExchangeScreen
 from apimarket_tui.screens.frame import FrameScreen
 from apimarket_tui.screens.help import help_lines
 from apimarket_tui.screens.local import LocalScreen
@@ -21,7 +23,8 @@ OWNERS: dict[str, type] = {
     "row": ApiActs,
     "detail": DetailScreen,
     "logs": DetailScreen,
-    "requests": DetailScreen,
+    "requests": RequestsPane,
+    "exchange": ExchangeScreen,
     "metrics": MetricsPane,
     "keys": KeysPane,
     "console": ConsoleScreen,
@@ -44,6 +47,7 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("requests", "detail", "row"),
         ("metrics", "detail", "row"),
         ("keys", "detail", "row"),
+        ("exchange",),
         ("console",),
         ("doctor",),
     ],

@@ -55,7 +55,7 @@ class TestSending:
         async with running() as pilot:
             await press(pilot, "enter", "right_square_bracket", "right_square_bracket")
             await until(pilot, lambda: "/forecast/oslo" in screen_text(pilot.app))
-            await press(pilot, "down", "down", "enter")
+            await press(pilot, "down", "down", "T")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConsoleScreen))
             field = pilot.app.screen.query_one("#url", Input)
             await until(pilot, lambda: field.value == "http://127.0.0.1:8080/ana/billing/forecast/oslo")

@@ -11,10 +11,27 @@ from textual.widgets import Input
 from apimarket_tui.clean import clean, log_line, one_line
 from local_server.client.errors import ApimarketClientError
 from local_server.client.results import CallResult
+from local_server.wire.accounts import NewKeyView
+from local_server.wire.analytics import StatsView
 from local_server.wire.apis import FailureView, LogLineView, TemplateView
+from local_server.wire.exchanges import CompareView, ExchangeView, HeaderChangeView, ReplayView
 from local_server.wire.server import Check
 
-from .fake_backend import NOW, FakeBackend, a_generation, a_server, an_api, some_requests, some_traffic
+from .fake_backend import (
+    NOW,
+    FakeBackend,
+    a_body,
+    a_comparison,
+    a_generation,
+    a_key,
+    a_replay,
+    a_server,
+    an_api,
+    an_exchange,
+    some_requests,
+    some_stats,
+    some_traffic,
+)
 from .screen_text import screen_text
 from .screens import press, running, settle, until
 
@@ -63,6 +80,8 @@ class HostileBackend(FakeBackend):
             LogLineView(api="bad", generation=3, stream=stream, text=HOSTILE, at=NOW)
             for stream in ("out", "err", "apimarket", HOSTILE)
         ]
+        words = {"prefix": HOSTILE, "scopes": [HOSTILE], "cidrs": [HOSTILE], "rate_limit": HOSTILE, "api": HOSTILE}
+        self.key_list = [a_key(HOSTILE, **words), a_key("odd", id=HOSTILE, state=HOSTILE, **words)]
         self.answer = CallResult(
             200,
             HOSTILE,
@@ -70,6 +89,34 @@ class HostileBackend(FakeBackend):
             HOSTILE.encode("utf-8", "surrogatepass"),
             1.0,
         )
+
+    async def stats(self, name: str, window: str = "24h") -> StatsView:
+        stats = some_stats(name, window)
+        errors = [
+            one.model_copy(update={"path": HOSTILE, "method": HOSTILE, "outcome": HOSTILE}) for one in stats.errors
+        ]
+        paths = [one.model_copy(update={"path": HOSTILE}) for one in stats.paths]
+        points = [one.model_copy(update={"statuses": {HOSTILE: 3}}) for one in stats.points]
+        return stats.model_copy(update={"errors": errors, "paths": paths, "points": points})
+
+    async def exchange(self, name: str, request_id: str) -> ExchangeView:
+        body = a_body(HOSTILE, HOSTILE)
+        headers = [(HOSTILE, HOSTILE)]
+        values = {"path": HOSTILE, "query": HOSTILE, "method": HOSTILE, "curl": HOSTILE, "why_not": HOSTILE}
+        answer = an_exchange(some_requests(name, 1)[0])
+        sides = {"request_body": body, "response_body": body, "request_headers": headers, "response_headers": headers}
+        return answer.model_copy(update=values | sides)
+
+    async def replay_exchange(self, name: str, request_id: str, generation: int | None = None) -> ReplayView:
+        return a_replay(3, text=HOSTILE).model_copy(update={"headers": [(HOSTILE, HOSTILE)]})
+
+    async def compare_exchange(self, name: str, request_id: str, generation: int) -> CompareView:
+        headers = [HeaderChangeView(name=HOSTILE, first=HOSTILE, second=HOSTILE)]
+        lines = [f"{mark} {HOSTILE}" for mark in "-+@ "]
+        return a_comparison(generation).model_copy(update={"headers_changed": headers, "body_diff": lines})
+
+    async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
+        return NewKeyView(key=HOSTILE, info=self.key_list[0])
 
     async def requests(self, name: str, limit: int = 100) -> list[Any]:
         return [
@@ -105,6 +152,13 @@ async def choose_bad(pilot: Pilot[Any]) -> None:
         ("ctrl+p",),
         ("colon", "l"),
         ("slash", "b"),
+        ("enter", *["right_square_bracket"] * 3),
+        ("enter", *["right_square_bracket"] * 4),
+        ("enter", *["right_square_bracket"] * 4, "d"),
+        ("enter", *["right_square_bracket"] * 4, "R", "y"),
+        ("enter", "right_square_bracket", "right_square_bracket", "enter"),
+        ("enter", "right_square_bracket", "right_square_bracket", "enter", "p"),
+        ("enter", "right_square_bracket", "right_square_bracket", "enter", "d", "enter"),
     ],
     ids=lambda keys: "+".join(keys) or "local",
 )
