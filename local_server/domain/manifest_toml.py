@@ -89,7 +89,8 @@ def _syntax_problem(text: str, message: str) -> ManifestProblem:
     column = f" at column {where[2]}" if where and where[2] else " at the end"
     written = lines[line - 1].strip()
     hint = ""
-    if "Invalid value" in said and re.match(r"[A-Za-z]", lines[line - 1][int(where[2]) - 1 :] if where else ""):
+    value = lines[line - 1][int(where[2]) - 1 :] if where and where[2] else ""
+    if "Invalid value" in said and re.match(r"[A-Za-z]", value):
         hint = '; text stands in quotes, as name = "weather"'
     return ManifestProblem(line, "syntax", f"{said}{column}: found {shown(written)}{hint}")
 

@@ -386,6 +386,7 @@ class TestAnyText:
     @example("a.b.c = 1\n[api]\n")
     @example("[[api]]\n[[run]]\n[[gateway]]\n[plan]")
     @example("api = [[[{a = [1, {b = 2}]}]]]")
+    @example("0=")
     @example("[api]\nname = 1979-05-27 07:32:00 # x\nruntime = '''\ngo'''")
     def test_is_a_manifest_or_a_list_of_mistakes_within_it(self, text: str):
         for problem in mistakes(text):
