@@ -20,13 +20,27 @@ WAITING = ("queued", "sending", "need_blobs", "uploading", "committing", "commit
 
 
 @verb()
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option(
+    "--dir", "directory", metavar="DIR", help="From a pipeline: publish this directory, without a local server."
+)
+@click.option("--token", envvar="APIMARKET_PUBLISH_TOKEN", help="With --dir: an access token of the marketplace.")
 @click.option("--version", metavar="V", help="Its number.  [default: the manifest's, else the next]")
 @click.option("--dry-run", is_flag=True, help="Show what would be published, and send nothing.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Return once it is published.")
 @remote_option
-def publish(name: str, version: str | None, dry_run: bool, wait: bool, remote: str | None, as_json: bool) -> None:
+def publish(
+    name: str | None, directory: str | None, token: str | None, version: str | None, dry_run: bool, wait: bool,
+    remote: str | None, as_json: bool,
+) -> None:  # fmt: skip
     """Publish what the API NAME runs now. Without a network it waits, and goes on by itself."""
+    if directory is not None:
+        _publish_directory(directory, token, version, dry_run, remote, as_json)
+        return
+    if name is None:
+        raise click.UsageError(
+            "Which API? apimarket publish NAME; or, from a pipeline, --dir DIR --remote URL --token T"
+        )
     client = started_client()
     body = {"version": version, "remote": remote, "dry_run": dry_run}
     answer = client.publish(name, body)
@@ -56,6 +70,24 @@ def yank(name: str, version: str, reason: str, remote: str | None, as_json: bool
         print_json(seen)
     else:
         click.echo(f"{clean(seen['name'])} {version} is yanked: {line_of(reason)}")
+
+
+def _publish_directory(
+    directory: str, token: str | None, version: str | None, dry_run: bool, remote: str | None, as_json: bool
+) -> None:
+    if not remote or not token:
+        raise click.UsageError("--dir needs --remote URL and --token T (or APIMARKET_PUBLISH_TOKEN)")
+    from local_server.cli.pipeline import publish_directory
+
+    answer = publish_directory(directory, remote, token, version, dry_run=dry_run)
+    if as_json:
+        print_json(answer)
+    else:
+        _show_plan(answer["plan"])
+        if answer["entry"] is not None:
+            click.echo(told(answer["entry"]))
+    if answer["entry"] is not None and answer["entry"]["state"] != "applied":
+        sys.exit(1)
 
 
 def told(entry: OutboxEntryDocument) -> str:

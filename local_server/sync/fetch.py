@@ -5,8 +5,9 @@ the version and its tree are handed back, to be stored in one transaction."""
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local_server.client.marketplace import MarketplaceClient
@@ -48,16 +49,28 @@ class Fetch:
     async def version(self, owner: str, slug: str, semver: str, base: Digest | None = None) -> Fetched:
         """`base` is a tree of that API that this machine has. Raises AnswerDamaged, ApimarketClientError,
         StorageFull."""
+        outline = await self.outline(owner, slug, semver, base)
+        with self._damage_named():
+            await self._fill(outline.tree, outline.version, base)
+        return replace(outline, bytes=self._bytes)
+
+    async def outline(self, owner: str, slug: str, semver: str, base: Digest | None = None) -> Fetched:
+        """The version and the names and hashes of its files, without their contents."""
         view = await self._market.version(owner, slug, semver)
         version = self._checked(view, owner, slug, semver)
-        try:
+        with self._damage_named():
             tree = await self._tree(version, base)
-            await self._fill(tree, version, base)
+        return Fetched(version, tree, 0)
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """What hashes and limits refuse is the marketplace's fault here."""
+        try:
+            yield
         except ApimarketError as error:
             if error.status in (413, 422):
                 raise AnswerDamaged(self._market.url, error.detail) from error
             raise
-        return Fetched(version, tree, self._bytes)
 
     # -- The version -------------------------------------------------------------------------------------------
 

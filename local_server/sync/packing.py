@@ -48,7 +48,8 @@ def make_frames(wanted: Iterable[str], plan: PushPlan | None, base: Tree | None,
         content = _read(sha256, blobs)
         path = plan.bases.get(sha256) if plan else None
         before = base.entries.get(path) if base and path else None
-        if path and before and before.size_bytes <= MAX_BLOB_BYTES:
+        # A machine that only ever saw the base's outline has nothing to compare with.
+        if path and before and before.size_bytes <= MAX_BLOB_BYTES and blobs.has(before.sha256):
             frames.append(make_frame(content, path, _read(before.sha256, blobs)))
         else:
             frames.append(make_frame(content))

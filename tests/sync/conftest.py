@@ -130,7 +130,19 @@ class Machine:
         return api
 
 
-MakeMachine = Callable[..., "AsyncIterator[Machine]"]
+async def machine_at(home: Path, url: str, token: str | None = "ana-token") -> Machine:
+    """The same home is the same machine, started again."""
+    fresh = not home.exists()
+    home.mkdir(exist_ok=True)
+    events: list[Event] = []
+    storage = await SqliteStorage.open(home / "registry.db", events.append)
+    api = an_api(1, "one", directory=str(home / "one"), manifest=parse(MANIFEST))
+    machine = Machine(home, storage, api, url, token, events=events)
+    if fresh:
+        await storage.write(lambda tx: tx.accounts.add(ALICE))
+        await storage.write(lambda tx: tx.registry.add(api))
+        machine.write({"apimarket.toml": MANIFEST, "main.py": "print(1)\n"})
+    return machine
 
 
 @pytest.fixture
@@ -145,18 +157,8 @@ async def open_machine(tmp_path: Path, market: FakeMarketplace) -> AsyncIterator
 
     async def one(name: str = "laptop", token: str | None = "ana-token", url: str = "") -> Machine:
         """The same name is the same machine, started again."""
-        home = tmp_path / name
-        fresh = not home.exists()
-        home.mkdir(exist_ok=True)
-        events: list[Event] = []
-        storage = await SqliteStorage.open(home / "registry.db", events.append)
-        opened.append(storage)
-        api = an_api(1, "one", directory=str(home / "one"), manifest=parse(MANIFEST))
-        machine = Machine(home, storage, api, url or market.url, token, events=events)
-        if fresh:
-            await storage.write(lambda tx: tx.accounts.add(ALICE))
-            await storage.write(lambda tx: tx.registry.add(api))
-            machine.write({"apimarket.toml": MANIFEST, "main.py": "print(1)\n"})
+        machine = await machine_at(tmp_path / name, url or market.url, token)
+        opened.append(machine.storage)
         return machine
 
     yield one

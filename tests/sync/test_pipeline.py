@@ -1,0 +1,80 @@
+"""Publishing from a pipeline: the commands of the workflow in docs/ci, run as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sync.conftest import MANIFEST
+from tests.sync.fake_marketplace import FakeMarketplace
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = [
+    line for line in re.findall(r"^ *- run: (.*)$", (ROOT / "docs/ci/publish.yml").read_text(), re.MULTILINE)
+    if line.startswith("apimarket")
+]  # fmt: skip
+
+
+def run(
+    command: str, directory: Path, market: FakeMarketplace, tag: str, **more: str
+) -> "subprocess.CompletedProcess[str]":
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "APIMARKET_URL": market.url,
+        "APIMARKET_PUBLISH_TOKEN": "ana-token",
+        "APIMARKET_HOME": str(directory.parent / "home"),
+        "GITHUB_REF_NAME": tag,
+        **more,
+    }
+    return subprocess.run(
+        ["bash", "-c", command], cwd=directory, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    directory = tmp_path / "one"
+    directory.mkdir()
+    (directory / "apimarket.toml").write_text(MANIFEST)
+    (directory / "main.py").write_text("print(1)\n")
+    return directory
+
+
+class TestWorkflow:
+    def test_its_commands_publish_what_is_there(self, project: Path, market: FakeMarketplace) -> None:
+        dry, publish = COMMANDS
+        looked = run(dry, project, market, "v1.0.0")
+        assert looked.returncode == 0, looked.stderr
+        assert "ana/one" in looked.stdout
+        assert not market.market.versions
+
+        done = run(publish, project, market, "v1.0.0")
+        assert done.returncode == 0, done.stderr
+        (project / "main.py").write_text("print(2)\n")
+        done = run(publish, project, market, "v1.1.0")
+        assert done.returncode == 0, done.stderr
+        versions = market.market.versions["ana/one"]
+        assert [one["semver"] for one in versions] == ["1.0.0", "1.1.0"]
+        assert versions[1]["parents"] == [versions[0]["id"]]
+
+    def test_it_needs_no_server_and_leaves_nothing(self, project: Path, market: FakeMarketplace) -> None:
+        assert run(COMMANDS[1], project, market, "v1.0.0").returncode == 0
+        assert not (project.parent / "home").exists()
+        assert sorted(path.name for path in project.iterdir()) == ["apimarket.toml", "main.py"]
+
+    def test_a_refusal_fails_the_job(self, project: Path, market: FakeMarketplace) -> None:
+        assert run(COMMANDS[1], project, market, "v1.0.0").returncode == 0
+        again = run(COMMANDS[1], project, market, "v1.0.1")
+        assert again.returncode == 1
+        assert "very same files" in again.stderr
+        nameless = run(COMMANDS[1], project, market, "vnext")
+        assert nameless.returncode == 1
+
+    def test_without_a_token_it_says_what_is_missing(self, project: Path, market: FakeMarketplace) -> None:
+        done = run(COMMANDS[1], project, market, "v1.0.0", APIMARKET_PUBLISH_TOKEN="")
+        assert done.returncode == 2
+        assert "--token" in done.stderr
