@@ -172,9 +172,9 @@ class TestCatalogue:
         ]
 
     async def test_of_what_was_never_public_no_change_is_told(self, storage: Storage) -> None:
-        for summary in ("One", "Two"):
-            private = a_listing(1, visibility=Visibility.PRIVATE, summary=summary)
-            await storage.write(lambda tx, one=private: tx.catalogue.put(one, TEXTS, NOON))
+        await listed(storage, a_listing(1, visibility=Visibility.UNLISTED))
+        again = a_listing(1, visibility=Visibility.UNLISTED, summary="Two")
+        await storage.write(lambda tx: tx.catalogue.put(again, TEXTS, NOON))
         await storage.write(lambda tx: tx.catalogue.remove(ApiId(an_id(1))))
         assert await storage.read(lambda tx: tx.catalogue.changes(0, 100)) == []
 

@@ -176,18 +176,22 @@ class SqlCatalogueReader:
 
     def _named(self, text: str, conditions: str, params: Mapping[str, Any]) -> Sequence[Candidate]:
         """Those whose name is what was asked for, however many better ones hold the words."""
-        owner, _, slug = text.strip().partition("/")
-        words = words_of(text)
-        if not words:
-            return []
-        sql = (
-            f"select {_CANDIDATE} from listings where {_PUBLIC}{conditions} and "  # noqa: S608
-            "(listings.slug = :joined or (listings.owner = :named_owner and listings.slug = :named_slug)) "
-            "order by listings.place limit :named"
-        )
-        named = {"joined": "-".join(words), "named_owner": storable(owner), "named_slug": storable(slug)}
-        rows = self._connection.execute(sql, {**params, **named, "named": _MOST_NAMED})
-        return [candidate_from(self._dialect, row) for row in rows]
+        owner, slash, slug = text.strip().partition("/")
+        asked = [("listings.slug = :slug", {"slug": "-".join(words_of(text))})]
+        if slash:
+            named = {"owner_asked": storable(owner), "slug": storable(slug)}
+            asked.append(("listings.owner = :owner_asked and listings.slug = :slug", named))
+        found: dict[ApiId, Candidate] = {}
+        for condition, values in asked:
+            # In the order of the index of names: in any other, all there is might be walked through for a few.
+            sql = (
+                f"select {_CANDIDATE} from listings where {_PUBLIC} and {condition}{conditions} "  # noqa: S608
+                "order by listings.slug, listings.api_id limit :named"
+            )
+            for row in self._connection.execute(sql, {**params, **values, "named": _MOST_NAMED}):
+                candidate = candidate_from(self._dialect, row)
+                found[candidate.api_id] = candidate
+        return list(found.values())
 
     def _last(self, name: str) -> int:
         rows = self._connection.execute("select last from marketplace_numbers where name = :name", {"name": name})
