@@ -14,6 +14,9 @@ from local_server.domain.events import (
     LogWritten,
     OutboxChanged,
     StateChanged,
+    TrafficMoved,
+    VersionChanged,
+    VersionCreated,
 )
 from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, OpId
@@ -100,6 +103,14 @@ class Feed:
                 topic = f"log:{event.api_id}"
                 if self._stream.wanted(topic) and (api := await self._find(event.api_id)):
                     self._stream.send(topic, LogsWritten(api_id=api.id, lines=log_views(api, event.lines)))
-            case ApiRegistered() | ApiChanged() | StateChanged() | GenerationFinished():
+            case (
+                ApiRegistered()
+                | ApiChanged()
+                | StateChanged()
+                | GenerationFinished()
+                | VersionCreated()
+                | VersionChanged()
+                | TrafficMoved()
+            ):
                 if self._stream.wanted("api") and (api := await self._find(event.api_id)):
                     self._stream.send("api", ApiUpdated(api=self._views.api(api)))

@@ -3,10 +3,11 @@
 The rules have the names that oasdiff gave them, so that a search finds what others wrote about each.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from local_server.domain.semver import Semver
 
 
 class Severity(StrEnum):
@@ -34,9 +35,6 @@ class Bump(StrEnum):
     PATCH = "patch"
 
 
-_SEMVER = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
-
-
 def bump_of(changes: Iterable[Change]) -> Bump:
     severities = {change.severity for change in changes}
     if Severity.ERROR in severities:
@@ -46,28 +44,16 @@ def bump_of(changes: Iterable[Change]) -> Bump:
 
 def comes_after(semver: str, other: str) -> bool:
     """By the precedence of semver.org, 11; build metadata does not count. Raises ValueError for what is no version."""
-    return _rank(semver) > _rank(other)
-
-
-def _rank(semver: str) -> tuple[tuple[int, int, int], bool, list[tuple[bool, int, str]]]:
-    found = _SEMVER.fullmatch(semver)
-    if found is None:
-        raise ValueError(f"{semver!r} is no version")
-    major, minor, patch = (int(part) for part in found.group(1, 2, 3))
-    # Numbers come before words, and are compared as numbers.
-    words = [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in (found[4] or "").split(".")]
-    return (major, minor, patch), found[4] is None, words if found[4] else []
+    return Semver.parse(semver).precedence > Semver.parse(other).precedence
 
 
 def next_version(current: str, bump: Bump) -> str:
     """The number after `current` that `bump` asks for. Below 1.0.0 nothing is promised yet: what breaks counts the
     second number up, all else the third (semver.org, 4). A pre-release is followed by what it leads to, if that is
     far enough. Raises ValueError for what is no version."""
-    found = _SEMVER.fullmatch(current)
-    if found is None:
-        raise ValueError(f"{current!r} is no version")
-    major, minor, patch = (int(part) for part in found.group(1, 2, 3))
-    if found[4] and (patch == 0 or bump is Bump.PATCH) and (minor == 0 or bump is not Bump.MAJOR):
+    number = Semver.parse(current)
+    major, minor, patch = number.numbers
+    if number.mark and (patch == 0 or bump is Bump.PATCH) and (minor == 0 or bump is not Bump.MAJOR):
         return f"{major}.{minor}.{patch}"
     if major == 0:
         return f"0.{minor + 1}.0" if bump is Bump.MAJOR else f"0.{minor}.{patch + 1}"

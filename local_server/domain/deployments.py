@@ -100,3 +100,5 @@ class Deployment:
     """Number of the generation that served last: what comes back after a reboot."""
     last_error: str | None
     updated_at: datetime
+    version: str = ""
+    """The immutable version that it runs; empty: the working directory."""

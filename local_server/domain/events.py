@@ -80,6 +80,30 @@ class OutboxChanged:
     op: OpId
 
 
+@dataclass(frozen=True, slots=True)
+class VersionCreated:
+    """An immutable version was added: made here, or published to here. One of an API without a directory is then
+    started, and takes the traffic once it is ready if it is the newest release."""
+
+    api_id: ApiId
+    semver: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChanged:
+    """A version was yanked, deprecated, or given another sunset; or a channel leads to it now."""
+
+    api_id: ApiId
+    semver: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficMoved:
+    """URLs without a pin lead elsewhere now."""
+
+    api_id: ApiId
+
+
 Event = (
     ApiRegistered
     | ApiChanged
@@ -89,4 +113,7 @@ Event = (
     | LogWritten
     | EngineChanged
     | OutboxChanged
+    | VersionCreated
+    | VersionChanged
+    | TrafficMoved
 )

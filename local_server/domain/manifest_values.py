@@ -10,6 +10,7 @@ from local_server.domain.errors import InvalidName
 from local_server.domain.manifest import RateLimit, Runtime
 from local_server.domain.money import CURRENCIES, exponent
 from local_server.domain.names import check_slug
+from local_server.domain.semver import is_semver
 
 
 class Wrong(Exception):
@@ -20,13 +21,6 @@ class Wrong(Exception):
         self.where = where
 
 
-# Semantic Versioning 2.0.0, the expression its own site gives.
-_SEMVER = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
-    r"(?:-(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?"
-    r"(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?",
-    re.ASCII,
-)
 _RUNTIME = re.compile(r"(python|node|go)(\d{1,3}(?:\.\d{1,3}){0,2})?", re.ASCII)
 OLDEST = {Runtime.PYTHON: (3, 9), Runtime.NODE: (18,), Runtime.GO: (1, 21)}
 _RUNTIME_NAMES = {
@@ -101,7 +95,7 @@ def runtime(text: str) -> tuple[Runtime, str | None]:
 
 
 def semver(text: str) -> str:
-    if not _SEMVER.fullmatch(text) or len(text) > 64:
+    if not is_semver(text):
         raise Wrong(f'found {shown(text)}; allowed: three numbers, as "1.4.0", and a mark if need be, as "1.4.0-rc.1"')
     return text
 

@@ -33,7 +33,7 @@ class Api:
     """The handle of the user."""
     slug: str
     directory: str
-    """Absolute path of the source on this machine."""
+    """Absolute path of the source on this machine; empty: the API exists as versions only, published from elsewhere."""
     manifest: Manifest
     """The last valid one; a broken apimarket.toml never replaces it."""
     stage: ApiStage

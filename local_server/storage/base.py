@@ -32,6 +32,7 @@ from local_server.domain.usage import (
     Step,
     TroubleCount,
 )
+from local_server.domain.versions import ApiVersion, Traffic
 from local_server.storage import market
 
 T = TypeVar("T")
@@ -134,24 +135,33 @@ class RegistryStore(RegistryReader, Protocol):
         Raises RevisionConflict, ApiNotFound, NameTaken, DirectoryTaken."""
 
     def remove(self, api_id: ApiId) -> None:
-        """Delete with its generations, deployment, executions and rollups. Unknown: nothing happens."""
+        """Delete with its generations, versions, deployments, executions and rollups. Unknown: nothing happens."""
 
 
 class DeploymentsReader(Protocol):
-    def get(self, api_id: ApiId) -> Deployment | None: ...
-    def all(self) -> Sequence[Deployment]: ...
+    def get(self, api_id: ApiId) -> Deployment | None:
+        """What should run of its directory, and what does."""
+
+    def all(self) -> Sequence[Deployment]:
+        """Of directories."""
+
+    def of_version(self, api_id: ApiId, semver: str) -> Deployment | None: ...
+    def of_versions(self) -> Sequence[Deployment]:
+        """Every version that was ever run here, by API and number as text."""
+
     def generation(self, api_id: ApiId, number: int) -> Generation | None: ...
     def generations(self, api_id: ApiId, limit: int = 50) -> Sequence[Generation]:
         """Newest first."""
 
     def tree(self, digest: Digest) -> Tree | None: ...
     def live_trees(self) -> frozenset[Digest]:
-        """Digests that something kept points at: a generation, an unfinished outgoing version, a remote ref."""
+        """Digests that something kept points at: a generation, a version, an unfinished outgoing version, a remote
+        ref."""
 
 
 class DeploymentsStore(DeploymentsReader, Protocol):
     def put(self, deployment: Deployment) -> None:
-        """Insert or replace the row of its API. Raises ApiNotFound."""
+        """Insert or replace the row of its API, or of its version. Raises ApiNotFound, VersionNotFound."""
 
     def put_generation(self, generation: Generation) -> None:
         """Insert or replace by (api, number). Raises ApiNotFound. Add its tree in the same act, or a prune for another
@@ -167,6 +177,44 @@ class DeploymentsStore(DeploymentsReader, Protocol):
     def prune(self, api_id: ApiId, keep: int) -> None:
         """Forget all but the newest `keep` generations (the last good one is always kept), and trees that are not
         live any more."""
+
+
+class VersionsReader(Protocol):
+    def get(self, api_id: ApiId, version: Digest) -> ApiVersion | None: ...
+    def by_semver(self, api_id: ApiId, semver: str) -> ApiVersion | None: ...
+    def of_api(self, api_id: ApiId, limit: int = 1000) -> Sequence[ApiVersion]:
+        """Newest first, by when they were made."""
+
+    def openapi(self, api_id: ApiId, semver: str) -> bytes | None:
+        """The OpenAPI document it was published with, if one was."""
+
+    def channels(self, api_id: ApiId) -> Mapping[str, str]:
+        """Name -> number; those that everybody has, `dev` and `latest`, are not kept."""
+
+    def traffic(self, api_id: ApiId) -> Traffic:
+        """Where it goes; to the directory, as long as nobody ever moved it."""
+
+
+class VersionsStore(VersionsReader, Protocol):
+    def add(self, version: ApiVersion, openapi: bytes | None = None) -> bool:
+        """Whether it is new; the same version again is left alone. Add its tree in the same act: it is kept for as long
+        as the API is. Raises VersionExists when the number is another version's, ApiNotFound."""
+
+    def yank(self, api_id: ApiId, semver: str, at: datetime | None, reason: str = "") -> None:
+        """With None as the time it is yanked no more. Raises VersionNotFound, as the next two do."""
+
+    def deprecate(self, api_id: ApiId, semver: str, at: datetime | None, sunset_at: datetime | None = None) -> None:
+        """With None as the time it is deprecated no more."""
+
+    def put_channel(self, api_id: ApiId, name: str, semver: str, at: datetime) -> None:
+        """Insert or move."""
+
+    def remove_channel(self, api_id: ApiId, name: str) -> None:
+        """Unknown: nothing happens."""
+
+    def move_traffic(self, api_id: ApiId, traffic: Traffic) -> Traffic:
+        """Store it if the revision is the stored one; returns it with the next one. Raises TrafficConflict,
+        ApiNotFound."""
 
 
 class OutboxReader(Protocol):
@@ -274,6 +322,8 @@ class ReadTx(Protocol):
     @property
     def deployments(self) -> DeploymentsReader: ...
     @property
+    def versions(self) -> VersionsReader: ...
+    @property
     def outbox(self) -> OutboxReader: ...
     @property
     def remotes(self) -> RemotesReader: ...
@@ -304,6 +354,8 @@ class Tx(Protocol):
     def registry(self) -> RegistryStore: ...
     @property
     def deployments(self) -> DeploymentsStore: ...
+    @property
+    def versions(self) -> VersionsStore: ...
     @property
     def outbox(self) -> OutboxStore: ...
     @property

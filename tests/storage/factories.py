@@ -10,6 +10,8 @@ from local_server.domain.manifest import Manifest, Runtime
 from local_server.domain.outbox import Outgoing
 from local_server.domain.registry import Api, ApiStage, User
 from local_server.domain.trees import Tree, TreeEntry
+from local_server.domain.version_documents import version_document, version_id
+from local_server.domain.versions import ApiVersion
 from local_server.storage.base import Storage, Tx
 
 NOON = datetime(2026, 3, 14, 12, 0, 0, 123456, tzinfo=UTC)
@@ -125,3 +127,23 @@ def an_outgoing(number: int, **more: Any) -> Outgoing:
         "updated_at": NOON,
     }
     return Outgoing(**{**given, **more})
+
+
+def a_version(api: Api, semver: str = "1.0.0", tree: Tree | None = None, **more: Any) -> ApiVersion:
+    """Made here, and never published."""
+    digest = (tree or a_tree(semver)).digest
+    document = version_document(api.full_name, semver, digest, (), {"name": api.slug})
+    given = {
+        "id": version_id(document),
+        "api_id": api.id,
+        "semver": semver,
+        "tree": digest,
+        "document": document,
+        "parents": (),
+        "signer": None,
+        "public_key": None,
+        "signature": None,
+        "published_by": api.user_id,
+        "created_at": NOON,
+    }
+    return ApiVersion(**{**given, **more})

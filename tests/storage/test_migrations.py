@@ -1,5 +1,6 @@
 """Every step, from every earlier version of the database, with data in it."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,18 @@ def as_of_0009(db: Database) -> None:
     )
 
 
+def as_of_0010(db: Database) -> None:
+    as_of_0009(db)
+    at = NOON.isoformat(timespec="microseconds")
+    db.execute(
+        "insert into api_versions values "
+        "(?, '1.0.0', 'v1', 't1', x'00', '', null, null, null, null, ?, ?, null, '', null, null)",
+        [an_api(1).id, ALICE.id, at],
+    )
+    db.execute("insert into channels values (?, 'beta', '1.0.0', ?)", [an_api(1).id, at])
+    db.execute("insert into traffic values (?, '[[\"1.0.0\",100]]', '[[[\"dev\",100]]]', 1)", [an_api(1).id])
+
+
 FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "": empty,
     "0001_local_registry": as_of_0001,
@@ -115,6 +128,7 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "0007_marketplace": as_of_0007,
     "0008_outbox": as_of_0008,
     "0009_remote_versions": as_of_0009,
+    "0010_versions": as_of_0010,
 }
 NAMES = ["", *STEPS]
 
@@ -200,6 +214,17 @@ class TestEveryStep:
             None, "developer", 0, "active"
         )  # fmt: skip
         await storage.close()
+
+
+class TestVersions:
+    @pytest.mark.parametrize("column", ["semver", "id", "tree", "document", "signature", "created_at"])
+    def test_never_change(self, tmp_path: Path, column: str) -> None:
+        database_at(tmp_path / "a.db", "0010_versions")
+        db = Database(tmp_path / "a.db")
+        with pytest.raises(sqlite3.IntegrityError, match="versions never change"):
+            db.execute(f"update api_versions set {column} = {column}")
+        db.execute("update api_versions set yanked_at = created_at, sunset_at = created_at")
+        db.close()
 
 
 class TestReopening:

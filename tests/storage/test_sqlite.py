@@ -142,7 +142,7 @@ class TestFullDisk:
 
     async def test_loses_nothing_acknowledged_and_recovers(self, tmp_path: Path) -> None:
         published: list[Event] = []
-        storage = await SqliteStorage.open(tmp_path / "a.db", published.append, max_pages=60)
+        storage = await SqliteStorage.open(tmp_path / "a.db", published.append, max_pages=120)
         api = an_api(1)
         await storage.write(lambda tx: tx.accounts.add(ALICE))
         await add_apis(storage, api, an_api(2))
@@ -161,7 +161,7 @@ class TestFullDisk:
         await storage.close()
 
     async def test_an_act_that_swallows_the_error_keeps_nothing(self, tmp_path: Path) -> None:
-        storage = await SqliteStorage.open(tmp_path / "a.db", ignore, max_pages=60)
+        storage = await SqliteStorage.open(tmp_path / "a.db", ignore, max_pages=120)
         api = an_api(1)
         await storage.write(lambda tx: tx.accounts.add(ALICE))
         await add_apis(storage, api)

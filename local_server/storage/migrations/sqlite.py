@@ -12,6 +12,7 @@ from local_server.storage.migrations.marketplace import marketplace
 from local_server.storage.migrations.outbox import outbox
 from local_server.storage.migrations.remote_versions import remote_versions
 from local_server.storage.migrations.usage import usage_rollups
+from local_server.storage.migrations.versions import versions
 
 _LOCAL_REGISTRY = """
 create table meta (
@@ -135,6 +136,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0007_marketplace": marketplace,
     "0008_outbox": outbox,
     "0009_remote_versions": remote_versions,
+    "0010_versions": versions,
 }
 """By the name that is kept in the database, in order."""
 

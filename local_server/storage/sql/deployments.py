@@ -7,6 +7,7 @@ from local_server.domain.errors import ApiNotFound
 from local_server.domain.ids import ApiId, Digest
 from local_server.domain.outbox import FINISHED
 from local_server.domain.trees import Tree
+from local_server.domain.version_errors import VersionNotFound
 from local_server.storage.sql.connection import Connection
 from local_server.storage.sql.rows import (
     deployment_from,
@@ -18,6 +19,10 @@ from local_server.storage.sql.rows import (
 )
 
 _DEPLOYMENT = "select api_id, desired_state, state, engine, last_good, last_error, updated_at from deployments"
+_OF_VERSIONS = """
+    select api_id, semver as version, desired_state, state, engine, last_good, last_error, updated_at
+    from version_deployments
+"""
 
 _GENERATION = """
     select api_id, number, tree, deps_key, outcome, started_at, timings_ms, failure from generations
@@ -27,6 +32,14 @@ _PUT_DEPLOYMENT = """
     insert into deployments (api_id, desired_state, state, engine, last_good, last_error, updated_at)
     values (:api_id, :desired_state, :state, :engine, :last_good, :last_error, :updated_at)
     on conflict (api_id) do update
+    set desired_state = excluded.desired_state, state = excluded.state, engine = excluded.engine,
+        last_good = excluded.last_good, last_error = excluded.last_error, updated_at = excluded.updated_at
+"""
+
+_PUT_OF_VERSION = """
+    insert into version_deployments (api_id, semver, desired_state, state, engine, last_good, last_error, updated_at)
+    values (:api_id, :version, :desired_state, :state, :engine, :last_good, :last_error, :updated_at)
+    on conflict (api_id, semver) do update
     set desired_state = excluded.desired_state, state = excluded.state, engine = excluded.engine,
         last_good = excluded.last_good, last_error = excluded.last_error, updated_at = excluded.updated_at
 """
@@ -57,6 +70,7 @@ _PRUNE_GENERATIONS = """
 # Every table that points at trees, and which of its rows keep theirs.
 _LIVE_TREES = f"""
     select tree from generations
+    union select tree from api_versions
     union select tree from outbox where state not in ({", ".join(f"'{state}'" for state in sorted(FINISHED))})
     union select head_tree from remote_refs where head_tree is not null
     union select base_tree from remote_refs where base_tree is not null
@@ -75,6 +89,15 @@ class SqlDeploymentsReader:
     def all(self) -> Sequence[Deployment]:
         rows = self._connection.execute(f"{_DEPLOYMENT} order by api_id", {})
         return [deployment_from(self._dialect, row) for row in rows]
+
+    def of_version(self, api_id: ApiId, semver: str) -> Deployment | None:
+        params = {"api_id": api_id, "semver": semver}
+        rows = self._connection.execute(f"{_OF_VERSIONS} where api_id = :api_id and semver = :semver", params)
+        return deployment_from(self._dialect, rows[0], rows[0]["version"]) if rows else None
+
+    def of_versions(self) -> Sequence[Deployment]:
+        rows = self._connection.execute(f"{_OF_VERSIONS} order by api_id, semver", {})
+        return [deployment_from(self._dialect, row, row["version"]) for row in rows]
 
     def generation(self, api_id: ApiId, number: int) -> Generation | None:
         rows = self._connection.execute(
@@ -101,7 +124,15 @@ class SqlDeploymentsReader:
 class SqlDeploymentsStore(SqlDeploymentsReader):
     def put(self, deployment: Deployment) -> None:
         self._last_generation(deployment.api_id)
-        self._connection.execute(_PUT_DEPLOYMENT, deployment_row(self._dialect, deployment))
+        row = deployment_row(self._dialect, deployment)
+        if not deployment.version:
+            del row["version"]
+            self._connection.execute(_PUT_DEPLOYMENT, row)
+            return
+        known = "select semver from api_versions where api_id = :api_id and semver = :version"
+        if not self._connection.execute(known, {"api_id": row["api_id"], "version": row["version"]}):
+            raise VersionNotFound(deployment.api_id, deployment.version)
+        self._connection.execute(_PUT_OF_VERSION, row)
 
     def put_generation(self, generation: Generation) -> None:
         api_id, number = generation.api_id, generation.number

@@ -51,6 +51,8 @@ class SqlRegistryReader:
 
     def by_directory(self, directory: str) -> Api | None:
         params = {"directory": storable(directory), "removed": ApiStage.REMOVED}
+        if not directory:
+            return None  # that of any number of APIs that exist as versions only
         return self._one("where apis.directory = :directory and apis.status <> :removed", params)
 
     def all(self, user_id: UserId | None = None) -> Sequence[Api]:

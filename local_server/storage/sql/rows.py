@@ -139,7 +139,7 @@ def api_from(dialect: Dialect, row: Row) -> Api:
 # -- Deployments -------------------------------------------------------------------------------------------------
 
 
-def deployment_row(dialect: Dialect, deployment: Deployment) -> Row:
+def deployment_row(dialect: Dialect, deployment: Deployment) -> dict[str, Any]:
     error = deployment.last_error
     return {
         **_flat(deployment),
@@ -148,7 +148,7 @@ def deployment_row(dialect: Dialect, deployment: Deployment) -> Row:
     }
 
 
-def deployment_from(dialect: Dialect, row: Row) -> Deployment:
+def deployment_from(dialect: Dialect, row: Row, version: str = "") -> Deployment:
     return Deployment(
         api_id=ApiId(row["api_id"]),
         desired_state=DesiredState(row["desired_state"]),
@@ -157,6 +157,7 @@ def deployment_from(dialect: Dialect, row: Row) -> Deployment:
         last_good=row["last_good"],
         last_error=row["last_error"],
         updated_at=dialect.moment(row["updated_at"]),
+        version=version,
     )
 
 

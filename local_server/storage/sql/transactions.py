@@ -15,6 +15,7 @@ from local_server.storage.sql.registry import SqlRegistryReader, SqlRegistryStor
 from local_server.storage.sql.reviews import SqlReviewsReader, SqlReviewsStore
 from local_server.storage.sql.subscriptions import SqlSubscriptionsReader, SqlSubscriptionsStore
 from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
+from local_server.storage.sql.versions import SqlVersionsReader, SqlVersionsStore
 
 
 class SqlReadTx:
@@ -25,6 +26,7 @@ class SqlReadTx:
         self.audit = SqlAuditReader(connection)
         self.registry = SqlRegistryReader(connection)
         self.deployments = SqlDeploymentsReader(connection)
+        self.versions = SqlVersionsReader(connection)
         self.outbox = SqlOutboxReader(connection)
         self.remotes = SqlRemotesReader(connection)
         self.usage = SqlUsageReader(connection)
@@ -43,6 +45,7 @@ class SqlTx:
         self.audit = SqlAuditStore(connection)
         self.registry = SqlRegistryStore(connection)
         self.deployments = SqlDeploymentsStore(connection)
+        self.versions = SqlVersionsStore(connection)
         self.outbox = SqlOutboxStore(connection)
         self.remotes = SqlRemotesStore(connection)
         self.usage = SqlUsageStore(connection)
