@@ -64,4 +64,4 @@ class Execution(NamedTuple):
     version: str = ""
     """The immutable version that answered; empty: a generation of the working directory, or none."""
     cached: bool = False
-    """Answered from the response cache."""
+    """Answered from the response cache, and the API was not asked."""
