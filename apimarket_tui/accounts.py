@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from apimarket_tui.backend import Trouble, attempt
+from apimarket_tui.backend import MarketServer, Trouble, attempt
 from local_server.client import sessions
 
 if TYPE_CHECKING:
     from local_server.wire.accounts import SessionView, SignUp
 
 
-class AccountServer(Protocol):
-    """What is asked of a server about accounts."""
+class AccountServer(MarketServer, Protocol):
+    """What is asked of another server."""
 
     async def login(self, login: str, password: str, /) -> "SessionView": ...
     async def signup(self, request: "SignUp", /) -> "SessionView": ...
     async def logout(self) -> None: ...
-    async def close(self) -> None: ...
 
 
 Connect = Callable[[str, str], AccountServer]
@@ -51,8 +50,13 @@ class Accounts:
     @property
     def current(self) -> Session | None:
         """The newest session in force; one with another server before one with this."""
+        return next(iter(self.live), None)
+
+    @property
+    def live(self) -> list[Session]:
+        """The sessions in force, `current` first."""
         live = [one for one in self._sessions if one.expires_at > self._clock()]
-        return max(live, key=lambda one: (one.url != self._local_url, one.expires_at), default=None)
+        return sorted(live, key=lambda one: (one.url != self._local_url, one.expires_at), reverse=True)
 
     @property
     def likely_url(self) -> str:

@@ -5,7 +5,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 Scope = Literal[
-    "global", "local", "row", "detail", "logs", "requests", "metrics", "keys", "exchange", "console", "doctor"
+    "global",
+    "local",
+    "row",
+    "detail",
+    "logs",
+    "requests",
+    "metrics",
+    "keys",
+    "exchange",
+    "market",
+    "offer",
+    "listing",
+    "console",
+    "doctor",
 ]
 
 SCOPE_TITLES: dict[Scope, str] = {
@@ -18,6 +31,9 @@ SCOPE_TITLES: dict[Scope, str] = {
     "metrics": "Metrics",
     "keys": "Keys",
     "exchange": "One request",
+    "market": "Market",
+    "offer": "The selected API of the market",
+    "listing": "One API of the market",
     "console": "Try it",
     "doctor": "Doctor & settings",
 }
@@ -136,6 +152,49 @@ ACTIONS: tuple[Action, ...] = (
     Action("filter", ("slash",), "filter", "Show only APIs that match what you type", "local"),
     Action("grow", ("plus",), "more peek", "Give the lower panel more room", "local", bar=False, palette=False),
     Action("shrink", ("underscore",), "less peek", "Give the lower panel less room", "local", bar=False, palette=False),
+    # -- Market
+    Action("open-listing", ("enter",), "open", "README, endpoints, plans, reviews and versions of the API", "market"),
+    Action("search", ("slash",), "search", "Search as you type; enter leaves the field", "market", "search WORDS"),
+    Action("narrow", ("c",), "narrow", "Choose what narrows it down: category, tag, language, price, stars", "market"),
+    Action("free", ("f",), "free", "Only what costs nothing, or everything again", "market", "search --free"),
+    Action("widen", ("x",), "widen", "Drop all that narrows the results down", "market", bar=False),
+    Action(
+        "order",
+        ("o",),
+        "order",
+        "The next order: best, rating, subscribers, newest, name",
+        "market",
+        "search --sort ORDER",
+    ),
+    Action(
+        "turn-market",
+        ("m",),
+        "marketplace",
+        "The next marketplace: each with a session, and this machine",
+        "market",
+        "search --remote URL",
+    ),
+    Action("ask-again", ("r",), "ask again", "Ask the marketplace again", "market", bar=False),
+    Action(
+        "subscribe",
+        ("s",),
+        "subscribe",
+        "Subscribe to the API: choose a plan, get a key, which is shown once",
+        "offer",
+        "subscribe OWNER/NAME",
+    ),
+    Action(
+        "clone",
+        ("p",),
+        "clone & run",
+        "Bring the published version to this machine, and run it",
+        "offer",
+        "pull OWNER/NAME --run",
+    ),
+    Action("try-offer", ("t",), "try", "Call the API in the Try-it console", "offer"),
+    Action("copy-offer", ("y",), "copy URL", "Copy the API's URL", "offer", bar=False),
+    Action("next-page", ("right_square_bracket",), "tabs", "Next tab", "listing", palette=False),
+    Action("previous-page", ("left_square_bracket",), "tab", "Previous tab", "listing", bar=False, palette=False),
     # -- Try it
     Action("send", ("ctrl+s", "ctrl+j"), "send", "Send the request", "console", priority=True),
     Action(
@@ -149,6 +208,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy-fix", ("y",), "copy fix", "Copy the command that mends the selected check", "doctor"),
     # -- Everywhere
     Action("mode-local", ("1",), "local", "Your APIs", "global", "ls", aliases=("local", "ls")),
+    Action("mode-market", ("2",), "market", "Find APIs of others", "global", "search", aliases=("market",)),
     Action("mode-console", ("3",), "try it", "The Try-it console", "global", "call", aliases=("console",)),
     Action(
         "mode-doctor",

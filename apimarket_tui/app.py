@@ -18,6 +18,7 @@ from apimarket_tui.backend import Backend, Trouble
 from apimarket_tui.clean import clean
 from apimarket_tui.kept import Kept
 from apimarket_tui.live import FleetChanged, LinkChanged, Live, ServerChanged
+from apimarket_tui.marketplaces import Marketplaces
 from apimarket_tui.palette import ActionProvider
 from apimarket_tui.screens.frame import FrameScreen
 from apimarket_tui.screens.local import LocalScreen
@@ -26,6 +27,12 @@ from apimarket_tui.theme import DARK, LIGHT
 if TYPE_CHECKING:
     from apimarket_tui.screens.console import ConsoleScreen
     from local_server.wire.apis import ApiView
+
+
+def _market() -> Screen[Any]:
+    from apimarket_tui.screens.market import MarketScreen
+
+    return MarketScreen()
 
 
 def _console() -> Screen[Any]:
@@ -53,6 +60,7 @@ class ApimarketApp(App[int]):
     CSS_PATH = Path(__file__).parent / "styles" / "app.tcss"
     MODES: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {  # type: ignore[assignment]
         "local": LocalScreen,
+        "market": _market,
         "console": _console,
         "doctor": _doctor,
     }
@@ -78,6 +86,7 @@ class ApimarketApp(App[int]):
         self.live = Live(backend, self.post_message, clock, **pace)
         self.kept = Kept(clock)
         self.accounts = Accounts(home, connect or _nowhere, backend.url, clock)
+        self.marketplaces = Marketplaces(home, backend, self.accounts, connect or _nowhere, clock)
         self.acts = ApiActs(self)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -94,6 +103,7 @@ class ApimarketApp(App[int]):
 
     async def on_unmount(self) -> None:
         self.workers.cancel_all()
+        await self.marketplaces.close()
         await self.backend.close()
 
     # -- What the server tells goes to the screens that are open
@@ -174,6 +184,9 @@ class ApimarketApp(App[int]):
     def do_mode_local(self) -> None:
         self.show_mode("local")
 
+    def do_mode_market(self) -> None:
+        self.show_mode("market")
+
     def do_mode_console(self) -> None:
         self.show_mode("console")
 
@@ -197,18 +210,25 @@ class ApimarketApp(App[int]):
         if api is None:
             return
         self.live.fleet.put(api)
+        self.choose_local(api)
+        self.tell(f"{api.name} is registered")
+
+    def choose_local(self, api: "ApiView") -> None:
+        """Put the cursor of Local on an API that was not there before."""
         screen = self.get_screen_stack("local")[0]
         if isinstance(screen, LocalScreen):
             screen.show_fleet()
             screen.choose(api.name)
-        self.tell(f"{api.name} is registered")
 
     async def open_console(self, api: "ApiView", method: str = "GET", path: str = "/") -> None:
         """The Try-it console, filled in for this API."""
+        await self.open_console_at(api.url.rstrip("/") + "/" + path.lstrip("/"), method)
+
+    async def open_console_at(self, url: str, method: str = "GET") -> None:
         self.show_mode("console")
         screen: ConsoleScreen = self.screen  # type: ignore[assignment]
         await screen.prepared()
-        screen.fill(method, api.url.rstrip("/") + "/" + path.lstrip("/"))
+        screen.fill(method, url)
 
     def do_help(self) -> None:
         from apimarket_tui.screens.help import HelpScreen

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     )
     from local_server.wire.events import WireEvent
     from local_server.wire.exchanges import CompareView, ExchangeView, ReplayView
+    from local_server.wire.market import (
+        CatalogueFeed,
+        ListingView,
+        NewSubscriptionView,
+        ReviewsView,
+        SearchView,
+        Subscribe,
+    )
+    from local_server.wire.outbox import PulledView, PullVersion
     from local_server.wire.server import Check, ServerView
+    from local_server.wire.sync import PublishedApiView
 
 T = TypeVar("T")
 
@@ -41,10 +51,22 @@ class CallResult(Protocol):
     def elapsed_ms(self) -> float: ...
 
 
-class Backend(Protocol):
-    """A server. Plain calls raise an error that `trouble_of` understands; names are APIs' slugs."""
+class MarketServer(Protocol):
+    """A server's marketplace. Names are `owner/slug`."""
 
     url: str
+
+    async def search(self, query: str = "", **filters: str | int | float | None) -> "SearchView": ...
+    async def listing(self, name: str, /) -> "ListingView": ...
+    async def reviews(self, name: str, /, limit: int = 20, after: str | None = None) -> "ReviewsView": ...
+    async def published(self, name: str, /) -> "PublishedApiView": ...
+    async def subscribe(self, name: str, body: "Subscribe", /) -> "NewSubscriptionView": ...
+    async def catalogue(self, since: int = 0, /) -> "CatalogueFeed": ...
+    async def close(self) -> None: ...
+
+
+class Backend(MarketServer, Protocol):
+    """This machine's server. Plain calls raise an error that `trouble_of` understands; names are APIs' slugs."""
 
     async def server(self) -> "ServerView": ...
     async def apis(self) -> "list[ApiView]": ...
@@ -68,6 +90,7 @@ class Backend(Protocol):
     async def create_key(self, name: str, request: "CreateKey", /) -> "NewKeyView": ...
     async def rotate_key(self, key_id: str, grace_s: int, /) -> "NewKeyView": ...
     async def revoke_key(self, key_id: str, /) -> None: ...
+    async def pull_version(self, request: "PullVersion", /) -> "PulledView": ...
     async def doctor(self) -> "list[Check]": ...
 
     def events(self, topics: Sequence[str]) -> "AsyncIterator[WireEvent]":
@@ -78,8 +101,6 @@ class Backend(Protocol):
     async def call(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float
     ) -> CallResult: ...
-
-    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,3 +181,8 @@ def reload_note(api: "ApiView", now: datetime) -> Spans:
     total = newest.timings_ms.get("total")
     took: Spans = [("✓ ", "ok"), (f"{millis(total)}  ", "text")] if total is not None else [("✓ ", "ok")]
     return [*took, (f"{ago(newest.started_at, now)}  g{newest.number}", "dim")]
+
+
+def stars(rating: float | None) -> str:
+    """`★★★★☆`, rounded; nothing without reviews."""
+    return "" if rating is None else ("★" * min(max(round(rating), 0), 5)).ljust(5, "☆")

@@ -164,7 +164,7 @@ class KeysPane(Pane):
         from apimarket_tui.screens.new_key import KeyShownScreen
 
         if made is not None:
-            self.app.push_screen(KeyShownScreen(made), lambda _: self._ask())
+            self.app.push_screen(KeyShownScreen(made.key, made.info.api), lambda _: self._ask())
             self._ask()
 
     def do_rotate_key(self) -> None:

@@ -1,6 +1,6 @@
 """What every screen has: the top line, the banner, the prompt, the keys, and a word where there is no room."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -89,6 +89,11 @@ class FrameScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         mind_size(self, event.size.width, event.size.height)
+
+    def begin(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run `work` in the place of what runs under that name. It is called when it starts, so that one that is
+        replaced before leaves nothing that was never awaited."""
+        self.run_worker(cast("Any", work), name=name, group=name, exclusive=True)
 
     # -- What the screen can do now
 

@@ -79,14 +79,14 @@ class KeyShownScreen(ModalScreen[None]):
         Binding("y,c", "copy", show=False),
     ]
 
-    def __init__(self, made: "NewKeyView") -> None:
+    def __init__(self, key: str, api: str) -> None:
         super().__init__()
-        self._key, self._info = made.key, made.info
+        self._key, self._to = key, api
 
     def compose(self) -> ComposeResult:
         yield TooSmall()
         with Vertical(classes="dialog"):
-            yield Static(Content.styled(f"Key to {one_line(self._info.api)}", "bold"))
+            yield Static(Content.styled(f"Key to {one_line(self._to)}", "bold"))
             yield Static(
                 Content.styled("Keep it now: it is not stored, and cannot be shown again.", "$warning"), classes="more"
             )

@@ -6,6 +6,7 @@ from typing import Any
 from local_server.client import market_calls as calls
 from local_server.client.calls import Call
 from local_server.wire.market import (
+    CatalogueFeed,
     ChangeSubscription,
     ListingView,
     NewSubscriptionView,
@@ -17,6 +18,7 @@ from local_server.wire.market import (
     UsageRow,
     WriteReview,
 )
+from local_server.wire.sync import PublishedApiView
 
 
 class AsyncMarket(ABC):
@@ -31,8 +33,16 @@ class AsyncMarket(ABC):
         answer: ListingView = await self._send(calls.listing(name))
         return answer
 
+    async def catalogue(self, since: int = 0) -> CatalogueFeed:
+        answer: CatalogueFeed = await self._send(calls.catalogue(since))
+        return answer
+
     async def reviews(self, name: str, limit: int = 20, after: str | None = None) -> ReviewsView:
         answer: ReviewsView = await self._send(calls.reviews(name, limit, after))
+        return answer
+
+    async def published(self, name: str) -> PublishedApiView:
+        answer: PublishedApiView = await self._send(calls.published(name))
         return answer
 
     async def write_review(self, name: str, body: WriteReview) -> ReviewView:

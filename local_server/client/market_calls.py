@@ -27,9 +27,19 @@ def listing(name: str) -> Call:
     return Call("GET", listing_path(name), "market:ListingView")
 
 
+def catalogue(since: int = 0) -> Call:
+    """What changed of the public catalogue after `since`, a page of it."""
+    return Call("GET", f"{ROOT}/marketplace/catalogue?{urlencode({'since': since})}", "market:CatalogueFeed")
+
+
 def reviews(name: str, limit: int = 20, after: str | None = None) -> Call:
     asked = urlencode({"limit": limit} | ({"after": after} if after is not None else {}))
     return Call("GET", f"{listing_path(name, '/reviews')}?{asked}", "market:ReviewsView")
+
+
+def published(name: str) -> Call:
+    """Its versions, as those see them who exchange some."""
+    return Call("GET", f"{ROOT}/sync/apis/{quote(name, safe='/')}", "sync:PublishedApiView")
 
 
 def write_review(name: str, body: Mapping[str, Any]) -> Call:

@@ -152,3 +152,16 @@ class UsageRowDocument(TypedDict):
     cost: str
     period_start: str
     period_end: str
+
+
+class CatalogueChangeDocument(TypedDict):
+    id: str
+    changed: int
+    api: ListingCardDocument | None
+    paths: list[str]
+
+
+class CatalogueDocument(TypedDict):
+    changes: list[CatalogueChangeDocument]
+    next: int
+    complete: bool

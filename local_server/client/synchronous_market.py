@@ -20,6 +20,9 @@ class Market(ABC):
     def listing(self, name: str) -> "doc.ListingDocument":
         return cast("doc.ListingDocument", self.send(calls.listing(name)))
 
+    def catalogue(self, since: int = 0) -> "doc.CatalogueDocument":
+        return cast("doc.CatalogueDocument", self.send(calls.catalogue(since)))
+
     def reviews(self, name: str, limit: int = 20, after: str | None = None) -> "doc.ReviewsDocument":
         return cast("doc.ReviewsDocument", self.send(calls.reviews(name, limit, after)))
 

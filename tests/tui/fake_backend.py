@@ -23,9 +23,11 @@ from local_server.wire.apis import (
 )
 from local_server.wire.events import Resync, WireEvent
 from local_server.wire.exchanges import BodyView, CompareView, ExchangeView, HeaderChangeView, ReplayView
+from local_server.wire.outbox import PulledView, PullVersion
 from local_server.wire.server import Check, ServerView
 
-NOW = datetime(2026, 3, 14, 12, 1, 9, tzinfo=UTC)
+from .fake_market import NOW, FakeMarket, Remote
+
 URL = "http://127.0.0.1:8080"
 
 
@@ -433,10 +435,14 @@ def _an_older(number: int, newest: int, serving: bool) -> GenerationView:
     return a_generation(number, "serving" if serving else "drained", seconds_ago)
 
 
-class FakeBackend:
+class FakeBackend(FakeMarket):
     url = URL
 
     def __init__(self, apis: Sequence[ApiView] | None = None) -> None:
+        super().__init__(Remote([]))
+        self.elsewhere = Remote()
+        """The marketplace of every other server."""
+        self.pull_gate: asyncio.Event | None = None
         self.known = {api.name: api for api in (ten_apis() if apis is None else apis)}
         self.view = a_server()
         self.down = False
@@ -605,6 +611,27 @@ class FakeBackend:
         """Another server, as `AsyncClient` would be."""
         return FakeServer(self, url, token)
 
+    async def pull_version(self, request: PullVersion) -> PulledView:
+        await self._reached("pull_version", f"{request.name} from {request.remote}")
+        if self.pull_gate is not None:
+            await self.pull_gate.wait()
+        name, _, version = request.name.partition("/")[2].partition("@")
+        self._put(an_api(name))
+        return PulledView(
+            name=request.name,
+            remote=request.remote or "",
+            version=version or "1.4.0",
+            version_id="v1",
+            tree="0" * 64,
+            fetched_bytes=14_200,
+            new_versions=["1.4.0"],
+            moved=False,
+            written=True,
+            conflict=False,
+            directory=f"/home/ana/projects/{name}",
+            api_id=f"api_{name}",
+        )
+
     async def doctor(self) -> list[Check]:
         await self._reached("doctor")
         return self.checks
@@ -631,14 +658,15 @@ class FakeBackend:
         self.closed = True
 
 
-class FakeServer:
+class FakeServer(FakeMarket):
     """A server that knows everybody whose password is `correct horse`."""
 
     def __init__(self, backend: FakeBackend, url: str, token: str) -> None:
-        self._backend, self._url, self._token = backend, url, token
+        super().__init__(backend.elsewhere)
+        self._backend, self.url, self._token = backend, url, token
 
-    async def _asked(self, method: str, handle: str) -> SessionView:
-        await self._backend._reached(method, f"{handle} at {self._url}")
+    async def _signed_in(self, method: str, handle: str) -> SessionView:
+        await self._backend._reached(method, f"{handle} at {self.url}")
         account = AccountView(id="u1", handle=handle, role="developer", machine_owner=False, created_at=NOW)
         return SessionView(token="t0k3n", expires_at=NOW + timedelta(hours=24), account=account)
 
@@ -647,13 +675,13 @@ class FakeServer:
             raise ApimarketClientError(
                 "Name or password is wrong", hint="Try again.", code="login_refused", status=401, title="Refused"
             )
-        return await self._asked("login", login)
+        return await self._signed_in("login", login)
 
     async def signup(self, request: SignUp) -> SessionView:
-        return await self._asked("signup", request.handle or "")
+        return await self._signed_in("signup", request.handle or "")
 
     async def logout(self) -> None:
-        await self._backend._reached("logout", f"{self._token} at {self._url}")
+        await self._backend._reached("logout", f"{self._token} at {self.url}")
 
     async def close(self) -> None:
-        self._backend.did.append(("close", self._url))
+        self._backend.did.append(("close", self.url))

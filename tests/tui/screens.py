@@ -15,6 +15,7 @@ from apimarket_tui.widgets.peek import Peek
 from local_server.client.errors import ApimarketClientError
 
 from .fake_backend import NOW, FakeBackend, a_server
+from .fake_market import MARKET_URL
 from .screen_text import screen_text
 
 Step = Callable[[Pilot[Any]], Awaitable[None]]
@@ -93,6 +94,39 @@ async def _key_shown(pilot: Pilot[Any]) -> None:
     await tab("keys", "n")(pilot)
     await type_text(pilot, "mobile app")
     await press(pilot, "ctrl+s")
+
+
+def market(*pressed: str) -> Step:
+    """The catalogue of a marketplace with a session, and keys pressed there."""
+
+    async def step(pilot: Pilot[Any]) -> None:
+        app: ApimarketApp = pilot.app  # type: ignore[assignment]
+        await app.accounts.sign_in(MARKET_URL, "ana", "correct horse")
+        await press(pilot, "2")
+        await until(pilot, lambda: "found" in screen_text(app) or "✗" in screen_text(app))
+        await press(pilot, *pressed)
+        await until(pilot, lambda: "asking" not in screen_text(app))
+
+    return step
+
+
+async def _market_offline(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    await market()(pilot)
+    copy = app.marketplaces.known(app.marketplaces.current)
+    await until(pilot, lambda: copy is not None and copy.read_at is not None)
+    app.backend.elsewhere.down = True  # type: ignore[attr-defined]
+    await press(pilot, "slash", *"geo")
+    await until(pilot, lambda: "offline" in screen_text(app))
+
+
+def listing(*pressed: str) -> Step:
+    async def step(pilot: Pilot[Any]) -> None:
+        await market("enter")(pilot)
+        await until(pilot, lambda: "Current weather and a forecast" in screen_text(pilot.app))
+        await press(pilot, *pressed)
+
+    return step
 
 
 async def _login_refused(pilot: Pilot[Any]) -> None:
@@ -177,6 +211,19 @@ SCREENS: dict[str, Step] = {
     "sign-in": keys("A"),
     "sign-in-refused": _login_refused,
     "sign-up": keys("A", "ctrl+e"),
+    "market": market(),
+    "market-search": market("slash", *"geo"),
+    "market-narrow": market("c"),
+    "market-offline": _market_offline,
+    "market-empty": keys("2"),
+    "listing": listing(),
+    "listing-endpoints": listing("right_square_bracket"),
+    "listing-plans": listing(*["right_square_bracket"] * 2),
+    "listing-reviews": listing(*["right_square_bracket"] * 3),
+    "listing-versions": listing(*["right_square_bracket"] * 4),
+    "subscribe": listing("s"),
+    "subscribed": listing("s", "enter"),
+    "clone": listing("p"),
     "console": keys("3"),
     "console-answer": _answered,
     "doctor": keys("5"),

@@ -7,6 +7,7 @@ import pytest
 from apimarket_tui import actions
 from apimarket_tui.acts import ApiActs
 from apimarket_tui.app import ApimarketApp
+from apimarket_tui.offers import Offer
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.requests import RequestsPane
@@ -16,7 +17,9 @@ from apimarket_tui.screens.doctor import DoctorScreen
 from apimarket_tui.screens.exchange import ExchangeScreen
 from apimarket_tui.screens.frame import FrameScreen
 from apimarket_tui.screens.help import help_lines
+from apimarket_tui.screens.listing import ListingScreen
 from apimarket_tui.screens.local import LocalScreen
+from apimarket_tui.screens.market import MarketScreen
 
 OWNERS: dict[str, type] = {
     "local": LocalScreen,
@@ -27,6 +30,9 @@ OWNERS: dict[str, type] = {
     "exchange": ExchangeScreen,
     "metrics": MetricsPane,
     "keys": KeysPane,
+    "market": MarketScreen,
+    "offer": Offer,
+    "listing": ListingScreen,
     "console": ConsoleScreen,
     "doctor": DoctorScreen,
 }
@@ -48,6 +54,8 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("metrics", "detail", "row"),
         ("keys", "detail", "row"),
         ("exchange",),
+        ("market", "offer"),
+        ("listing", "offer"),
         ("console",),
         ("doctor",),
     ],

@@ -1,6 +1,7 @@
 """Untrusted text, on every screen: nothing reaches the terminal that it would obey, and nothing is read as markup."""
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -9,17 +10,21 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from apimarket_tui.clean import clean, log_line, one_line
+from apimarket_tui.readme import readme_lines
 from local_server.client.errors import ApimarketClientError
 from local_server.client.results import CallResult
 from local_server.wire.accounts import NewKeyView
 from local_server.wire.analytics import StatsView
 from local_server.wire.apis import FailureView, LogLineView, TemplateView
 from local_server.wire.exchanges import CompareView, ExchangeView, HeaderChangeView, ReplayView
+from local_server.wire.market import EndpointView, ListingView, NewSubscriptionView, ReviewsView, Subscribe
 from local_server.wire.server import Check
+from local_server.wire.sync import PublishedApiView
 
 from .fake_backend import (
     NOW,
     FakeBackend,
+    FakeServer,
     a_body,
     a_comparison,
     a_generation,
@@ -32,8 +37,17 @@ from .fake_backend import (
     some_stats,
     some_traffic,
 )
+from .fake_market import (
+    a_card,
+    a_listing,
+    a_review,
+    a_subscription,
+    some_plans,
+    some_reviews,
+    some_versions,
+)
 from .screen_text import screen_text
-from .screens import press, running, settle, until
+from .screens import market, press, running, settle, until
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[2J\x9b31m\x85\x07a\x00b [/x] [id] [@click=app.quit]c[/] \u202egnp.exe\u202c "
@@ -89,6 +103,12 @@ class HostileBackend(FakeBackend):
             HOSTILE.encode("utf-8", "surrogatepass"),
             1.0,
         )
+        words = {"slug": HOSTILE, "owner": HOSTILE, "version": HOSTILE, "category": HOSTILE, "tags": [HOSTILE]}
+        words |= {"runtime": HOSTILE, "price_from": HOSTILE, "free": False}
+        self.elsewhere.cards = [a_card(f"x/{HOSTILE}", HOSTILE, id=HOSTILE, **words)]
+
+    def connect(self, url: str, token: str) -> FakeServer:
+        return HostileServer(self, url, token)
 
     async def stats(self, name: str, window: str = "24h") -> StatsView:
         stats = some_stats(name, window)
@@ -123,6 +143,31 @@ class HostileBackend(FakeBackend):
             row.model_copy(update={"path": HOSTILE, "method": HOSTILE, "outcome": HOSTILE, "id": f"{row.id}{HOSTILE}"})
             for row in some_requests(name, 5)
         ]
+
+
+class HostileServer(FakeServer):
+    """A marketplace whose every text is HOSTILE."""
+
+    async def listing(self, name: str) -> ListingView:
+        endpoints = [EndpointView(method=HOSTILE, path=HOSTILE, summary=HOSTILE)]
+        plans = [plan.model_copy(update={"code": HOSTILE, "price": HOSTILE, "quota": HOSTILE, "overage": HOSTILE,
+                                         "overage_price": None}) for plan in some_plans()]  # fmt: skip
+        markdown = f"# {HOSTILE}\n\n[{HOSTILE}](javascript:x) `{HOSTILE}`\n\n```\n{HOSTILE}\n```\n![{HOSTILE}](x)"
+        card = self.remote.cards[0]
+        return a_listing(card, readme=markdown, endpoints=endpoints, plans=plans)
+
+    async def reviews(self, name: str, limit: int = 20, after: str | None = None) -> ReviewsView:
+        review = a_review(HOSTILE, 5, f"{HOSTILE}\n{HOSTILE}", 2, answer=HOSTILE)
+        return some_reviews().model_copy(update={"reviews": [review]})
+
+    async def published(self, name: str) -> PublishedApiView:
+        versions = some_versions("a/b")
+        lines = [one.model_copy(update={"semver": HOSTILE, "yanked": HOSTILE}) for one in versions.versions[:1]]
+        return versions.model_copy(update={"versions": lines})
+
+    async def subscribe(self, name: str, body: Subscribe) -> NewSubscriptionView:
+        made = a_subscription(HOSTILE, some_plans()[0])
+        return NewSubscriptionView(subscription=made, key=HOSTILE, key_id=HOSTILE)
 
 
 def check(pilot: Pilot[Any]) -> str:
@@ -167,6 +212,52 @@ async def test_no_screen_lets_it_through(keys: tuple[str, ...]) -> None:
         await choose_bad(pilot)
         await press(pilot, *keys)
         assert "[/x] [id]" in check(pilot) or keys in (("colon", "l"),)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (),
+        ("c",),
+        ("c", "enter"),
+        ("enter",),
+        *(("enter", *["right_square_bracket"] * number) for number in range(1, 5)),
+        ("s",),
+        ("s", "ctrl+s"),
+        ("p",),
+        ("y",),
+        ("ctrl+p",),
+    ],
+    ids=lambda keys: "+".join(keys) or "market",
+)
+async def test_no_screen_of_the_market_lets_it_through(keys: tuple[str, ...]) -> None:
+    backend = HostileBackend()
+    async with running(backend, size=(120, 40)) as pilot:
+        await market(*keys)(pilot)
+        assert "[/x] [id]" in check(pilot) or keys in (("ctrl+p",), ("y",))
+
+
+async def test_a_marketplaces_refusal_is_text() -> None:
+    backend = HostileBackend()
+    backend.elsewhere.refusals["search"] = ApimarketClientError(
+        HOSTILE, hint=HOSTILE, code=HOSTILE, status=429, title=HOSTILE
+    )
+    async with running(backend, size=(120, 40)) as pilot:
+        await market()(pilot)
+        assert "[/x] [id]" in check(pilot)
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    ["#" * 50_000, "> " * 50_000, "* " * 50_000, "[" * 50_000, "![[[](" * 9_000, "|a|b|\n|-|-|\n" + "|1|2|\n" * 9_000,
+     "`" * 50_000, "<!--" * 12_000, "\n".join("  " * depth + "* x" for depth in range(300))],
+    ids=["hashes", "quotes", "bullets", "brackets", "images", "table", "ticks", "comments", "nested"],
+)  # fmt: skip
+def test_no_readme_takes_long_or_fails(markdown: str) -> None:
+    started = time.process_time()
+    lines = readme_lines(markdown, 100)
+    assert time.process_time() - started < 8
+    assert all(sum(cell_len(text) for text, _ in line) <= 100 for line in lines[:-1])
 
 
 async def test_the_logs_and_the_console_show_it_as_text() -> None:

@@ -1,0 +1,74 @@
+"""Bringing a published version to this machine: its files as they were published, as an API that runs here."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.content import Content
+from textual.widgets import Static
+
+from apimarket_tui.backend import Trouble, attempt
+from apimarket_tui.clean import one_line
+from apimarket_tui.screens.form import Field, FieldError, FormScreen
+from apimarket_tui.screens.frame import stands
+from apimarket_tui.words import span
+
+if TYPE_CHECKING:
+    from apimarket_tui.marketplaces import Place
+    from local_server.wire.apis import ApiView
+    from local_server.wire.market import ListingCard
+
+
+class CloneScreen(FormScreen["ApiView"]):
+    HEADING = "Clone and run"
+    VERB = "Fetch it"
+    FIELD_OF_CODE: ClassVar[Mapping[str, str]] = {
+        "directory_taken": "directory",
+        "unusable_directory": "directory",
+    }
+
+    def __init__(self, place: "Place", card: "ListingCard", version: str) -> None:
+        super().__init__()
+        self._place, self._card, self._version = place, card, version
+
+    def about(self) -> Content:
+        told = f"The files of {one_line(self._card.name)} as they were published, with their signature checked."
+        server = self.market.live.server
+        if server is not None and not server.isolated:
+            return Content.assemble((told, "$dim"), (" A stranger's code runs here with no isolation.", "$warning"))
+        return Content.styled(told, "$dim")
+
+    def fields(self) -> Sequence[Field]:
+        return (
+            Field("version", "Version", "the newest", one_line(self._version)),
+            Field("directory", "Directory", "a new one below the projects directory"),
+        )
+
+    async def submit(self, typed: Mapping[str, str]) -> "ApiView | Trouble":
+        from local_server.wire.outbox import PullVersion
+
+        version = typed["version"].removeprefix("v")
+        name = f"{self._card.name}@{version}" if version else self._card.name
+        wanted = PullVersion(name=name, remote=self._place.url, directory=typed["directory"] or None, start=True)
+        telling = asyncio.create_task(self._tell_time(), name="clone clock")
+        try:
+            pulled = await attempt(self.market.backend.pull_version(wanted))
+        finally:
+            telling.cancel()
+        if isinstance(pulled, Trouble):
+            field = "version" if pulled.code == "not_published" and version else "directory"
+            raise FieldError(field, pulled.text)
+        apis = await attempt(self.market.backend.apis())
+        if isinstance(apis, Trouble):
+            return apis
+        here = next((api for api in apis if api.id == pulled.api_id), None)
+        return here if here is not None else Trouble("It was fetched, and removed again meanwhile")
+
+    async def _tell_time(self) -> None:
+        """How long it has taken, while it takes."""
+        since = self.market.clock()
+        while stands(self):
+            took = span((self.market.clock() - since).total_seconds())
+            told = f"⟳ fetching and checking…  {took if took != 'now' else ''}  esc gives it up"
+            self.query_one(".more", Static).update(Content.styled(told, "$warning"))
+            await asyncio.sleep(0.5)
