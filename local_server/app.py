@@ -37,6 +37,8 @@ from local_server.inspection.routes import InspectionPorts
 from local_server.inspection.routes import make_router as make_inspection_router
 from local_server.marketplace.routes import MarketPorts
 from local_server.marketplace.routes import make_routers as make_market_routers
+from local_server.publishing.routes import PublishingPorts
+from local_server.publishing.routes import make_router as make_publishing_router
 from local_server.registry.routes import RegistryPorts
 from local_server.registry.routes import make_router as make_registry_router
 from local_server.runtime import ChooseEngine, Recorders, open_runtime
@@ -129,6 +131,9 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     sync = make_sync_router(
         SyncRoutePorts(lambda request: runtime_of(request).sync, lambda request: runtime_of(request).blobs, _find)
     )
+    publishing = make_publishing_router(
+        PublishingPorts(lambda request: runtime_of(request).publications, lambda request: caller_of(request).user)
+    )
     app.include_router(control.open_router)
     app.include_router(accounts_open)
     app.include_router(accounts, dependencies=token)
@@ -138,6 +143,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     app.include_router(executor, prefix="/api/v1", dependencies=token)
     app.include_router(control.router, dependencies=token)
     app.include_router(sync, prefix="/api/v1", dependencies=token)
+    app.include_router(publishing, prefix="/api/v1", dependencies=token)
     app.include_router(registry, dependencies=token)
     app.include_router(executor_service, prefix="/executor", dependencies=token)
     app.include_router(analytics, prefix="/api/v1", dependencies=token)
@@ -175,6 +181,7 @@ async def _after_register(request: Request, api: Api, start: bool) -> None:
 
 async def _before_remove(request: Request, api: Api) -> None:
     await runtime_of(request).executor.remove(api)
+    await runtime_of(request).publications.refs.forget(api)
 
 
 class Server(uvicorn.Server):

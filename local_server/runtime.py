@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import psutil
 
@@ -41,10 +42,15 @@ from local_server.marketplace.reviews import Reviews
 from local_server.marketplace.routes import Market
 from local_server.marketplace.subscriptions import Subscriptions
 from local_server.marketplace.upkeep import Upkeep
+from local_server.publishing.collection import leased_blobs
+from local_server.publishing.manifest import read_manifest
+from local_server.publishing.opening import Place, make_publications
+from local_server.publishing.routes import Publications
 from local_server.registry.service import Registry
 from local_server.settings import Settings
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.blobs import BlobStore
+from local_server.storage.sql.rows import manifest_from
 from local_server.storage.sqlite import SqliteStorage
 from local_server.sync.service import Sync
 from local_server.sync.views import entry_view
@@ -99,6 +105,7 @@ class Runtime:
     sync: Sync
     blobs: BlobStore
     quotas: QuotaUses
+    publications: Publications
     stop_apis: bool = False
 
     def server_view(self) -> ServerView:
@@ -176,13 +183,20 @@ async def open_runtime(
         feed = Feed(bus, stream, views, windows, find)
         sync = make_sync(settings, data, url, storage, blobs, system, registry, executor, bus.publish)
         feed.outgoing = lambda op: _outgoing(sync, op)
+        publications = make_publications(
+            Place(storage, blobs, bus, system, settings.home / "uploads"),
+            listings,
+            partial(read_manifest, build=manifest_from),
+            executor.remove,
+            runs=settings.profile == "hosted",
+        )
         meter = Meter()
         access_log.listeners += [feed.requests, meter.take]
         runtime = Runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
             meter, LoopWatch(), time.monotonic(), stop, accounts, keys, market,
             Inspection(gateway.inspector, gateway, executor), sync, blobs,
-            QuotaUses(storage, system, gateway.quotas),
+            QuotaUses(storage, system, gateway.quotas.unspent), publications,
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
         tasks = {
@@ -247,16 +261,17 @@ async def _close_executor(runtime: Runtime) -> None:
 
 
 async def _keep_house(runtime: Runtime, blobs: BlobStore) -> None:
-    """Forget blobs that no kept generation needs. Never returns."""
+    """Forget blobs that nothing kept needs. Never returns."""
     while True:
         await asyncio.sleep(HOUSEKEEPING_S)
+        await runtime.publications.collection.expire()
         await asyncio.to_thread(_collect, blobs, await _needed(runtime.storage))
 
 
 async def _needed(storage: Storage) -> set[str]:
     def question(tx: ReadTx) -> set[str]:
         trees = (tx.deployments.tree(digest) for digest in tx.deployments.live_trees())
-        return {entry.sha256 for tree in trees if tree for entry in tree.entries.values()}
+        return {entry.sha256 for tree in trees if tree for entry in tree.entries.values()} | leased_blobs(tx)
 
     return await storage.read(question)
 

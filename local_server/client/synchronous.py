@@ -18,7 +18,6 @@ from local_server.client.errors import (
     ServerUnreachableError,
     problem_of,
     reason_of,
-    session_over,
     unexpected,
 )
 from local_server.client.results import MAX_BODY_BYTES, CallResult
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from local_server.client import documents as doc
     from local_server.client import outbox_documents as out
 
-NO_SESSION = ("session_invalid", "token_required")
 _BROKEN = (OSError, http.client.HTTPException)
 
 
@@ -43,11 +41,9 @@ class Client(Market):
     """Talks to the server at `url`. Every method raises ApimarketClientError and ServerUnreachableError
     when none answers."""
 
-    def __init__(self, url: str, token: str = "", *, elsewhere: bool = False) -> None:
-        """`elsewhere`: another machine's server, as whom errors speak of it."""
+    def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")
         self._token = token
-        self._elsewhere = elsewhere
 
     # -- About the server --------------------------------------------------------------------------------------
 
@@ -178,9 +174,6 @@ class Client(Market):
     def sync_now(self) -> "out.OutboxDocument":
         return cast("out.OutboxDocument", self.send(calls.sync_now()))
 
-    def forget_marketplace(self, body: "doc.JsonObject") -> "out.OutboxDocument":
-        return cast("out.OutboxDocument", self.send(calls.forget_marketplace(body)))
-
     def pull(self, name: str, body: "doc.JsonObject") -> "out.PulledDocument":
         return cast("out.PulledDocument", self.send(calls.pull(name, body)))
 
@@ -207,10 +200,9 @@ class Client(Market):
             finally:
                 connection.close()
         except _BROKEN as error:
-            raise ServerUnreachableError(self.url, reason_of(error), elsewhere=self._elsewhere) from error
+            raise ServerUnreachableError(self.url, reason_of(error)) from error
         if response.status >= 300:
-            problem = problem_of(response.status, response.reason, content, self.url + call.path)
-            raise session_over(problem, self.url) if self._elsewhere and problem.code in NO_SESSION else problem
+            raise problem_of(response.status, response.reason, content, self.url + call.path)
         return self._parsed(call, response.status, content)
 
     def _parsed(self, call: Call, status: int, content: bytes) -> Any:

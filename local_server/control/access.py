@@ -20,20 +20,45 @@ from local_server.registry.service import Registry
 
 bearer = HTTPBearer(auto_error=False, description="The token in $APIMARKET_HOME/token, or a session's.")
 
-FOR_ACCOUNTS = frozenset(
-    {"list_apis", "list_templates", "executor_deploy", "me", "logout", "rotate_key", "revoke_key"}
-) | frozenset(
-    {
-        "subscribe",
-        "list_subscriptions",
-        "get_subscription",
-        "change_subscription",
-        "cancel_subscription",
-        "list_usage",
-        "write_review",
-        "remove_review",
-        "answer_review",
-    }
+FOR_ACCOUNTS = (
+    frozenset({"list_apis", "list_templates", "executor_deploy", "me", "logout", "rotate_key", "revoke_key"})
+    | frozenset(
+        {
+            "subscribe",
+            "list_subscriptions",
+            "get_subscription",
+            "change_subscription",
+            "cancel_subscription",
+            "list_usage",
+            "write_review",
+            "remove_review",
+            "answer_review",
+        }
+    )
+    | frozenset(
+        {
+            "sync_info",
+            "list_signing_keys",
+            "register_signing_key",
+            "revoke_signing_key",
+            "publish_version",
+            "commit_upload",
+            "read_op",
+            "upload_blobs",
+            "upload_offset",
+            "upload_part",
+            "read_published_api",
+            "read_published_version",
+            "read_changes",
+            "read_snapshot",
+            "read_tree",
+            "read_blobs",
+            "read_blob",
+            "change_visibility",
+            "change_yanked",
+            "remove_published",
+        }
+    )
 )
 """By operation id. They look after their callers themselves."""
 NEVER_FOR_ACCOUNTS = frozenset(

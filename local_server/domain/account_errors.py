@@ -81,6 +81,46 @@ class KeyFieldRefused(ApimarketError):
         super().__init__(f"{field}: {reason}", hint="What keys can be given: docs/keys.md", extra={"field": field})
 
 
+class TokenFieldRefused(ApimarketError):
+    status, code, title = 422, "invalid_token_field", "The access token cannot be made so"
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(
+            f"{field}: {reason}", hint="What tokens can be given: docs/pipeline.md", extra={"field": field}
+        )
+
+
+class AccessTokenNotFound(ApimarketError):
+    status, code, title = 404, "access_token_not_found", "No such access token"
+
+    def __init__(self, token_id: str) -> None:
+        super().__init__(f"You have no access token {token_id[:80]!r}", hint="List yours with: apimarket tokens list")
+
+
+class AccessTokenInvalid(TokenRequired):
+    code, title = "access_token_invalid", "The access token is not valid"
+
+    def __init__(self, reason: str) -> None:
+        ApimarketError.__init__(
+            self,
+            f"The access token {reason}",
+            hint="Make another: apimarket tokens create --scope publish:OWNER/NAME",
+        )
+
+
+class OutsideScope(ApimarketError):
+    """An access token was used for something else than it was made for."""
+
+    status, code, title = 403, "outside_scope", "The access token is not for that"
+
+    def __init__(self, scope: str, what: str) -> None:
+        super().__init__(
+            f"The access token is for {scope}, not for {what[:200]}",
+            hint="Make one for it: apimarket tokens create --scope publish:OWNER/NAME",
+            extra={"scope": scope},
+        )
+
+
 class KeyNotFound(ApimarketError):
     status, code, title = 404, "key_not_found", "No such key"
 

@@ -37,8 +37,7 @@ class Sort(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Filters:
     category: str | None = None
-    tags: tuple[str, ...] = ()
-    """It has all of them."""
+    tag: str | None = None
     runtime: str | None = None
     free: bool | None = None
     """False: only what costs something."""

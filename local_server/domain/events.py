@@ -104,6 +104,14 @@ class TrafficMoved:
     api_id: ApiId
 
 
+@dataclass(frozen=True, slots=True)
+class FeedMoved:
+    """What is published here has another change to tell."""
+
+    api_id: ApiId
+    number: int
+
+
 Event = (
     ApiRegistered
     | ApiChanged
@@ -116,4 +124,5 @@ Event = (
     | VersionCreated
     | VersionChanged
     | TrafficMoved
+    | FeedMoved
 )

@@ -100,17 +100,27 @@ class ApiKey:
 
 def write_key(random: bytes) -> str:
     """The key that 32 random bytes make."""
-    if len(random) != SECRET_BYTES:
-        raise ValueError(f"write_key takes {SECRET_BYTES} random bytes, not {len(random)}")
-    body = PREFIX + _base62(int.from_bytes(random, "big"), SECRET_CHARS)
-    return body + _checksum(body)
+    return write_secret(PREFIX, random)
 
 
 def is_well_formed(key: str) -> bool:
     """Whether this was once a key: length, beginning and checksum are right."""
-    if len(key) != KEY_CHARS or not key.isascii() or not key.startswith(PREFIX):
+    return has_checksum(PREFIX, key)
+
+
+def write_secret(prefix: str, random: bytes) -> str:
+    """What 32 random bytes make, written as a key is, with another beginning."""
+    if len(random) != SECRET_BYTES:
+        raise ValueError(f"a secret takes {SECRET_BYTES} random bytes, not {len(random)}")
+    body = prefix + _base62(int.from_bytes(random, "big"), SECRET_CHARS)
+    return body + _checksum(body)
+
+
+def has_checksum(prefix: str, text: str) -> bool:
+    """Whether `write_secret` made this once."""
+    if len(text) != len(prefix) + SECRET_CHARS + CHECK_CHARS or not text.isascii() or not text.startswith(prefix):
         return False
-    return _checksum(key[:-CHECK_CHARS]) == key[-CHECK_CHARS:]
+    return _checksum(text[:-CHECK_CHARS]) == text[-CHECK_CHARS:]
 
 
 def digest_of(key: bytes) -> bytes:

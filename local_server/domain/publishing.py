@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from local_server.domain.ids import Digest, UserId
@@ -101,6 +101,16 @@ class PublishRequest:
     @property
     def full_name(self) -> str:
         return f"{self.owner}/{self.slug}"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A publish that waits for blobs; nothing of it is visible."""
+
+    id: str
+    request: PublishRequest
+    created_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

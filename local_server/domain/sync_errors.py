@@ -243,6 +243,29 @@ class BlobMismatch(ApimarketError):
         )
 
 
+class BlobDamaged(ApimarketError):
+    """A disk lost it, or changed it. It is not handed out; whoever has it may publish it again."""
+
+    status, code, title = 503, "blob_damaged", "A blob is damaged here"
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(
+            f"What is stored as {sha256} is not what its hash says",
+            hint="Tell whoever runs the marketplace: the blob has to come back from a backup.",
+        )
+
+
+class RangeBeyond(ApimarketError):
+    status, code, title = 416, "range_beyond", "The blob ends before that"
+
+    def __init__(self, wanted: str, size_bytes: int) -> None:
+        super().__init__(
+            f"{wanted[:80]!r} asks for what is not there: the blob has {size_bytes:,} bytes",
+            hint=f"Ask for bytes=0-{max(size_bytes - 1, 0)}, or less.",
+            extra={"size_bytes": size_bytes},
+        )
+
+
 class TooMuchStaged(ApimarketError):
     status, code, title = 429, "too_much_staged", "Too much is waiting to be published"
 

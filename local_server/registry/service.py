@@ -140,10 +140,12 @@ class Registry:
         return await self._take(api, await asyncio.to_thread(_edit_manifest, api, wanted))
 
     async def remove(self, api: Api) -> None:
-        """Forget the API and everything recorded about it. Its directory stays as it is. Twice is as good as once."""
+        """Forget the API and everything recorded about it. Its directory stays as it is. Twice is as good as once. What
+        was published is removed already, and keeps its name."""
 
         def forget(tx: Tx) -> None:
-            if tx.registry.get(api.id) is not None:
+            known = tx.registry.get(api.id)
+            if known is not None and known.stage is not ApiStage.REMOVED:
                 tx.registry.remove(api.id)
                 tx.emit(ApiRemoved(api.id, api.slug))
 

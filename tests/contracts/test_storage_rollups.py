@@ -37,7 +37,7 @@ async def rollups(storage: Storage, api: Api, step: Step, since: datetime = LONG
 def tally_of(rows: Sequence[Execution]) -> Tally:
     tally = Tally()
     for row in rows:
-        tally.add(Tally.of([row]))
+        tally.count(row)
     return tally
 
 

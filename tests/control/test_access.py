@@ -35,8 +35,9 @@ class TestToken:
             assert answer.status == 401, what
             assert answer.headers["www-authenticate"] == "Bearer"
             assert answer.headers["content-type"] == "application/problem+json"
-            assert answer.json["code"] == "token_required"
-            assert answer.json["hint"]
+            if method != "HEAD":
+                assert answer.json["code"] == "token_required"
+                assert answer.json["hint"]
 
     def test_the_token_is_refused_with_a_character_more_or_less(self, running: Running) -> None:
         for token in (running.token[:-1], running.token + "x", running.token.swapcase()):

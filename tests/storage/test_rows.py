@@ -193,8 +193,7 @@ class TestRoundTrip:
     @unhurried
     @given(executions)
     def test_execution(self, execution: Execution) -> None:
-        row = dict(zip(rows.EXECUTION_COLUMNS, rows.execution_row(SQLITE, execution), strict=True))
-        back = rows.execution_from(SQLITE, stored(row))
+        back = rows.execution_from(SQLITE, stored(rows.execution_row(SQLITE, execution)))
         assert back == execution
         assert types_of(back) == types_of(execution)
 

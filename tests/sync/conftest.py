@@ -29,6 +29,7 @@ from local_server.sync.worker import Worker
 from local_server.system import RealSystem
 from tests.storage.factories import ALICE, NOON, an_api
 from tests.sync.fake_marketplace import FakeMarketplace, a_marketplace
+from tests.sync.real_marketplace import the_marketplace
 
 MANIFEST = '[api]\nname = "one"\nruntime = "python"\nversion = "0.1.0"\n'
 
@@ -145,10 +146,16 @@ async def machine_at(home: Path, url: str, token: str | None = "ana-token") -> M
     return machine
 
 
-@pytest.fixture
-def market() -> Iterator[FakeMarketplace]:
-    with a_marketplace() as found:
-        yield found
+@pytest.fixture(params=["fake", "real"])
+def market(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeMarketplace]:
+    """What the client expects, and what the marketplace does. Tests of answers that only a false or broken one gives
+    ask for the fake."""
+    if request.param == "fake":
+        with a_marketplace() as found:
+            yield found
+    else:
+        with the_marketplace(tmp_path / "marketplace") as real:
+            yield real  # type: ignore[misc]  # the tests see as much of it
 
 
 @pytest.fixture

@@ -175,6 +175,7 @@ class TestTrouble:
         machine.token = "ana-token"
         assert (await machine.drain())[0].state is OutboxState.APPLIED
 
+    @pytest.mark.parametrize("market", ["fake"], indirect=True)
     async def test_another_marketplace_at_the_address_gets_nothing(
         self, open_machine: Open, market: FakeMarketplace
     ) -> None:

@@ -82,6 +82,7 @@ class TestPull:
         assert pulled.fetched_bytes == 0
 
     @pytest.mark.parametrize("damage", ["version", "signature", "tree", "blob"])
+    @pytest.mark.parametrize("market", ["fake"], indirect=True)
     async def test_a_false_answer_is_noticed_and_nothing_of_it_stored(
         self, open_machine: Open, market: FakeMarketplace, damage: str
     ) -> None:
@@ -104,6 +105,8 @@ class TestPull:
 
     async def test_a_version_becomes_an_api_of_this_machine(self, open_machine: Open) -> None:
         one = await open_machine("one")
+        public = MANIFEST + 'visibility = "public"\n'
+        one.write({"apimarket.toml": public})
         await one.publish()
         one.write({"main.py": "later"})
         await one.publish()
@@ -112,7 +115,7 @@ class TestPull:
         pulled = await bob.pulling.pull_new("ana/one@0.1.0")
         assert pulled.api is not None
         assert (bob.home / "projects" / "one" / "main.py").read_text() == "print(1)\n"
-        assert pulled.api.manifest == parse(MANIFEST)
+        assert pulled.api.manifest == parse(public)
 
 
 class TestFeed:
@@ -132,6 +135,7 @@ class TestFeed:
         bob = await open_machine("bob", token="bob-token")
         assert await bob.pulling.refresh(bob.url) == 0
 
+    @pytest.mark.parametrize("market", ["fake"], indirect=True)
     async def test_a_cursor_that_is_no_more_starts_over(self, open_machine: Open, market: FakeMarketplace) -> None:
         one, two = await two_with_one_version(open_machine)
         remote = await two.markets.remote(two.url)
@@ -141,6 +145,7 @@ class TestFeed:
         assert await two.pulling.refresh(two.url) == 1
         assert (await two.markets.remote(two.url)).cursor == "2"
 
+    @pytest.mark.parametrize("market", ["fake"], indirect=True)
     async def test_a_marketplace_that_went_back_in_time_is_noticed(
         self, open_machine: Open, market: FakeMarketplace
     ) -> None:

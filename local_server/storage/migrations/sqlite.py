@@ -10,6 +10,7 @@ from local_server.storage.migrations.accounts import accounts_and_keys
 from local_server.storage.migrations.gateway_policy import gateway_policy
 from local_server.storage.migrations.marketplace import marketplace
 from local_server.storage.migrations.outbox import outbox
+from local_server.storage.migrations.publishing import publishing
 from local_server.storage.migrations.remote_versions import remote_versions
 from local_server.storage.migrations.usage import usage_rollups
 from local_server.storage.migrations.versions import versions
@@ -137,6 +138,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0008_outbox": outbox,
     "0009_remote_versions": remote_versions,
     "0010_versions": versions,
+    "0011_publishing": publishing,
 }
 """By the name that is kept in the database, in order."""
 

@@ -10,10 +10,18 @@ from local_server.storage.sql.keys import SqlKeysReader, SqlKeysStore
 from local_server.storage.sql.metering import SqlMeteringReader, SqlMeteringStore
 from local_server.storage.sql.outbox import SqlOutboxReader, SqlOutboxStore, SqlRemotesReader, SqlRemotesStore
 from local_server.storage.sql.plans import SqlPlansReader, SqlPlansStore
+from local_server.storage.sql.publishers import (
+    SqlAccessTokensReader,
+    SqlAccessTokensStore,
+    SqlSigningKeysReader,
+    SqlSigningKeysStore,
+)
+from local_server.storage.sql.publishing import SqlPublishedReader, SqlPublishedStore
 from local_server.storage.sql.quotas import SqlQuotasReader, SqlQuotasStore
 from local_server.storage.sql.registry import SqlRegistryReader, SqlRegistryStore
 from local_server.storage.sql.reviews import SqlReviewsReader, SqlReviewsStore
 from local_server.storage.sql.subscriptions import SqlSubscriptionsReader, SqlSubscriptionsStore
+from local_server.storage.sql.uploads import SqlUploadsReader, SqlUploadsStore
 from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
 from local_server.storage.sql.versions import SqlVersionsReader, SqlVersionsStore
 
@@ -35,6 +43,10 @@ class SqlReadTx:
         self.plans = SqlPlansReader(connection)
         self.subscriptions = SqlSubscriptionsReader(connection)
         self.metering = SqlMeteringReader(connection)
+        self.published = SqlPublishedReader(connection)
+        self.uploads = SqlUploadsReader(connection)
+        self.signing_keys = SqlSigningKeysReader(connection)
+        self.access_tokens = SqlAccessTokensReader(connection)
 
 
 class SqlTx:
@@ -54,6 +66,10 @@ class SqlTx:
         self.plans = SqlPlansStore(connection)
         self.subscriptions = SqlSubscriptionsStore(connection)
         self.metering = SqlMeteringStore(connection)
+        self.published = SqlPublishedStore(connection)
+        self.uploads = SqlUploadsStore(connection)
+        self.signing_keys = SqlSigningKeysStore(connection)
+        self.access_tokens = SqlAccessTokensStore(connection)
         self.idempotency = SqlIdempotencyStore(connection)
         self.events: list[Event] = []
         """In the order they were emitted."""

@@ -1,0 +1,2 @@
+wrk.method = "POST"
+wrk.body = "0123456789abcdef"
