@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,15 @@ class TestRefusals:
 class TestFullDisk:
     """`max_pages` makes SQLite answer as it does on a full disk."""
 
+    @pytest.fixture
+    async def room(self, tmp_path: Path) -> int:
+        """Pages for the empty tables, and a few more."""
+        path = tmp_path / "empty.db"
+        await (await SqliteStorage.open(path, ignore)).close()
+        with closing(sqlite3.connect(path)) as raw:
+            (pages,) = raw.execute("pragma page_count").fetchone()
+        return int(pages) + 24
+
     async def fill(self, storage: SqliteStorage, api: Api) -> int:
         """Returns how many batches of ten went in before StorageFull."""
         for batch in range(10_000):
@@ -140,9 +150,9 @@ class TestFullDisk:
                 return batch
         raise AssertionError("the disk never filled up")
 
-    async def test_loses_nothing_acknowledged_and_recovers(self, tmp_path: Path) -> None:
+    async def test_loses_nothing_acknowledged_and_recovers(self, tmp_path: Path, room: int) -> None:
         published: list[Event] = []
-        storage = await SqliteStorage.open(tmp_path / "a.db", published.append, max_pages=120)
+        storage = await SqliteStorage.open(tmp_path / "a.db", published.append, max_pages=room)
         api = an_api(1)
         await storage.write(lambda tx: tx.accounts.add(ALICE))
         await add_apis(storage, api, an_api(2))
@@ -160,8 +170,8 @@ class TestFullDisk:
         await add_apis(storage, an_api(3))
         await storage.close()
 
-    async def test_an_act_that_swallows_the_error_keeps_nothing(self, tmp_path: Path) -> None:
-        storage = await SqliteStorage.open(tmp_path / "a.db", ignore, max_pages=120)
+    async def test_an_act_that_swallows_the_error_keeps_nothing(self, tmp_path: Path, room: int) -> None:
+        storage = await SqliteStorage.open(tmp_path / "a.db", ignore, max_pages=room)
         api = an_api(1)
         await storage.write(lambda tx: tx.accounts.add(ALICE))
         await add_apis(storage, api)
