@@ -196,7 +196,7 @@ async def open_runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
             meter, LoopWatch(), time.monotonic(), stop, accounts, keys, market,
             Inspection(gateway.inspector, gateway, executor), sync, blobs,
-            QuotaUses(storage, system, gateway.quotas.unspent), publications,
+            QuotaUses(storage, system, gateway.quotas), publications,
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
         tasks = {

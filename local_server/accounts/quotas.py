@@ -1,7 +1,8 @@
 """The counters of quotas, in storage: where the gateway leases from, and what lists show."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from local_server.domain.ids import KeyId
 from local_server.domain.keys import ApiKey
@@ -32,28 +33,43 @@ class QuotaLedger:
         await self.storage.write(lambda tx: tx.quotas.give_back(subject, period, unspent))
 
 
-def _none_unspent(_subject: str, _period: Period) -> int:
-    return 0
+class Leases(Protocol):
+    """What this server has leased ahead: it counts as used in storage, and not to a reader."""
+
+    def unspent(self, subject: str, period: Period) -> int: ...
+
+    async def settled(self, subjects: Collection[str]) -> None:
+        """Wait until no lease of these is under way."""
+
+
+READS = 5
+"""How often the counters are read again where calls were leased meanwhile. Under load they always are, and a reader
+cannot tell one moment from the next."""
 
 
 @dataclass(slots=True)
 class QuotaUses:
-    """`unspent` tells what this server has leased of a subject and not spent: it counts as used in storage, and not
-    to a reader."""
-
     storage: Storage
     system: System
-    unspent: Callable[[str, Period], int] = field(default=_none_unspent)
+    leases: Leases
 
     async def of(self, keys: Sequence[ApiKey]) -> Mapping[KeyId, QuotaUse]:
         """Of those that have a quota."""
         now = self.system.now()
         counted = {key.id: (key, period_of(key.quota.interval, now)) for key in keys if key.quota is not None}
-        wanted = {(key.counted_as, period) for key, period in counted.values()}
-        stored = await self.storage.read(lambda tx: tx.quotas.used(list(wanted)))
+        used = await self._used({(key.counted_as, period) for key, period in counted.values()})
         uses = {}
         for key, period in counted.values():
             assert key.quota is not None
-            used = max(stored[key.counted_as, period.name] - self.unspent(key.counted_as, period), 0)
-            uses[key.id] = QuotaUse(used, max(key.quota.requests - used, 0), period)
+            count = used[key.counted_as, period]
+            uses[key.id] = QuotaUse(count, max(key.quota.requests - count, 0), period)
         return uses
+
+    async def _used(self, wanted: Collection[tuple[str, Period]]) -> Mapping[tuple[str, Period], int]:
+        for _ in range(READS):
+            await self.leases.settled({subject for subject, _ in wanted})
+            unspent = {item: self.leases.unspent(*item) for item in wanted}
+            stored = await self.storage.read(lambda tx: tx.quotas.used(list(wanted)))
+            if unspent == {item: self.leases.unspent(*item) for item in wanted}:
+                break
+        return {item: max(stored[item[0], item[1].name] - unspent[item], 0) for item in wanted}

@@ -50,7 +50,7 @@ def logout(remote: str | None, as_json: bool) -> None:
     session = where.session
     if session is not None:
         try:
-            Client(where.url, session["token"]).logout()
+            Client(where.url, session["token"], elsewhere=where.local is None).logout()
         except ApimarketClientError as error:
             if error.status != 401:
                 raise
@@ -67,7 +67,7 @@ def whoami(remote: str | None, as_json: bool) -> None:
     """Whom the server takes you for: by the session there is, else by the local token."""
     where = remote_of(remote)
     session = where.session
-    account = Client(where.url, session["token"]).me() if session else where.client.me()
+    account = (where.client if session is None or where.local is None else Client(where.url, session["token"])).me()
     if as_json:
         print_json(account)
     else:

@@ -22,7 +22,7 @@ _SHOWN_FACETS = 6
 
 @verb()
 @click.argument("query", nargs=-1)
-@click.option("--tag", help="Only with this tag.")
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only with this tag; repeat it for several.")
 @click.option("--category", help="Only in this category.")
 @click.option("--free", is_flag=True, help="Only what can be used without paying.")
 @click.option("--sort", type=click.Choice(_SORTS), default="best", show_default=True, help="In which order.")
@@ -30,7 +30,7 @@ _SHOWN_FACETS = 6
 @remote_option
 def search(
     query: tuple[str, ...],
-    tag: str | None,
+    tags: tuple[str, ...],
     category: str | None,
     free: bool,
     sort: str,
@@ -40,7 +40,7 @@ def search(
 ) -> None:
     """Find public APIs by words; without any, the best there are."""
     found = remote_of(remote).client.search(
-        " ".join(query), tag=tag, category=category, free="true" if free else None, sort=sort, limit=limit
+        " ".join(query), tag=tags, category=category, free="true" if free else None, sort=sort, limit=limit
     )
     print_json(found) if as_json else click.echo(_results(found))
 

@@ -90,18 +90,20 @@ def _publish_directory(
         sys.exit(1)
 
 
-def told(entry: OutboxEntryDocument) -> str:
-    """One line on where it is, and why."""
+def told(entry: OutboxEntryDocument, *, with_op: bool = False) -> str:
+    """One line on where it is, and why; then what to do. `with_op`: with the id that --retry and --cancel take."""
     what = f"{paint(clean(entry['name']), bold=True)} {clean(entry['version'])}"
     state = entry["state"]
     trouble = entry["trouble"]
     why = f": {line_of(trouble['detail'])}" if trouble else ""
+    op = f"  {paint(entry['op'], dim=True)}" if with_op else ""
     hint = f"\n{paint('hint:', 'cyan')} {line_of(trouble['hint'])}" if trouble and trouble["hint"] else ""
     if state == "applied":
-        return f"{what}  {paint('published', 'green')}  {clean(entry['url'])}"
+        return f"{what}  {paint('published', 'green')}  {clean(entry['url'])}{op}"
     if state in WAITING:
-        return f"{what}  {paint('on its way', 'yellow')}{why}"
-    return f"{what}  {paint(state, 'red')}{why}{hint}"
+        goes_on = ", and goes on by itself" if trouble else ""
+        return f"{what}  {paint('on its way', 'yellow')}{goes_on}{why}{op}{hint}"
+    return f"{what}  {paint(state, 'red')}{why}{op}{hint}"
 
 
 def _followed(client: Client, entry: OutboxEntryDocument, *, quiet: bool) -> OutboxEntryDocument:

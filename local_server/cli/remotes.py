@@ -29,7 +29,7 @@ class Remote(NamedTuple):
         """With the local token, else with the session there is, else with neither."""
         if self.local is not None:
             return self.local
-        return Client(self.url, self.session["token"] if self.session else "")
+        return Client(self.url, self.session["token"] if self.session else "", elsewhere=True)
 
 
 def remote_option(function: F) -> F:

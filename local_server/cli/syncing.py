@@ -26,16 +26,21 @@ SHOWN = 20
 )
 @click.option("--retry", metavar="OP", help="Try an outgoing version again now.")
 @click.option("--cancel", metavar="OP", help="Give an outgoing version up.")
+@click.option("--forget", metavar="URL", help="Forget what is known of a marketplace that became another one.")
 @remote_option
 def sync(
     resolve: str | None, how: str | None, fork: str | None, take: tuple[str, ...], retry: str | None,
-    cancel: str | None, remote: str | None, as_json: bool,
+    cancel: str | None, forget: str | None, remote: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Send what waits, ask marketplaces what is new, and show both."""
     client = started_client()
     if retry or cancel:
         entry = client.retry_outgoing(retry) if retry else client.cancel_outgoing(cancel or "")
         print_json(entry) if as_json else click.echo(told(entry))
+        return
+    if forget:
+        known = client.forget_marketplace({"remote": forget})
+        print_json(known) if as_json else click.echo(f"Nothing is known of {clean(forget)} any more")
         return
     if resolve is None:
         if how or fork or take:
@@ -100,6 +105,8 @@ def _show(seen: OutboxDocument) -> None:
         if trouble:
             state = f"{paint('✗', 'red')} {line_of(trouble['detail'])}"
         click.echo(f"{clean(remote['url'])} as {clean(remote['account'])}  {state}")
+        if trouble and trouble["hint"]:
+            click.echo(f"  {paint('hint:', 'cyan')} {line_of(trouble['hint'])}")
     rows = [
         [
             clean(api["name"]),
@@ -112,7 +119,7 @@ def _show(seen: OutboxDocument) -> None:
     if rows:
         click.echo(table(["API", "THERE", "HERE", ""], rows))
     for entry in seen["entries"][:SHOWN]:
-        click.echo(f"{told(entry)}  {paint(entry['op'], dim=True)}")
+        click.echo(told(entry, with_op=True))
     if not seen["remotes"]:
         click.echo("No marketplace is known yet. Log in to one: apimarket login NAME --remote URL")
 
@@ -140,3 +147,5 @@ def _show_pulled(pulled: PulledDocument) -> None:
         click.echo("  made apart from what is here. See both sides: apimarket sync --resolve NAME")
     elif not pulled["moved"] and pulled["new_versions"]:
         click.echo("  nothing was written; --write brings it to the directory")
+    elif not pulled["new_versions"]:
+        click.echo("  that is what is here already")

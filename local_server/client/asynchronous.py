@@ -34,6 +34,7 @@ from local_server.wire.events import Resync, WireEvent
 from local_server.wire.exchanges import CompareView, ExchangeSummary, ExchangeView, Forgotten, ReplayView
 from local_server.wire.outbox import (
     ConflictView,
+    ForgetMarketplace,
     OutboxEntryView,
     OutboxView,
     PublishApi,
@@ -244,6 +245,10 @@ class AsyncClient(AsyncMarket):
 
     async def sync_now(self) -> OutboxView:
         answer: OutboxView = await self._send(calls.sync_now())
+        return answer
+
+    async def forget_marketplace(self, body: ForgetMarketplace) -> OutboxView:
+        answer: OutboxView = await self._send(calls.forget_marketplace(_json(body)))
         return answer
 
     async def pull(self, name: str, body: PullApi) -> PulledView:

@@ -25,7 +25,7 @@ class AsyncMarket(ABC):
     @abstractmethod
     async def _send(self, call: Call) -> Any: ...
 
-    async def search(self, query: str = "", **filters: str | int | float | None) -> SearchView:
+    async def search(self, query: str = "", **filters: calls.Filter) -> SearchView:
         answer: SearchView = await self._send(calls.search(query, **filters))
         return answer
 

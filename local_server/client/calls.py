@@ -202,6 +202,10 @@ def sync_now() -> Call:
     return Call("POST", f"{ROOT}/sync/now", "outbox:OutboxView", timeout_s=120.0)
 
 
+def forget_marketplace(body: Mapping[str, Any]) -> Call:
+    return Call("POST", f"{ROOT}/sync/forget", "outbox:OutboxView", body=body)
+
+
 def pull(name: str, body: Mapping[str, Any]) -> Call:
     return Call("POST", api_path(name, "/pull"), "outbox:PulledView", body=body, timeout_s=600.0)
 

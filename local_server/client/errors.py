@@ -32,8 +32,8 @@ class ApimarketClientError(Exception):
 class ServerUnreachableError(ApimarketClientError):
     """Nothing answers at `url`, or the connection broke before an answer was complete."""
 
-    def __init__(self, url: str, reason: str) -> None:
-        told = ServerUnreachable(url, reason)
+    def __init__(self, url: str, reason: str, *, elsewhere: bool = False) -> None:
+        told = ServerUnreachable(url, reason, elsewhere=elsewhere)
         super().__init__(
             told.detail, hint=told.hint, code=told.code, status=told.status, title=told.title, extra=told.extra
         )
@@ -55,6 +55,18 @@ def problem_of(status: int, reason: str, body: bytes, url: str) -> ApimarketClie
         status=status,
         title=str(problem.get("title") or problem["code"]),
         extra={key: value for key, value in problem.items() if key not in _STANDARD},
+    )
+
+
+def session_over(error: ApimarketClientError, url: str, handle: str = "NAME") -> ApimarketClientError:
+    """A 401 of a server elsewhere, with the command that helps: it cannot know the address it is reached at."""
+    return ApimarketClientError(
+        f"{url} does not know who you are: {error.detail}",
+        hint=f"apimarket login {handle} --remote {url}",
+        code=error.code,
+        status=error.status,
+        title=error.title,
+        extra=error.extra,
     )
 
 

@@ -1,6 +1,6 @@
 """The calls of the marketplace, described as in calls.py. `name` is owner/slug."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -12,11 +12,15 @@ def listing_path(name: str, act: str = "") -> str:
     return f"{ROOT}/marketplace/apis/{quote(name, safe='/')}{act}"
 
 
-def search(query: str = "", **filters: str | int | float | None) -> Call:
-    """Filters are those of the route: `category`, `tag`, `free`, `sort`, `limit`, `after` ..."""
+Filter = str | int | float | Sequence[str] | None
+
+
+def search(query: str = "", **filters: Filter) -> Call:
+    """Filters are those of the route: `category`, `tag` (one or several), `free`, `sort`, `limit`, `after` ..."""
     given = {key: value for key, value in {"q": query, **filters}.items() if value is not None and value != ""}
+    asked = urlencode(given, doseq=True)
     path = f"{ROOT}/marketplace/apis"
-    return Call("GET", f"{path}?{urlencode(given)}" if given else path, "market:SearchView")
+    return Call("GET", f"{path}?{asked}" if asked else path, "market:SearchView")
 
 
 def listing(name: str) -> Call:

@@ -112,7 +112,7 @@ class MarketplaceClient:
         async with self._open("HEAD", path) as response:
             if response.status_code >= 300:
                 # HEAD has no body to say why.
-                raise problem_of(response.status_code, response.reason_phrase, b"", self.url + path)
+                raise problem_of(response.status_code, response.reason_phrase, b"", self.url + ROOT + path)
             return _whole(response.headers.get("upload-offset"), self.url)
 
     async def send_part(
@@ -222,7 +222,7 @@ class MarketplaceClient:
 
     async def _refusal(self, response: httpx2.Response, path: str) -> ApimarketClientError:
         content = await _bounded(response, MAX_JSON_BYTES, self.url)
-        return problem_of(response.status_code, response.reason_phrase, content, self.url + path)
+        return problem_of(response.status_code, response.reason_phrase, content, self.url + ROOT + path)
 
     def _open(
         self,
@@ -251,13 +251,13 @@ class _Exchange:
         try:
             response: httpx2.Response = await self._stream.__aenter__()
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise ServerUnreachableError(self._url, why(error)) from error
+            raise ServerUnreachableError(self._url, why(error), elsewhere=True) from error
         return response
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: Any) -> None:
         await self._stream.__aexit__(kind, error, at)
         if isinstance(error, httpx2.HTTPError):
-            raise ServerUnreachableError(self._url, why(error)) from error
+            raise ServerUnreachableError(self._url, why(error), elsewhere=True) from error
 
 
 async def _bounded(response: httpx2.Response, most: int, url: str) -> bytes:

@@ -18,6 +18,7 @@ from local_server.client.errors import (
     ServerUnreachableError,
     problem_of,
     reason_of,
+    session_over,
     unexpected,
 )
 from local_server.client.results import MAX_BODY_BYTES, CallResult
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from local_server.client import documents as doc
     from local_server.client import outbox_documents as out
 
+NO_SESSION = ("session_invalid", "token_required")
 _BROKEN = (OSError, http.client.HTTPException)
 
 
@@ -41,9 +43,11 @@ class Client(Market):
     """Talks to the server at `url`. Every method raises ApimarketClientError and ServerUnreachableError
     when none answers."""
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, url: str, token: str = "", *, elsewhere: bool = False) -> None:
+        """`elsewhere`: another machine's server, as whom errors speak of it."""
         self.url = url.rstrip("/")
         self._token = token
+        self._elsewhere = elsewhere
 
     # -- About the server --------------------------------------------------------------------------------------
 
@@ -174,6 +178,9 @@ class Client(Market):
     def sync_now(self) -> "out.OutboxDocument":
         return cast("out.OutboxDocument", self.send(calls.sync_now()))
 
+    def forget_marketplace(self, body: "doc.JsonObject") -> "out.OutboxDocument":
+        return cast("out.OutboxDocument", self.send(calls.forget_marketplace(body)))
+
     def pull(self, name: str, body: "doc.JsonObject") -> "out.PulledDocument":
         return cast("out.PulledDocument", self.send(calls.pull(name, body)))
 
@@ -200,9 +207,10 @@ class Client(Market):
             finally:
                 connection.close()
         except _BROKEN as error:
-            raise ServerUnreachableError(self.url, reason_of(error)) from error
+            raise ServerUnreachableError(self.url, reason_of(error), elsewhere=self._elsewhere) from error
         if response.status >= 300:
-            raise problem_of(response.status, response.reason, content, self.url + call.path)
+            problem = problem_of(response.status, response.reason, content, self.url + call.path)
+            raise session_over(problem, self.url) if self._elsewhere and problem.code in NO_SESSION else problem
         return self._parsed(call, response.status, content)
 
     def _parsed(self, call: Call, status: int, content: bytes) -> Any:

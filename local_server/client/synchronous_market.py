@@ -14,7 +14,7 @@ class Market(ABC):
     @abstractmethod
     def send(self, call: Call) -> Any: ...
 
-    def search(self, query: str = "", **filters: str | int | float | None) -> "doc.SearchDocument":
+    def search(self, query: str = "", **filters: calls.Filter) -> "doc.SearchDocument":
         return cast("doc.SearchDocument", self.send(calls.search(query, **filters)))
 
     def listing(self, name: str) -> "doc.ListingDocument":

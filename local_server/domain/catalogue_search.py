@@ -37,7 +37,8 @@ class Sort(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Filters:
     category: str | None = None
-    tag: str | None = None
+    tags: tuple[str, ...] = ()
+    """It has all of them."""
     runtime: str | None = None
     free: bool | None = None
     """False: only what costs something."""

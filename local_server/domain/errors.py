@@ -368,9 +368,12 @@ class ServerUnreachable(ApimarketError):
 
     status, code, title = 503, "server_unreachable", "No server answers"
 
-    def __init__(self, url: str, reason: str) -> None:
+    def __init__(self, url: str, reason: str, *, elsewhere: bool = False) -> None:
+        """`elsewhere`: it is another machine's, which nobody can start from here."""
         super().__init__(
-            f"No apimarket server answers at {url}: {reason}",
-            hint="Start one with: apimarket serve  (or just: apimarket)",
+            f"{url} does not answer: {reason}" if elsewhere else f"No apimarket server answers at {url}: {reason}",
+            hint="Look at the address, and at this machine's network."
+            if elsewhere
+            else "Start one with: apimarket serve  (or just: apimarket)",
             extra={"url": url},
         )

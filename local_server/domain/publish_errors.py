@@ -70,10 +70,12 @@ class MarketplaceRefused(ApimarketError):
 class NotLoggedIn(ApimarketError):
     status, code, title = 403, "not_logged_in", "No session with that marketplace"
 
-    def __init__(self, url: str, why: str = "nobody has logged in there from this machine") -> None:
+    def __init__(
+        self, url: str, why: str = "nobody has logged in there from this machine", account: str = "NAME"
+    ) -> None:
         super().__init__(
             f"{url} does not know who publishes: {why}",
-            hint=f"apimarket login NAME --remote {url}  (what waits goes on by itself then)",
+            hint=f"apimarket login {account} --remote {url}  (what waits goes on by itself then)",
             extra={"remote": url},
         )
 
@@ -96,7 +98,7 @@ class VersionTaken(ApimarketError):
     def __init__(self, name: str, semver: str, suggestion: str) -> None:
         super().__init__(
             f"{name} has a version {semver} already, and versions never change",
-            hint=f"Try: apimarket publish --version {suggestion}",
+            hint=f"Try: apimarket publish {name.rpartition('/')[2]} --version {suggestion}",
             extra={"version": semver, "suggestion": suggestion},
         )
 
@@ -104,10 +106,10 @@ class VersionTaken(ApimarketError):
 class NotAVersion(ApimarketError):
     status, code, title = 422, "not_a_version", "That is no version number"
 
-    def __init__(self, text: str, suggestion: str) -> None:
+    def __init__(self, name: str, text: str, suggestion: str) -> None:
         super().__init__(
             f"{text[:80]!r} is no version; allowed is MAJOR.MINOR.PATCH, as semver.org has it",
-            hint=f"Try: apimarket publish --version {suggestion}",
+            hint=f"Try: apimarket publish {name.rpartition('/')[2]} --version {suggestion}",
         )
 
 
@@ -115,8 +117,11 @@ class NotPublished(ApimarketError):
     status, code, title = 404, "not_published", "It is not published there"
 
     def __init__(self, name: str, remote: str) -> None:
+        """`name` is an API of this machine, or the OWNER/NAME of somebody's."""
+        whose = f"Its owner may keep it private. Look for it: apimarket search --remote {remote}"
         super().__init__(
-            f"{remote} has no published version of {name}", hint=f"Publish it first: apimarket publish {name}"
+            f"{remote} has no published version of {name}" + (" that you may read" if "/" in name else ""),
+            hint=whose if "/" in name else f"Publish it first: apimarket publish {name}",
         )
 
 

@@ -25,5 +25,7 @@ class Route:
     cors: tuple[str, ...] = ()
     """Origins whose pages may call; `*` for all."""
     auth: Literal["key", "none"] = "key"
+    cache_ttl_s: int = 0
+    """How long an answer that does not say so itself may be given again; 0: none is kept."""
     rate_limit: RateLimit | None = None
     """For each caller; a key may have another."""

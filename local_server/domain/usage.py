@@ -1,6 +1,7 @@
 """What was counted of an API's requests over a minute, an hour or a day, and how the request log is asked."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -58,25 +59,23 @@ class Tally:
     latencies: Histogram = field(default_factory=dict)
     """Of every request but those in `UNANSWERED`."""
 
-    def count(self, row: Execution) -> None:
-        self.requests += 1
-        self.bytes_in += row.bytes_in
-        self.bytes_out += row.bytes_out
-        outcome = row.outcome
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-        self.statuses[row.status] = self.statuses.get(row.status, 0) + 1
-        generation = self.generations.get(row.generation)
-        if generation is None:
-            generation = self.generations[row.generation] = GenerationTally()
-        generation.requests += 1
-        generation.total_us += row.total_us
-        if outcome in ERRORS:
-            self.errors += 1
-            generation.errors += 1
-        if outcome not in UNANSWERED:
-            self.total_us += row.total_us
-            bucket = bucket_of(row.total_us)
-            self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
+    @classmethod
+    def of(cls, rows: Sequence[Execution]) -> "Tally":
+        """`rows` counted, column by column: a third of what it costs to look at one row after the other."""
+        answered = [row.total_us for row in rows if row.outcome not in UNANSWERED]
+        tally = cls(
+            requests=len(rows),
+            errors=_errors(rows),
+            total_us=sum(answered),
+            bytes_in=sum([row.bytes_in for row in rows]),
+            bytes_out=sum([row.bytes_out for row in rows]),
+            outcomes=Counter([row.outcome for row in rows]),
+            statuses=Counter([row.status for row in rows]),
+            generations=_by_generation(rows),
+            latencies=Counter(map(bucket_of, answered)),
+        )
+        tally._forget_old_generations()
+        return tally
 
     def add(self, other: "Tally") -> None:
         self.requests += other.requests
@@ -100,6 +99,20 @@ class Tally:
         if len(self.generations) > GENERATIONS_KEPT:
             newest = sorted(self.generations, reverse=True)[:GENERATIONS_KEPT]
             self.generations = {number: self.generations[number] for number in newest}
+
+
+def _by_generation(rows: Iterable[Execution]) -> dict[int, GenerationTally]:
+    parts: dict[int, list[Execution]] = {}
+    for row in rows:
+        parts.setdefault(row.generation, []).append(row)
+    return {
+        number: GenerationTally(len(part), _errors(part), sum([row.total_us for row in part]))
+        for number, part in parts.items()
+    }
+
+
+def _errors(rows: Iterable[Execution]) -> int:
+    return sum([row.outcome in ERRORS for row in rows])
 
 
 @dataclass(frozen=True, slots=True)

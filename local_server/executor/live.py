@@ -110,6 +110,7 @@ class Line:
                 pending_error=headline if self.live else "",
                 timeout_s=self.api.manifest.run.timeout_s,
                 cors=self.api.manifest.gateway.cors,
+                cache_ttl_s=self.api.manifest.gateway.cache_ttl_s,
                 auth=self.api.manifest.gateway.auth,
                 rate_limit=self.api.manifest.gateway.rate_limit,
             ),

@@ -49,6 +49,8 @@ class Admission:
         """The API's entry once it has a lane. Raises ApiUnavailable, ApiNotFound, ClientGone."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
+        if entry.lane is None:  # a call that waited for its quota may have missed the change it would wait for
+            entry = self.current(entry.route)
         while entry.lane is None:
             route = entry.route
             if route.availability != "starting":

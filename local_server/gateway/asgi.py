@@ -13,6 +13,9 @@ from local_server.domain.quotas import costs
 from local_server.gateway import origins
 from local_server.gateway.access_log import System, Trace
 from local_server.gateway.admission import Admission, full_name, not_serving
+from local_server.gateway.cache import Cache
+from local_server.gateway.cache_rules import Ask
+from local_server.gateway.cached import Caching
 from local_server.gateway.callers import Callers
 from local_server.gateway.hold import MAX_WAIT_S, Holds
 from local_server.gateway.hosts import SERVER, Hosts, Site
@@ -21,7 +24,7 @@ from local_server.gateway.inspector import Inspector
 from local_server.gateway.lane import Lane
 from local_server.gateway.limits import rate_headers
 from local_server.gateway.problems import send_problem
-from local_server.gateway.proxy import Exchange, Request
+from local_server.gateway.proxy import REPEATABLE, Exchange, Request
 from local_server.gateway.quotas import Quotas, quota_headers
 from local_server.gateway.replay import head_of, replay
 from local_server.gateway.request_head import RequestHead, raw_path_of, read_head
@@ -66,6 +69,7 @@ class Gateway:
         self.inspector = Inspector(inspect)
         """Keeps the last `inspect` exchanges of each API."""
         self.quotas = Quotas(system.now)
+        self.cache = Cache(system.now)
         self._table = Table()
         self.ticker = Ticker()
         self._holds = Holds(max_hold_s)
@@ -76,13 +80,17 @@ class Gateway:
 
     def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int]) -> Lane:
         """A lane to a generation that is ready. Connects lazily."""
-        lane = Lane(api_id, generation, digest, address)
+        lane = Lane(api_id, generation, digest, address, self.cache.shelf())
         self._lanes = {known for known in self._lanes if not known.closed} | {lane}
         return lane
 
     def route(self, route: Route, lane: Lane | None) -> None:
         """From now on requests for the route's API go to `lane`; with None they are held or refused as
-        `route.availability` says. One step: no request sees a state between."""
+        `route.availability` says. One step: no request sees a state between. Only `lane` keeps what was answered: with
+        another before it the API may have been changed since."""
+        for other in self._lanes:
+            if other.api_id == route.api_id and other is not lane:
+                other.shelf.clear()
         self._table = self._table.with_entry(make_entry(route, lane))
         self._holds.changed(route.api_id)
 
@@ -220,6 +228,9 @@ class Gateway:
             request = Request(method, target, head, lines, receive, send, cors, added, by_path)
             if websocket:
                 await Tunnel(self._admission, entry, request, trace, scope["subprotocols"]).run()
+            elif route.cache_ttl_s and method in REPEATABLE:
+                ask = Ask(head, entry.prefix if by_path else b"", target, self.callers.audience(head))
+                await Caching(self._admission, entry, request, trace, ask).run()
             else:
                 await Exchange(self._admission, entry, request, trace).run()
         finally:

@@ -61,6 +61,14 @@ class Callers:
             raise KeyRequired(full_name(route))
         return None
 
+    def audience(self, head: RequestHead) -> str | None:
+        """With whom a caller may share answers: who has the same key; empty: who has none; None: nobody. Says
+        nothing of whether the key is good."""
+        if not head.keys:
+            return ""
+        grant = self._grants.get(digest_of(head.key))
+        return grant.key_id if grant is not None else None
+
     def limit(self, route: Route, grant: Grant | None, address: str) -> RawHeaders:
         """Count the call, and return what its answer has to say about the caller's limit. Raises RateLimited."""
         limit = grant.rate_limit if grant is not None and grant.rate_limit is not None else route.rate_limit

@@ -18,6 +18,9 @@ from local_server.domain.errors import ApimarketError, MalformedRequest
 from local_server.domain.executions import CallOutcome, outcome_of_status
 from local_server.gateway.access_log import Trace, outcome_of_refusal
 from local_server.gateway.asgi import address_of, forwarded, local_port, refusal_headers
+from local_server.gateway.cache import note_change
+from local_server.gateway.cache_hit import Hit, find_hit, tell
+from local_server.gateway.cache_rules import Ask
 from local_server.gateway.edge import is_control
 from local_server.gateway.hold import ClientGone
 from local_server.gateway.problems import problem_body, problem_headers
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from local_server.gateway.upstream import Connection
 
 MAX_BODY_BYTES = 64 * 1024
-"""Of a request: what comes in one piece and is sent in one."""
+"""Of a request, and of an answer that is kept: what comes in one piece and is sent in one."""
 
 
 def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: bytes, body: bytes) -> bool:
@@ -58,11 +61,19 @@ def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: byte
     lane, route = entry.lane, entry.route
     if lane is None or lane.closed or route.cors:
         return False
-    connection = lane.pool.take(method in REPEATABLE)
-    if connection is None:
+    by_path = site.is_server
+    hit: Hit | None = None
+    connection: Connection | None = None
+    if route.cache_ttl_s and method in REPEATABLE:
+        ask = Ask(head, entry.prefix if by_path else b"", path + mark + query, gateway.callers.audience(head))
+        hit = find_hit(lane.shelf, ask)
+        if hit is not None and (len(hit.stored.body) > MAX_BODY_BYTES or protocol.flow.write_paused):
+            return False  # the client may not read: only the long way waits for it
+    else:
+        connection = lane.pool.take(method in REPEATABLE)
+    if connection is None and hit is None:
         return False
     trace = Trace(gateway.system.new_id(), route.api_id, method, path, perf_counter())
-    by_path = site.is_server
     if gateway.inspector.most:
         scope["query_string"] = query
         trace.capture = gateway.inspector.begin(scope, head, entry.prefix if by_path else b"", path)
@@ -73,7 +84,8 @@ def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: byte
         grant = gateway.callers.identify(route, head, method, address, trace, websocket=False)
         purse = gateway.quotas.ready(grant) if grant is not None and grant.quota is not None else None
         if purse is None and grant is not None and grant.quota is not None:
-            lane.pool.put_back(connection)
+            if connection is not None:
+                lane.pool.put_back(connection)
             return False  # storage has to be asked
         added = gateway.callers.limit(route, grant, address)
         if purse is not None:
@@ -81,11 +93,17 @@ def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: byte
             trace.purse = purse
             added = added + gateway.quotas.headers(purse)
     except ApimarketError as error:
-        lane.pool.put_back(connection)
+        if connection is not None:
+            lane.pool.put_back(connection)
         if trace.capture is not None:
             trace.capture.take_refusal(error, trace.request_id)
         trace.outcome = CallOutcome.REFUSED
         protocol.answer(refusal(error, trace, refusal_headers(error)))
+        gateway.record(trace)
+        return True
+    if connection is None:
+        assert hit is not None
+        protocol.answer(kept(hit, entry, lane, trace, added, by_path=by_path))
         gateway.record(trace)
         return True
     exchange = Express(
@@ -215,6 +233,7 @@ class Express:
         connection, trace = self._connection, self.trace
         trace.first_byte_s = perf_counter()
         status = trace.status = connection.status
+        note_change(self._lane.shelf, self.entry.route, self._method, self.target, status)
         headers = full_headers(
             status, connection.headers, [], self.added, self.entry.headers, trace.request_id, by_path=self.by_path
         )
@@ -324,6 +343,16 @@ def outcome_of_break(error: Exception) -> CallOutcome:
     if isinstance(error, ClientGone):
         return CallOutcome.ABORTED
     return outcome_of_refusal(error) if isinstance(error, ApimarketError) else CallOutcome.UPSTREAM_FAILED
+
+
+def kept(hit: Hit, entry: Entry, lane: Lane, trace: Trace, added: RawHeaders, *, by_path: bool) -> bytes:
+    """The whole of an answer from what is kept; `trace` is told."""
+    trace.cached, trace.generation = True, lane.generation
+    status, headers, body = hit.answer(
+        trace.method == "HEAD", [], added, entry.headers, trace.request_id, by_path=by_path
+    )
+    tell(trace, status, headers, body)
+    return b"".join((STATUS_LINE[status], *[b"%b: %b\r\n" % item for item in headers], b"\r\n", body))
 
 
 def refusal(

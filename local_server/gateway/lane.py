@@ -9,6 +9,7 @@ from local_server.gateway.pool import Pool
 
 if TYPE_CHECKING:
     from local_server.domain.ids import ApiId
+    from local_server.gateway.cache import Shelf
 
 
 class Traveller(Protocol):
@@ -21,12 +22,14 @@ class Traveller(Protocol):
 class Lane:
     """Made by `Gateway.open`; has the shape of the executor's `Lane`."""
 
-    def __init__(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int]) -> None:
+    def __init__(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], shelf: Shelf) -> None:
         self.api_id = api_id
         self.generation = generation
         self.digest = digest
         self.address = address
         self.pool = Pool(address)
+        self.shelf = shelf
+        """What it answered, and may be answered again."""
         self._travellers: set[Traveller] = set()
         self._empty: asyncio.Event | None = None
 
@@ -69,6 +72,7 @@ class Lane:
     async def close(self) -> None:
         """Break off what is left; nothing can be sent on this lane any more. May be called twice."""
         self.pool.closed = True
+        self.shelf.close()
         self.pool.close_idle()
         for traveller in tuple(self._travellers):
             traveller.break_off()

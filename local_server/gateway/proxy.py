@@ -17,6 +17,8 @@ from local_server.domain.errors import (
 from local_server.domain.executions import CallOutcome, outcome_of_status
 from local_server.gateway.access_log import outcome_of_refusal
 from local_server.gateway.admission import LOGS_HINT, full_name
+from local_server.gateway.cache import note_change
+from local_server.gateway.cache_hit import give
 from local_server.gateway.hold import ClientGone, Replay
 from local_server.gateway.problems import send_problem
 from local_server.gateway.request_head import block_problem
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from local_server.gateway.access_log import Trace
     from local_server.gateway.admission import Admission
     from local_server.gateway.asgi_types import RawHeaders, Receive, Send
+    from local_server.gateway.cache_fill import Fill
     from local_server.gateway.lane import Lane
     from local_server.gateway.request_head import RequestHead
     from local_server.gateway.table import Entry
@@ -55,6 +58,8 @@ class Request:
     """What the gateway says in the answer of its own, in the API's place."""
     by_path: bool = False
     """The API was called on the server's own host, and so has the origin of the control API."""
+    fill: Fill | None = None
+    """What is to become of the answer, where the API lets answers be kept."""
 
 
 def broken_off(route: Route, failure: Exception, *, started: bool) -> UpstreamFailed:
@@ -183,7 +188,7 @@ class Exchange:
         try:
             self._send_request(connection, lane)
             await connection.head()
-            await self._answer(connection)
+            await self._answer(connection, lane)
         finally:
             self._admission.ticker.discard(self)
             if self._reader is not None:
@@ -211,11 +216,12 @@ class Exchange:
         self._trace.sent_s = perf_counter()
         self._deadline_s = self._loop.time() + self._entry.route.timeout_s
         parts = [request.method.encode(), b" ", request.target, b" HTTP/1.1\r\n", *request.head.lines]
-        parts += request.forwarded
+        more = request.fill.sent(lane) if request.fill is not None else ()
+        parts += request.forwarded + more
         if request.head.chunked:
             parts.append(b"transfer-encoding: chunked\r\n")
         block = b"".join(parts)
-        line_count = len(request.head.lines) // 4 + len(request.forwarded) + 1 + request.head.chunked
+        line_count = len(request.head.lines) // 4 + len(request.forwarded) + len(more) + 1 + request.head.chunked
         if problem := block_problem(block, line_count):
             raise MalformedRequest(problem)
         self._trace.generation = lane.generation
@@ -264,11 +270,17 @@ class Exchange:
 
     # -- Back ---------------------------------------------------------------------------------------------------------
 
-    async def _answer(self, connection: Connection) -> None:
+    async def _answer(self, connection: Connection, lane: Lane) -> None:
         trace, send = self._trace, self._request.send
         trace.first_byte_s = perf_counter()
         trace.status = connection.status
-        request = self._request
+        request, fill = self._request, self._request.fill
+        note_change(lane.shelf, self._entry.route, request.method, request.target, connection.status)
+        confirmed = fill.begin(connection.status, connection.headers) if fill is not None else None
+        if confirmed is not None:
+            self._started = self._finished = True
+            await give(confirmed, request, trace, self._entry.headers)
+            return
         headers = full_headers(
             connection.status,
             connection.headers,
@@ -278,6 +290,8 @@ class Exchange:
             trace.request_id,
             by_path=request.by_path,
         )
+        if fill is not None:
+            headers.append((b"cache-status", fill.told()))
         self._started = True
         capture = trace.capture
         if capture is not None:
@@ -289,6 +303,8 @@ class Exchange:
             trace.bytes_out += len(body)
             if capture is not None:
                 capture.take_response(body)
+            if fill is not None:
+                fill.take(body, last=complete)
             self._finished = complete
             if complete:
                 trace.outcome = outcome_of_status(connection.status)

@@ -16,7 +16,7 @@ from local_server.domain.quota_errors import QuotaExceeded, QuotaUncounted
 from local_server.domain.quotas import lease_size, period_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
     from datetime import datetime
 
     from local_server.domain.keys import Grant
@@ -133,6 +133,12 @@ class Quotas:
         """What storage counts as used, and this server has not spent."""
         purse = self._purses.get(subject)
         return purse.left if purse is not None and purse.period.name == period.name else 0
+
+    async def settled(self, subjects: Collection[str]) -> None:
+        """Wait until no lease of these is under way: from then on, and until the next, storage and `unspent` agree."""
+        refills = [purse.refill for purse in map(self._purses.get, subjects) if purse is not None and purse.refill]
+        if refills:
+            await asyncio.wait(refills)
 
     async def run(self) -> None:
         """Give back what rests. Never returns."""

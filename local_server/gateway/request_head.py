@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from local_server.gateway.asgi_types import Scope
 
@@ -75,6 +76,12 @@ class RequestHead:
     def has_body(self) -> bool:
         return self.chunked or self.length > 0
 
+    def without(self, names: Collection[bytes]) -> RequestHead:
+        """A copy of which these headers do not go on."""
+        other = copy(self)
+        other.lines = _without(self.lines, names)
+        return other
+
     def pass_key_on(self) -> None:
         """It is none of ours: let the API have it."""
         if b"x-api-key" not in self.named:
@@ -136,7 +143,7 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     return head
 
 
-def _without(lines: list[bytes], named: set[bytes]) -> list[bytes]:
+def _without(lines: list[bytes], named: Collection[bytes]) -> list[bytes]:
     kept: list[bytes] = []
     for index in range(0, len(lines), 4):
         if lines[index] not in named:

@@ -18,6 +18,7 @@ from local_server.marketplace.subscriptions import Change, Subscriptions, Wish
 from local_server.wire import market as wire
 
 PAGE, LARGEST_PAGE = 20, 100
+MAX_TAGS = 10
 FEED_PAGE = 1_000
 
 
@@ -44,7 +45,7 @@ class SearchQuery(BaseModel):
 
     q: str = Field("", max_length=300, description="Words, each by its beginning; none: everything.")
     category: str | None = Field(None, max_length=64)
-    tag: str | None = Field(None, max_length=64)
+    tag: list[Annotated[str, Field(max_length=64)]] = Field([], max_length=MAX_TAGS, description="All of them.")
     runtime: str | None = Field(None, max_length=64)
     owner: str | None = Field(None, max_length=64)
     free: bool | None = Field(None, description="true: only what can be used without paying; false: only the others.")
@@ -54,7 +55,7 @@ class SearchQuery(BaseModel):
     after: str | None = Field(None, max_length=400, description="The `next` of the page before.")
 
     def question(self) -> Question:
-        filters = Filters(self.category, self.tag, self.runtime, self.free, self.min_rating, self.owner)
+        filters = Filters(self.category, tuple(self.tag), self.runtime, self.free, self.min_rating, self.owner)
         return Question(self.q, filters, self.sort, self.limit, self.after)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from local_server.domain.catalogue import MEASURED_OVER, Card
+from local_server.domain.catalogue import MEASURED_OVER, Card, quality
 from local_server.domain.deployments import Outcome
 from local_server.domain.events import ApiChanged, ApiRegistered, ApiRemoved, GenerationFinished
 from local_server.domain.ids import ApiId
@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 RENEW_S = 30.0
 MEASURE_S = 3600.0
+FIRST_MEASURE_S = 60.0
+"""After the start: on a machine that is switched off every night the hour might never come."""
+WORTH_TELLING = 0.005
+"""A quality that changed by so much is news. Age alone brings it about every two weeks."""
 PIECE = 100
 """Listings looked at in one transaction."""
 
@@ -60,9 +64,11 @@ class Upkeep:
 
     async def keep_measuring(self) -> None:
         """Never returns."""
+        pause_s = FIRST_MEASURE_S
         while True:
-            await asyncio.sleep(MEASURE_S)
+            await asyncio.sleep(pause_s)
             logger.info("measured %d listings", await self.measure())
+            pause_s = MEASURE_S
 
     async def measure(self) -> int:
         """Put into every standing what its last 30 days were like; returns how many changed."""
@@ -78,7 +84,8 @@ class Upkeep:
     def _measure(self, tx: Tx, card: Card) -> bool:
         now = self._system.now()
         standing = measured_standing(card.standing, tally_of(tx, card.listing.api_id, now - MEASURED_OVER))
-        if standing == card.standing:
+        now_worth = quality(standing, card.listing.updated_at, now)
+        if standing == card.standing and abs(now_worth - card.quality) < WORTH_TELLING:
             return False
         tx.catalogue.stand(card.listing.api_id, standing, now)
         return True

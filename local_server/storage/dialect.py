@@ -6,6 +6,7 @@ with another notation translates them).
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -43,8 +44,9 @@ class Dialect(Protocol):
     def parsed(self, value: Any) -> Any:
         """What `json` stored."""
 
-    def search_query(self, text: str) -> str | None:
-        """`:query` for words that people typed: every word must be found, each by its beginning. None: no words."""
+    def search_query(self, text: str, tags: Sequence[str] = ()) -> str | None:
+        """`:query` for words that people typed: every word must be found, each by its beginning, and in a table that
+        has tags the words of these, as far as they are spoken: so few are looked at. None: no words in the text."""
 
 
 class SqliteDialect:
@@ -77,9 +79,21 @@ class SqliteDialect:
     def parsed(self, value: str) -> Any:
         return json.loads(value)
 
-    def search_query(self, text: str) -> str | None:
-        """Each word becomes a quoted FTS5 string, in which nothing is an operator, with `*` behind it."""
-        words = _UNSPEAKABLE.sub(" ", text[:MAX_SEARCH_CHARS]).split()
-        spoken = [word for word in words if any(char.isalnum() for char in word)]
-        quoted = (word.replace('"', '""') for word in spoken[:MAX_SEARCH_WORDS])
-        return " ".join(f'"{word}"*' for word in quoted) or None
+    def search_query(self, text: str, tags: Sequence[str] = ()) -> str | None:
+        """Each word becomes a quoted FTS5 string, in which nothing is an operator, with `*` behind it; each tag one
+        that is looked for in its column."""
+        words = [f"{_quoted(word)}*" for word in _spoken(text[:MAX_SEARCH_CHARS])]
+        if not words:
+            return None
+        return " ".join(words + [f"tags : {_quoted(tag)}" for tag in tags if _spoken(tag)])
+
+
+def _spoken(text: str) -> Sequence[str]:
+    """Its words that an index can know."""
+    words = _UNSPEAKABLE.sub(" ", text).split()
+    return [word for word in words if any(char.isalnum() for char in word)][:MAX_SEARCH_WORDS]
+
+
+def _quoted(word: str) -> str:
+    escaped = _UNSPEAKABLE.sub(" ", word).replace('"', '""')
+    return f'"{escaped}"'

@@ -73,7 +73,7 @@ class Marketplaces:
         try:
             token = self._tokens(url)
             if token is None:
-                raise NotLoggedIn(url)
+                raise NotLoggedIn(url, account=await self._account(url))
             async with MarketplaceClient(url, token) as client:
                 remote = await self._meet(client, url, token)
                 yield client, remote
@@ -82,7 +82,7 @@ class Marketplaces:
                 self._note(url, error)
                 raise
             self._met.pop(url, None)
-            over = NotLoggedIn(url, "the session there is over")
+            over = NotLoggedIn(url, "the session there is over", await self._account(url))
             self._note(url, over)
             raise over from error
         except (NotLoggedIn, AnotherMarketplace) as error:
@@ -119,9 +119,14 @@ class Marketplaces:
             self._met[url] = token
             return remote
 
+    async def _account(self, url: str) -> str:
+        """Who this machine was there, for the command that logs in again."""
+        known = await self._storage.read(lambda tx: tx.remotes.get(url))
+        return known.account if known else "NAME"
+
     def _note(self, url: str, error: ApimarketClientError | ApimarketError) -> None:
         """A refusal of one thing is no trouble with the marketplace."""
-        if error.code in ("server_unreachable", "not_logged_in", "another_marketplace"):
+        if error.status >= 500 or error.code in ("not_logged_in", "another_marketplace"):
             before = self.contacts.get(url)
             self.contacts[url] = Contact(False, told(error), before.seen_at if before else None)
 

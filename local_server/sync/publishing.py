@@ -222,7 +222,7 @@ def _chosen(basis: Basis, given: str | None, of_manifest: str, asked: str | None
     try:
         next_version(given, Bump.PATCH)
     except ValueError:
-        raise NotAVersion(given, asked or of_manifest) from None
+        raise NotAVersion(basis.name, given, asked or of_manifest) from None
     if given in basis.taken:
         raise VersionTaken(basis.name, given, asked or next_version(given, Bump.PATCH))
     return given

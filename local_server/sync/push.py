@@ -25,12 +25,6 @@ from local_server.sync.plan import PushPlan, batched, plan_push
 from local_server.system import System
 from local_server.wire.sync import PublishedView
 
-_HEAD_MOVED = Trouble(
-    "head_moved",
-    "The marketplace has a newer version than the one this was made upon",
-    "Choose: apimarket sync --resolve NAME --merge|--mine|--theirs|--fork NEW-NAME",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
@@ -93,7 +87,7 @@ class Push:
         ref = await self._storage.read(lambda tx: tx.remotes.ref(entry.remote, entry.owner, entry.slug))
         head = ref.head if ref else None
         if (head.version if head else None) != (entry.parents[0] if entry.parents else None):
-            return await self._save(entry.moved(OutboxState.CONFLICT, self._now(), trouble=_HEAD_MOVED))
+            return await self._save(entry.moved(OutboxState.CONFLICT, self._now(), trouble=_head_moved(entry, head)))
         base = await self._storage.read(lambda tx: tx.deployments.tree(head.tree)) if head and not whole else None
         plan = plan_push(tree, base)
         if entry.state is OutboxState.QUEUED:
@@ -164,8 +158,11 @@ class Push:
                 return await self._lacks(entry, Lacking(str(error.extra.get("upload_id")), missing, base_known))
             case Meaning.EXISTS if error.extra.get("version") == entry.version:
                 return await self._apply(entry, await self._existing(entry))
-            case Meaning.EXISTS | Meaning.CONFLICT if await self._head_moved(entry):
-                return await self._save(entry.moved(OutboxState.CONFLICT, self._now(), trouble=_HEAD_MOVED))
+            case Meaning.EXISTS | Meaning.CONFLICT:
+                ref = await self._look_again(entry)
+                if ref.head is not None and ref.head.version not in entry.parents[:1]:
+                    trouble = _head_moved(entry, ref.head)
+                    return await self._save(entry.moved(OutboxState.CONFLICT, self._now(), trouble=trouble))
             case Meaning.AFRESH:
                 await self._save(entry.moved(OutboxState.QUEUED, self._now()))
                 raise error
@@ -187,9 +184,9 @@ class Push:
             change=0, replayed=True,
         )  # fmt: skip
 
-    async def _head_moved(self, entry: Outgoing) -> bool:
-        """Whether the marketplace has another head than the entry was made upon. What it has is noted, so that both
-        sides can be shown. Two machines that took the same number are in conflict, too."""
+    async def _look_again(self, entry: Outgoing) -> RemoteRef:
+        """What the marketplace has now; it is noted, so that both sides can be shown. Where that is another head than
+        the entry was made upon, the two are in conflict, also if they only took the same number."""
         refs = (await self._market.api(entry.owner, entry.slug)).refs
 
         def act(tx: Tx) -> RemoteRef:
@@ -198,8 +195,7 @@ class Push:
             tx.remotes.put_ref(ref)
             return ref
 
-        ref = await self._storage.write(act)
-        return ref.head is not None and ref.head.version not in entry.parents[:1]
+        return await self._storage.write(act)
 
     async def _apply(self, entry: Outgoing, published: PublishedView) -> Outgoing:
         """The marketplace has it: write down that this machine's state is made upon it."""
@@ -267,6 +263,16 @@ class _Progress:
             total_bytes=max(self.total_bytes, self.bytes),
             total_blobs=self.total_blobs,
         )
+
+
+def _head_moved(entry: Outgoing, head: Head | None) -> Trouble:
+    what = f"{head.semver}, which this was not made upon" if head else "none of the version that this was made upon"
+    return Trouble(
+        "head_moved",
+        f"The marketplace has {what}: somebody else published meanwhile",
+        f"See both sides: apimarket sync --resolve {entry.slug}"
+        "  then choose with --merge, --mine, --theirs or --fork NEW-NAME",
+    )
 
 
 def _as_published(entry: Outgoing, public_key: bytes) -> PublishedVersion:

@@ -30,6 +30,7 @@ from local_server.sync.views import (
 from local_server.wire.outbox import (
     ChoiceBody,
     ConflictView,
+    ForgetMarketplace,
     OutboxEntryView,
     OutboxView,
     PublishApi,
@@ -131,6 +132,13 @@ def _pulling(router: APIRouter, ports: SyncRoutePorts) -> None:
                 await sync.retry(entry.op)
         sync.worker.wake()
         await sync.refresh()
+        return outbox_view(await sync.overview(), sync.markets)
+
+    @router.post("/sync/forget", operation_id="forget_marketplace")
+    async def forget(request: Request, wanted: ForgetMarketplace) -> OutboxView:
+        """Forget what is known of a marketplace: whose it is, and what it has. The next publish there begins anew."""
+        sync = ports.sync(request)
+        await sync.markets.forget(wanted.remote.rstrip("/"))
         return outbox_view(await sync.overview(), sync.markets)
 
     @router.post("/apis/{id:api}/pull", operation_id="pull_api")

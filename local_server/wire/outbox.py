@@ -283,6 +283,15 @@ class ResolvedView(BaseModel):
     written: bool
 
 
+class ForgetMarketplace(BaseModel):
+    """POST /api/v1/sync/forget"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    remote: str
+    """Its address."""
+
+
 class YankVersion(BaseModel):
     """POST /api/v1/apis/{id}/yank"""
 

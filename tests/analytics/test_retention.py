@@ -87,9 +87,9 @@ class TestPrune:
     async def test_works_in_pieces(self, storage: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retention, "PIECE", 25)
         await prune(storage, AtNoon(), KEEP)  # type: ignore[arg-type]
-        assert storage.results == [25, 25, 20, 25, 25, 25, 23, 25, 15]
+        assert storage.results == [25, 25, 20, 25, 25, 25, 23, 25, 15, 0]
         assert await kept(storage) == [30, 2, 60, 100]
 
     async def test_with_nothing_old_is_over_at_once(self, storage: Counting) -> None:
         await prune(storage, AtNoon(), Keep(1000, 1000, 1000))  # type: ignore[arg-type]
-        assert storage.results == [0, 0, 0]
+        assert storage.results == [0, 0, 0, 0]

@@ -1,11 +1,13 @@
 """The gateway with a key, a limit and the request log, beside reverse proxies that do nothing but pass on.
 
-    scripts/bench gateway [--seconds 5] [--rounds 3]
+    scripts/bench gateway [--seconds 5] [--rounds 3] [--inspect 50]
 
 Ours is the whole server as users run it (`apimarket serve`, keys enforced); the upstream of all is one nginx, which it
 runs as an API. Every proxy has one core to itself; the load (`wrk -t1 -c32`) and the upstream share the other one.
 Each round measures all of them in turn, so that a busy moment of the machine meets everybody; what is printed is the
 median of the rounds, and the ratio to ours. "Added" is measured at 100 requests a second, in turn with the upstream.
+
+Without `--inspect` ours keeps no exchanges whole, as where it is hosted; on a laptop it keeps the last 50 of each API.
 """
 
 import argparse
@@ -78,7 +80,7 @@ class Target:
 
 
 @contextmanager
-def ours(directory: Path) -> Iterator[tuple[Target, int, int]]:
+def ours(directory: Path, inspect: int) -> Iterator[tuple[Target, int, int]]:
     """The server with one API, and this API's own port and pid."""
     home, port = directory / "home", free_port()
     project = directory / "hello"
@@ -95,7 +97,7 @@ def ours(directory: Path) -> Iterator[tuple[Target, int, int]]:
         f'[run]\ncommand = ["python", "start.py"]\nenv = {{ {settings} }}\n'
         '[gateway]\nauth = "key"\nrate_limit = "999999999/min"\n'
     )
-    with serving(home, port) as client:
+    with serving(home, port, inspect) as client:
         client.register({"directory": str(project), "name": None, "start": True})
         wait_until_runs(client)
         key = client.create_key("hello", {"name": "", "scopes": ["read"], "cidrs": [], "expires_at": None,
@@ -106,10 +108,10 @@ def ours(directory: Path) -> Iterator[tuple[Target, int, int]]:
 
 
 @contextmanager
-def serving(home: Path, port: int) -> Iterator[Client]:
+def serving(home: Path, port: int, inspect: int) -> Iterator[Client]:
     home.mkdir()
     log = (home / "server.log").open("wb")
-    env = os.environ | {"APIMARKET_HOME": str(home), "APIMARKET_ENFORCE_KEYS": "1"}
+    env = os.environ | {"APIMARKET_HOME": str(home), "APIMARKET_ENFORCE_KEYS": "1", "APIMARKET_INSPECT": str(inspect)}
     command = ["-m", "local_server", "serve", "--engine", "process", "--port", str(port)]
     process = subprocess.Popen(
         [sys.executable, *command], env=env, stdout=log, stderr=log, start_new_session=True,
@@ -236,12 +238,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer", action="append", choices=list(PEERS), help="only these; default: all")
+    parser.add_argument("--inspect", type=int, default=0, metavar="N", help="keep the last N exchanges; default: none")
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="apimarket-bench-"))
     os.sched_setaffinity(0, {LOAD_CORE})
     try:
         with ExitStack() as stack:
-            first, port, upstream_pid = stack.enter_context(ours(directory))
+            first, port, upstream_pid = stack.enter_context(ours(directory, options.inspect))
             targets = [first]
             for name in options.peer or PEERS:
                 place = directory / f"peer-{len(targets)}"

@@ -125,7 +125,7 @@ async def bench(storage: Storage, listings: int) -> None:
     }
     for what, texts in drawn.items():
         await measure(what, [lambda text=text: catalogue.search(question(text)) for text in texts])  # type: ignore[misc]
-    tagged = [Filters(tag=f"tag-{dice.below(300)}") for _ in range(ASKED)]
+    tagged = [Filters(tags=(f"tag-{dice.below(300)}",)) for _ in range(ASKED)]
     await measure("search in a tag", [lambda f=f: catalogue.search(question(dice.words(1)[0], f)) for f in tagged])  # type: ignore[misc]
     await measure("browse a tag, with facets", [lambda f=f: catalogue.search(question("", f)) for f in tagged])  # type: ignore[misc]
     for sort in Sort:

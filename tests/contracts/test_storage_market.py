@@ -1,10 +1,12 @@
 """What storage/market.py promises, of every store."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local_server.domain.catalogue import Endpoint, Listing, ListingTexts, Standing
-from local_server.domain.catalogue_search import NO_FILTERS, Filters, Sort
+from local_server.domain.catalogue_search import CANDIDATES, NO_FILTERS, Facets, Filters, Sort, facets_of
 from local_server.domain.executions import CallOutcome
 from local_server.domain.idempotency import KEPT_FOR, Outcome
 from local_server.domain.ids import ApiId, KeyId, PlanId, SubscriptionId, UserId
@@ -123,12 +125,72 @@ class TestCatalogue:
         rated = Standing(500, 100)
         await storage.write(lambda tx: tx.catalogue.stand(other.api_id, rated, NOON))
         for filters in (
-            Filters(category="money"), Filters(tag="eur"), Filters(runtime="go"), Filters(free=False),
+            Filters(category="money"), Filters(tags=("eur",)), Filters(runtime="go"), Filters(free=False),
             Filters(min_rating=4.5),
         ):  # fmt: skip
             for text in ("", "forecasts"):
                 assert await storage.read(found(text, filters)) == ["other"]
         assert await storage.read(found("", Filters(owner="nobody"))) == []
+
+    async def test_several_tags_are_all_wanted(self, storage: Storage) -> None:
+        await listed(
+            storage,
+            a_listing(1, tags=("geo", "3d-maps")),
+            a_listing(2, tags=("geo", "maps"), summary="3d-maps of any place"),
+            a_listing(3, tags=("3d-maps",)),
+        )
+        assert await storage.read(found("", Filters(tags=("geo", "3d-maps")))) == ["api-1"]
+        assert await storage.read(found("forec", Filters(tags=("3d-maps", "geo")))) == ["api-1"]
+        assert await storage.read(found("place", Filters(tags=("maps", "geo")))) == ["api-2"]
+        for tag in ('"', "'", "*", "a:b", "\0", "\udcff", "OR", ""):
+            for text in ("", "place"):
+                assert await storage.read(found(text, Filters(tags=("geo", tag)))) == []
+
+    @pytest.mark.parametrize("text", ["", "forecasts"])
+    async def test_a_filter_looks_beyond_the_best_and_facets_say_what_it_finds(
+        self, storage: Storage, text: str
+    ) -> None:
+        """1,100 match, of which the best 1,000 are counted; what is narrowed down is counted whole again."""
+        many = [
+            a_listing(
+                number,
+                tags=(f"t{number % 4}", f"u{number % 10}"),
+                category=f"c{number % 3}",
+                runtime=("python", "node")[number % 2],
+                free=number % 5 > 0,
+            )
+            for number in range(1, 1101)
+        ]
+        await listed(storage, *many)
+
+        def praise(tx: Tx) -> None:
+            for listing in many[:1000]:
+                tx.catalogue.stand(listing.api_id, Standing(50, 10), NOON)
+
+        await storage.write(praise)
+        all_there_is = await self._counted(storage, text, NO_FILTERS)
+        assert sum(all_there_is["category"].values()) == 1000
+        for values in product([(), ("t0",), ("t1", "u1"), ("t1", "u2")], [None, "c1"], [None, "node"]):
+            narrowed = Filters(tags=values[0], category=values[1], runtime=values[2])
+            if narrowed == NO_FILTERS:
+                continue
+            expected = [
+                one
+                for one in many
+                if set(values[0]) <= set(one.tags)
+                and values[1] in (None, one.category)
+                and values[2] in (None, one.runtime)
+            ]
+            facets = await self._counted(storage, text, narrowed)
+            assert facets["tag"] == Counter(tag for one in expected for tag in one.tags)
+            assert facets["category"] == Counter(one.category for one in expected)
+            assert facets["runtime"] == Counter(one.runtime for one in expected)
+            assert facets["price"] == Counter("free" if one.free else "paid" for one in expected)
+            browsed = await storage.read(lambda tx, f=narrowed: tx.catalogue.browse(Sort.NAME, f, 2000, None))
+            assert [card.listing.slug for _, card in browsed] == sorted(one.slug for one in expected)
+
+    async def _counted(self, storage: Storage, text: str, filters: Filters) -> Facets:
+        return facets_of(await storage.read(lambda tx: tx.catalogue.candidates(text, filters, CANDIDATES)))
 
     async def test_unlisted_ones_are_found_by_name_alone(self, storage: Storage) -> None:
         await listed(storage, a_listing(1, visibility=Visibility.UNLISTED))

@@ -37,7 +37,7 @@ async def rollups(storage: Storage, api: Api, step: Step, since: datetime = LONG
 def tally_of(rows: Sequence[Execution]) -> Tally:
     tally = Tally()
     for row in rows:
-        tally.count(row)
+        tally.add(Tally.of([row]))
     return tally
 
 

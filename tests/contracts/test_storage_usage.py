@@ -1,6 +1,5 @@
 """What storage/base.py promises of the request log, of every store."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -26,7 +25,7 @@ class TestUsage:
 
     async def test_rows_come_back_as_they_were(self, storage: Storage, api: Api) -> None:
         row = an_execution(api, 1, held=True, outcome=CallOutcome.SERVER_ERROR, status=500, path="/ü/🌦", method="PURGE")
-        row = replace(row, key_id=KeyId("k1"), version="1.2.0-rc.1", cached=True)
+        row = row._replace(key_id=KeyId("k1"), version="1.2.0-rc.1", cached=True)
         await storage.write(lambda tx: tx.usage.add([row]))
         assert await storage.read(lambda tx: tx.usage.history(api.id)) == [row]
 
@@ -40,7 +39,7 @@ class TestUsage:
         rows = [an_execution(api, number, after_s=number) for number in range(5)]
         await storage.write(lambda tx: tx.usage.add(rows[:3]))
         await storage.write(lambda tx: tx.usage.add(rows))
-        await storage.write(lambda tx: tx.usage.add([replace(rows[0], status=418)]))
+        await storage.write(lambda tx: tx.usage.add([rows[0]._replace(status=418)]))
         assert await storage.read(lambda tx: tx.usage.history(api.id)) == rows[::-1]
 
     async def test_rows_of_removed_apis_are_dropped_and_the_others_kept(self, storage: Storage, api: Api) -> None:

@@ -267,7 +267,8 @@ class TestKeys:
             0,
             3,
         )
-        assert [call(running, made["key"]).status for _ in range(2)] == [200, 200]
+        spent = [call(running, made["key"]) for _ in range(2)]
+        assert [answer.status for answer in spent] == [200, 200], [answer.body for answer in spent]
         (listed,) = running.ask("GET", "/api/v1/apis/hello/keys").json
         assert (listed["quota_used"], listed["quota_left"]) == (2, 1)
         rotated = running.ask("POST", f"/api/v1/keys/{info['id']}/rotate", {}).json

@@ -205,6 +205,27 @@ class TestSubscriptions:
         second = running.ask("POST", f"{WEATHER}/subscribe", {}, token=token)
         assert (second.status, second.json["code"]) == (409, "already_subscribed")
 
+    def test_of_64_at_once_one_subscribes(self, running: Running, weather: Path) -> None:
+        token = an_account(running)
+        with ThreadPoolExecutor(64) as pool:
+            asked = [pool.submit(running.ask, "POST", f"{WEATHER}/subscribe", {}, None, token) for _ in range(64)]
+            answers = [one.result() for one in asked]
+        assert sorted(answer.status for answer in answers) == [201] + [409] * 63
+        assert {answer.json["code"] for answer in answers if answer.status == 409} == {"already_subscribed"}
+        assert len(running.ask("GET", "/api/v1/subscriptions", token=token).json) == 1
+
+    def test_64_clients_are_counted_to_the_call_and_their_quota_holds(self, running: Running, weather: Path) -> None:
+        tokens = [an_account(running) for _ in range(16)]
+        with ThreadPoolExecutor(64) as pool:
+            keys = list(pool.map(lambda token: subscribe(running, token)["key"], tokens))
+            statuses = list(pool.map(lambda number: call(running, keys[number % 16]).status, range(256)))
+        assert statuses.count(200) == 16 * 3
+        assert statuses.count(429) == 16 * 13
+        for token in tokens:
+            wait_for(lambda token=token: used(running, token) == 3)  # type: ignore[misc]
+            (one,) = running.ask("GET", "/api/v1/usage", token=token).json
+            assert (one["usage"]["quota_used"], one["usage"]["quota_left"]) == (3, 0)
+
     @pytest.mark.parametrize(
         ("body", "status", "code"),
         [
@@ -251,6 +272,28 @@ class TestSubscriptions:
         (row,) = [row for row in rows if row["subscription"] == made["subscription"]["id"]]
         assert (row["used"], row["plan"], row["cost"]) == (1, "pro", "4.50 EUR")
         assert made["key"] not in str(rows)
+
+
+class TestMeasured:
+    def test_the_listing_tells_what_its_calls_were_like(self, running: Running, weather: Path) -> None:
+        def measured() -> Any:
+            return running.ask("GET", WEATHER, token=None).json["measured"]
+
+        before = measured()["requests"]
+        key = subscribe(running, an_account(running), plan="pro")["key"]
+        for _ in range(8):
+            assert call(running, key).status == 200
+        told = wait_for(lambda: measured() if measured()["requests"] == before + 8 else None)
+        assert (told["success_rate"], told["uptime"]) == (1.0, 1.0)
+        assert 0 < told["p50_ms"] <= told["p95_ms"] < 20_000
+        assert running.ask("POST", "/api/v1/apis/weather/stop").status == 202
+        wait_for(lambda: call(running, key).status == 503)
+        try:
+            low = wait_for(lambda: measured() if measured()["uptime"] < 1 else None)
+            assert low["uptime"] == pytest.approx((low["requests"] - 1) / low["requests"])
+        finally:
+            assert running.ask("POST", "/api/v1/apis/weather/deploy").status == 202
+            wait_for(lambda: running.ask("GET", "/api/v1/apis/weather").json["serving"])
 
 
 class TestReviews:

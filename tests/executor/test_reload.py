@@ -140,7 +140,7 @@ class World:
 
     async def answer(self) -> str:
         """What the generation that traffic goes to says; empty when there is none."""
-        entry = self.gateway._lookup(self.api.id)
+        entry = self.gateway.lookup(self.api.id)
         if entry is None or entry.lane is None:
             return ""
         try:

@@ -124,6 +124,21 @@ class TestUnderLoad:
         assert (await hammer([metered.client], 600, text)).count(200) == 600
         assert len(leases) <= 5
 
+    async def test_an_api_that_comes_up_while_a_call_waits_for_storage_is_not_missed(
+        self, metered: Rig, store: Storage, ok_port: int
+    ) -> None:
+        class Slow(QuotaLedger):
+            async def lease(self, subject: str, period: Period, cap: int | None, wanted: int) -> Lease:
+                metered.api("hello", ok_port)
+                return await QuotaLedger.lease(self, subject, period, cap, wanted)
+
+        metered.gateway.quotas.ledger = Slow(store)
+        metered.api("hello", None, availability="starting")
+        text, key = a_quota_key(3)
+        metered.gateway.callers.use_keys([key])
+        answer = await metered.client.get("/me/hello/", headers=bearer(text))
+        assert (answer.status_code, (await metered.record()).held) == (200, False)
+
 
 class TestWhatCosts:
     @pytest.mark.parametrize(

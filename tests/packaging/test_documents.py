@@ -29,7 +29,7 @@ def test_the_index_has_every_decision() -> None:
     index = (ROOT / "docs/decisions/README.md").read_text("utf-8")
     records = [path.name for path in sorted(ROOT.glob("docs/decisions/[0-9]*.md"))]
     assert re.findall(r"^\| \[\d+\]\((\S+)\)", index, re.MULTILINE) == records
-    assert [int(name[:4]) for name in records] == list(range(1, len(records) + 1))
+    assert len({name[:4] for name in records}) == len(records)
 
 
 def test_the_architecture_names_every_package() -> None:

@@ -8,7 +8,6 @@ import pytest
 from sqlite_utils import Database
 
 from local_server.domain.events import Event
-from local_server.domain.executions import Execution
 from local_server.domain.usage import Step, Tally
 from local_server.storage.migrations.sqlite import MIGRATIONS, STEPS
 from local_server.storage.sqlite import SqliteStorage
@@ -139,12 +138,6 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
 NAMES = ["", *STEPS]
 
 
-def tally_of(row: Execution) -> Tally:
-    tally = Tally()
-    tally.count(row)
-    return tally
-
-
 def database_at(path: Path, version: str) -> None:
     """The file as the program of `version` left it."""
     later = NAMES[NAMES.index(version) + 1 :]
@@ -192,7 +185,7 @@ class TestEveryStep:
         for step in Step:
             (rollup,) = await storage.read(lambda tx, step=step: tx.usage.rollups(api.id, step, NOON - step.length))
             assert rollup.starts_at == step.start_of(NOON)
-            assert rollup.tally == tally_of(row)
+            assert rollup.tally == Tally.of([row])
         await storage.close()
 
     @pytest.mark.parametrize("version", NAMES[3:])

@@ -193,7 +193,8 @@ class TestRoundTrip:
     @unhurried
     @given(executions)
     def test_execution(self, execution: Execution) -> None:
-        back = rows.execution_from(SQLITE, stored(rows.execution_row(SQLITE, execution)))
+        row = dict(zip(rows.EXECUTION_COLUMNS, rows.execution_row(SQLITE, execution), strict=True))
+        back = rows.execution_from(SQLITE, stored(row))
         assert back == execution
         assert types_of(back) == types_of(execution)
 

@@ -173,6 +173,7 @@ async def _refused(pilot: Pilot[Any]) -> None:
 
 async def _gone(pilot: Pilot[Any]) -> None:
     app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    await until(pilot, lambda: bool(app.screen.query_one(Peek).requests))
     app.backend.go_down()  # type: ignore[attr-defined]
     app.live.look_now()
     await until(pilot, lambda: app.live.lost is not None)

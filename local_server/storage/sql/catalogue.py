@@ -37,6 +37,7 @@ _CARD = """listings.api_id, listings.owner, listings.slug, listings.summary, lis
 _CANDIDATE = """listings.api_id, listings.owner, listings.slug, listings.summary, listings.tags, listings.category,
                 listings.runtime, listings.free, listings.rating, listings.subscribers, listings.quality,
                 listings.published_at"""
+_HAS_TAG = "exists (select 1 from listing_tags where tag = :tag{} and listing_tags.place = listings.place)"
 _PUBLIC = "listings.visibility = 'public'"  # in the words of the indices
 
 # What each order is kept by, and which way it goes.
@@ -105,9 +106,10 @@ class SqlCatalogueReader:
     def candidates(self, text: str, filters: Filters, limit: int) -> Sequence[Candidate]:
         conditions, params = _conditions(filters)
         params["limit"] = max(limit, 0)
-        query = self._dialect.search_query(text)
+        query = self._dialect.search_query(text, filters.tags)
         if query is None:
-            sql = f"select {_CANDIDATE} from listings where {_PUBLIC}{conditions} order by listings.place limit :limit"  # noqa: S608
+            source, place = _looked_through(filters)
+            sql = f"select {_CANDIDATE} from {source} where {_PUBLIC}{conditions} order by {place} limit :limit"  # noqa: S608
             return [candidate_from(self._dialect, row) for row in self._connection.execute(sql, params)]
         words = self._dialect.words_sql("listing_texts")
         sql = (
@@ -126,8 +128,9 @@ class SqlCatalogueReader:
         if behind is not None:
             conditions += f" and (listings.{column}, listings.api_id) {'>' if way == 'asc' else '<'} (:mark, :mark_id)"
             params |= {"mark": self._stored(sort, behind[0]), "mark_id": storable(behind[1])}
+        source, _ = _looked_through(filters)
         sql = (
-            f"select {_CARD}, listings.{column} as mark from listings where {_PUBLIC}{conditions} "  # noqa: S608
+            f"select {_CARD}, listings.{column} as mark from {source} where {_PUBLIC}{conditions} "  # noqa: S608
             f"order by listings.{column} {way}, listings.api_id {way} limit :limit"
         )
         rows = self._connection.execute(sql, params)
@@ -312,7 +315,16 @@ def _conditions(filters: Filters) -> tuple[str, dict[str, Any]]:
     if filters.min_rating is not None:
         sql += " and listings.rating >= :min_rating"
         params["min_rating"] = round(filters.min_rating * RATING)
-    if filters.tag is not None:
-        sql += " and exists (select 1 from listing_tags where tag = :tag and listing_tags.place = listings.place)"
-        params["tag"] = storable(filters.tag)
+    for number, tag in enumerate(filters.tags):
+        sql += f" and {_HAS_TAG.format(number)}"
+        params[f"tag{number}"] = storable(tag)
     return sql, params
+
+
+def _looked_through(filters: Filters) -> tuple[str, str]:
+    """(where those without words are looked for, the place in it): in a tag are few, and they are in order."""
+    if not filters.tags:
+        return "listings", "listings.place"
+    return "listing_tags join listings on listings.place = listing_tags.place and listing_tags.tag = :tag0", (
+        "listing_tags.place"
+    )

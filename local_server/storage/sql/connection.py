@@ -22,5 +22,9 @@ class Connection(Protocol):
     def change(self, sql: str, params: Params) -> int:
         """Run one statement that returns nothing; how many rows it changed."""
 
+    def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows whose values stand in the order of `columns`, many in one statement; a row whose key is there
+        already is left out."""
+
     def change_many(self, sql: str, params: Iterable[Params]) -> None:
         """Run one statement once for each of `params`, in order."""

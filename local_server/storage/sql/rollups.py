@@ -96,14 +96,10 @@ class SqlRollups:
 
 def tallied(rows: Iterable[Execution]) -> Mapping[Step, Sequence[Rollup]]:
     """`rows` counted by minute; hours are the sums of minutes, and days of hours."""
-    minutes: dict[tuple[ApiId, int], Tally] = {}
+    minutes: dict[tuple[ApiId, int], list[Execution]] = {}
     for row in rows:
-        key = (row.api_id, int(row.started_at.timestamp()) // 60)
-        tally = minutes.get(key)
-        if tally is None:
-            tally = minutes[key] = Tally()
-        tally.count(row)
-    by_minute = [Rollup(api_id, _minute(number), tally) for (api_id, number), tally in minutes.items()]
+        minutes.setdefault((row.api_id, int(row.started_at.timestamp()) // 60), []).append(row)
+    by_minute = [Rollup(api_id, _minute(number), Tally.of(part)) for (api_id, number), part in minutes.items()]
     by_hour = _summed(Step.HOUR, by_minute)
     return {Step.MINUTE: by_minute, Step.HOUR: by_hour, Step.DAY: _summed(Step.DAY, by_hour)}
 

@@ -198,26 +198,30 @@ def tree_from(dialect: Dialect, row: Row) -> Tree:
 # -- Usage -------------------------------------------------------------------------------------------------------
 
 
-def execution_row(dialect: Dialect, execution: Execution) -> Row:
-    """Written out by hand: at 50,000 rows a second, looping over the fields would cost more than the insert."""
-    return {
-        "id": execution.id,
-        "api_id": execution.api_id,
-        "generation": execution.generation,
-        "method": storable(execution.method),
-        "path": storable(execution.path),
-        "status": execution.status,
-        "outcome": execution.outcome,
-        "started_at": dialect.time(execution.started_at),
-        "total_us": execution.total_us,
-        "upstream_us": execution.upstream_us,
-        "bytes_in": execution.bytes_in,
-        "bytes_out": execution.bytes_out,
-        "held": execution.held,
-        "key_id": execution.key_id,
-        "version": execution.version,
-        "cached": execution.cached,
-    }
+EXECUTION_COLUMNS = Execution._fields
+
+
+def execution_row(dialect: Dialect, execution: Execution) -> tuple[Any, ...]:
+    """In the order of EXECUTION_COLUMNS. Written out by hand: at 50,000 rows a second, looping over the fields would
+    cost more than the insert. An enum goes as its text: with anything else sqlite3 asks its adapters first."""
+    return (
+        execution.id,
+        execution.api_id,
+        execution.generation,
+        storable(execution.method),
+        storable(execution.path),
+        execution.status,
+        str(execution.outcome),
+        dialect.time(execution.started_at),
+        execution.total_us,
+        execution.upstream_us,
+        execution.bytes_in,
+        execution.bytes_out,
+        execution.held,
+        execution.key_id,
+        execution.version,
+        execution.cached,
+    )
 
 
 def execution_from(dialect: Dialect, row: Row) -> Execution:

@@ -19,22 +19,14 @@ from local_server.domain.usage import (
 from local_server.storage.sql.connection import Connection
 from local_server.storage.sql.metering import SqlMeteringStore
 from local_server.storage.sql.rollups import SqlRollups
-from local_server.storage.sql.rows import execution_from, execution_row, storable
+from local_server.storage.sql.rows import EXECUTION_COLUMNS, execution_from, execution_row, storable
 
 SCANNED = 10_000
 """One page of filtered history looks through at most so many rows, or a filter that nothing passes would read all."""
 
 _IDS_AT_ONCE = 500
 
-_COLUMNS = """id, api_id, generation, method, path, status, outcome, started_at, total_us, upstream_us, bytes_in,
-              bytes_out, held, key_id, version, cached"""
-
-_ADD = f"""
-    insert into executions ({_COLUMNS})
-    values (:id, :api_id, :generation, :method, :path, :status, :outcome, :started_at, :total_us, :upstream_us,
-            :bytes_in, :bytes_out, :held, :key_id, :version, :cached)
-    on conflict (id) do nothing
-"""  # noqa: S608 -- put together from constants only
+_COLUMNS = ", ".join(EXECUTION_COLUMNS)
 
 _HISTORY = f"select {_COLUMNS} from executions where api_id = :api_id"  # noqa: S608 -- a constant
 
@@ -195,7 +187,8 @@ class SqlUsageStore(SqlUsageReader):
         for known_id in self._stored_among(list(wanted)):
             del wanted[RequestId(known_id)]
         fresh = sorted(wanted.values(), key=_by_id)  # at the end of the table, one behind the other
-        self._connection.change_many(_ADD, [execution_row(self._dialect, row) for row in fresh])
+        written = [execution_row(self._dialect, row) for row in fresh]
+        self._connection.insert_many("executions", EXECUTION_COLUMNS, written)
         self._rollups.count(fresh)
         SqlMeteringStore(self._connection).count(self._billable(fresh))
         return len(fresh)

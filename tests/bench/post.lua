@@ -1,2 +1,0 @@
-wrk.method = "POST"
-wrk.body = "0123456789abcdef"
