@@ -39,6 +39,7 @@ from local_server.marketplace.routes import MarketPorts
 from local_server.marketplace.routes import make_routers as make_market_routers
 from local_server.publishing.routes import PublishingPorts
 from local_server.publishing.routes import make_router as make_publishing_router
+from local_server.publishing.token_routes import TokenPorts, make_token_router
 from local_server.registry.routes import RegistryPorts
 from local_server.registry.routes import make_router as make_registry_router
 from local_server.runtime import ChooseEngine, Recorders, open_runtime
@@ -131,9 +132,8 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     sync = make_sync_router(
         SyncRoutePorts(lambda request: runtime_of(request).sync, lambda request: runtime_of(request).blobs, _find)
     )
-    publishing = make_publishing_router(
-        PublishingPorts(lambda request: runtime_of(request).publications, lambda request: caller_of(request).user)
-    )
+    publishing = make_publishing_router(PublishingPorts(lambda request: runtime_of(request).publications, caller_of))
+    tokens = make_token_router(TokenPorts(lambda request: runtime_of(request).publications.tokens, caller_of))
     app.include_router(control.open_router)
     app.include_router(accounts_open)
     app.include_router(accounts, dependencies=token)
@@ -144,6 +144,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     app.include_router(control.router, dependencies=token)
     app.include_router(sync, prefix="/api/v1", dependencies=token)
     app.include_router(publishing, prefix="/api/v1", dependencies=token)
+    app.include_router(tokens, prefix="/api/v1", dependencies=token)
     app.include_router(registry, dependencies=token)
     app.include_router(executor_service, prefix="/executor", dependencies=token)
     app.include_router(analytics, prefix="/api/v1", dependencies=token)

@@ -1,31 +1,15 @@
 """`keys`: who else may call an API."""
 
-import re
 from datetime import UTC, datetime, timedelta
 
 import click
 
 from local_server.cli.connection import print_json
+from local_server.cli.lengths import Length
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import remote_of, remote_option
-from local_server.cli.text import clean, line_of, paint, table
+from local_server.cli.text import clean, day_of, line_of, paint, table
 from local_server.client.documents import CreateKeyDocument, KeyDocument, NewKeyDocument
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class _Length(click.ParamType[timedelta]):
-    """`30s`, `10m`, `2h`, `30d`"""
-
-    name = "LENGTH"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is no length of time; allowed: a number and s, m, h or d, as 30d", param, ctx)
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 @click.group()
@@ -38,7 +22,7 @@ def keys() -> None:
 @click.option("--name", "label", default="", help="What the key is for.")
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(["read", "write"]), help="[default: both]")
 @click.option("--cidr", "cidrs", multiple=True, metavar="NETWORK", help="Only from there; may be repeated.")
-@click.option("--expires", "lifetime", type=_Length(), help="When it ends, from now: 12h, 30d.  [default: never]")
+@click.option("--expires", "lifetime", type=Length(), help="When it ends, from now: 12h, 30d.  [default: never]")
 @click.option("--rate", help="In place of the manifest's limit: 600/min.")
 @click.option("--quota", help="Requests each day or month (UTC), and no more: 1000/month.")
 @click.option("--plan", help="A plan of the manifest, by its code: the key has its quota.")
@@ -85,7 +69,7 @@ def list_keys(name: str, remote: str | None, as_json: bool) -> None:
 
 @verb()
 @click.argument("key_id")
-@click.option("--grace", type=_Length(), default="1h", show_default=True, help="How long the old one stays in force.")
+@click.option("--grace", type=Length(), default="1h", show_default=True, help="How long the old one stays in force.")
 @remote_option
 def rotate(key_id: str, grace: timedelta, remote: str | None, as_json: bool) -> None:
     """Make another key with the same rights; the old one, KEY_ID, ends after a grace period."""
@@ -128,8 +112,8 @@ def _row(key: KeyDocument) -> list[str]:
         "+".join(key["scopes"]),
         key["rate_limit"] or "–",
         _quota(key),
-        _day(key["last_used_at"]),
-        _day(key["revoked_at"] or key["grace_until"] or key["expires_at"]),
+        day_of(key["last_used_at"]),
+        day_of(key["revoked_at"] or key["grace_until"] or key["expires_at"]),
     ]
 
 
@@ -139,13 +123,3 @@ def _quota(key: KeyDocument) -> str:
         return "–"
     used = str(key["quota_used"])
     return f"{paint(used, 'red') if key['quota_left'] == 0 else used} of {line_of(key['quota'])}"
-
-
-def _day(iso: str | None) -> str:
-    """The local day and minute of an ISO 8601 time."""
-    if iso is None:
-        return "–"
-    try:
-        return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")
-    except ValueError:
-        return line_of(iso)

@@ -89,3 +89,13 @@ def clock(iso: str) -> str:
         return datetime.fromisoformat(iso).astimezone().strftime("%H:%M:%S")
     except ValueError:
         return line_of(iso)
+
+
+def day_of(iso: str | None) -> str:
+    """The local day and minute of an ISO 8601 time."""
+    if iso is None:
+        return "–"
+    try:
+        return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return line_of(iso)

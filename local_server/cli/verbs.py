@@ -42,6 +42,7 @@ VERBS: dict[str, Verb] = {
     "pull": Verb("syncing:pull", "Fetch a published version.", EXCHANGE),
     "yank": Verb("publishing:yank", "Take a published version out of sight.", EXCHANGE),
     "keys": Verb("keys:keys", "Keys to an API: create, list, rotate, revoke.", ACCESS),
+    "tokens": Verb("tokens:tokens", "Access tokens for pipelines: create, list, revoke.", ACCESS),
     "signup": Verb("accounts:signup", "Make an account and log in.", ACCESS),
     "login": Verb("accounts:login", "Begin a session of 24 hours.", ACCESS),
     "logout": Verb("accounts:logout", "End every session of the account.", ACCESS),

@@ -48,6 +48,7 @@ from local_server.wire.outbox import (
     YankVersion,
 )
 from local_server.wire.server import Ack, Check, Health, ServerView
+from local_server.wire.tokens import CreateToken, NewTokenView, TokenView
 
 _CONNECT_S = 3.0
 _EVENTS: dict[str, TypeAdapter[WireEvent]] = {
@@ -220,6 +221,17 @@ class AsyncClient(AsyncMarket):
 
     async def revoke_key(self, key_id: str) -> None:
         await self._send(calls.revoke_key(key_id))
+
+    async def tokens(self) -> list[TokenView]:
+        answer: list[TokenView] = await self._send(calls.tokens())
+        return answer
+
+    async def create_token(self, body: CreateToken) -> NewTokenView:
+        answer: NewTokenView = await self._send(calls.create_token(_json(body)))
+        return answer
+
+    async def revoke_token(self, token_id: str) -> None:
+        await self._send(calls.revoke_token(token_id))
 
     # -- Publishing and pulling --------------------------------------------------------------------------------
 

@@ -179,6 +179,18 @@ def revoke_key(key_id: str) -> Call:
     return Call("DELETE", f"{ROOT}/keys/{quote(key_id, safe='')}")
 
 
+def tokens() -> Call:
+    return Call("GET", f"{ROOT}/tokens", "tokens:TokenView", many=True)
+
+
+def create_token(body: Mapping[str, Any]) -> Call:
+    return Call("POST", f"{ROOT}/tokens", "tokens:NewTokenView", body=body)
+
+
+def revoke_token(token_id: str) -> Call:
+    return Call("DELETE", f"{ROOT}/tokens/{quote(token_id, safe='')}")
+
+
 def publish(name: str, body: Mapping[str, Any]) -> Call:
     """A marketplace that was never met is asked first, and a running API for its contract."""
     return Call("POST", api_path(name, "/publish"), "outbox:PublishView", body=body, timeout_s=90.0)

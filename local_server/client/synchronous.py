@@ -28,6 +28,7 @@ from local_server.client.synchronous_market import Market
 if TYPE_CHECKING:
     from local_server.client import documents as doc
     from local_server.client import outbox_documents as out
+    from local_server.client import token_documents as token_doc
 
 NO_SESSION = ("session_invalid", "token_required")
 _BROKEN = (OSError, http.client.HTTPException)
@@ -157,6 +158,15 @@ class Client(Market):
 
     def revoke_key(self, key_id: str) -> None:
         self.send(calls.revoke_key(key_id))
+
+    def tokens(self) -> "list[token_doc.TokenDocument]":
+        return cast("list[token_doc.TokenDocument]", self.send(calls.tokens()))
+
+    def create_token(self, body: "token_doc.CreateTokenDocument") -> "token_doc.NewTokenDocument":
+        return cast("token_doc.NewTokenDocument", self.send(calls.create_token(body)))
+
+    def revoke_token(self, token_id: str) -> None:
+        self.send(calls.revoke_token(token_id))
 
     # -- Publishing and pulling --------------------------------------------------------------------------------
 

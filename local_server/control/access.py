@@ -1,8 +1,8 @@
 """Who may call the control API, and what.
 
 The machine's owner (whoever can read the token file) may call everything. An account with a session may call what is
-named here, and the routes of one API where that API is its own; of other APIs it is told that there are none. Fails
-closed: a route that nobody thought of here is the machine's owner's.
+named here, and the routes of one API where that API is its own; of other APIs it is told that there are none. An access
+token may publish its one API. Fails closed: a route that nobody thought of here is the machine's owner's.
 """
 
 import hmac
@@ -12,10 +12,12 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from local_server.accounts.service import Accounts
-from local_server.domain.account_errors import MachineOwnerOnly
+from local_server.domain.access_tokens import is_token
+from local_server.domain.account_errors import MachineOwnerOnly, OutsideScope
 from local_server.domain.accounts import Caller
 from local_server.domain.errors import TokenRequired
 from local_server.domain.registry import User
+from local_server.publishing.tokens import AccessTokens
 from local_server.registry.service import Registry
 
 bearer = HTTPBearer(auto_error=False, description="The token in $APIMARKET_HOME/token, or a session's.")
@@ -57,6 +59,9 @@ FOR_ACCOUNTS = (
             "change_visibility",
             "change_yanked",
             "remove_published",
+            "create_token",
+            "list_tokens",
+            "revoke_token",
         }
     )
 )
@@ -65,10 +70,28 @@ NEVER_FOR_ACCOUNTS = frozenset(
     {"upload_api", "publish_api", "yank_version", "pull_api", "read_conflict", "resolve_conflict"}
 )
 """They write to this machine's disk, or act with its sessions elsewhere, even where the API is the account's own."""
+FOR_ACCESS_TOKENS = frozenset(
+    {
+        "sync_info",
+        "list_signing_keys",
+        "register_signing_key",
+        "publish_version",
+        "commit_upload",
+        "read_op",
+        "upload_blobs",
+        "upload_offset",
+        "upload_part",
+        "read_published_api",
+        "read_published_version",
+        "read_tree",
+    }
+)
+"""What a pipeline needs to publish. What their paths do not name they confine to the token's API themselves."""
 
 
 async def require_token(request: Request) -> None:
-    """Find out who calls, for `caller_of`. Raises TokenRequired, SessionInvalid, MachineOwnerOnly, ApiNotFound."""
+    """Find out who calls, for `caller_of`. Raises TokenRequired, SessionInvalid, AccessTokenInvalid, OutsideScope,
+    MachineOwnerOnly, ApiNotFound."""
     runtime = request.app.state.runtime
     if await is_machine(request):
         request.state.caller = Caller(runtime.registry.owner, is_machine=True)
@@ -76,6 +99,10 @@ async def require_token(request: Request) -> None:
     given = await bearer(request)
     if given is None:
         raise TokenRequired
+    if is_token(given.credentials):
+        tokens: AccessTokens = runtime.publications.tokens
+        request.state.caller = _within_scope(request, await tokens.authenticate(given.credentials))
+        return
     accounts: Accounts = runtime.accounts
     caller = await accounts.authenticate(given.credentials)
     await _confine(request, caller, runtime.registry)
@@ -101,9 +128,23 @@ def only_of(request: Request) -> User | None:
     return None if caller.is_machine else caller.user
 
 
-async def _confine(request: Request, caller: Caller, registry: Registry) -> None:
+def _within_scope(request: Request, caller: Caller) -> Caller:
+    """Raises OutsideScope. Fails closed: an operation that nobody thought of here is none of a token's."""
+    assert caller.token is not None
+    scope, params = caller.token.scope, request.path_params
+    named = "slug" not in params or scope.allows(params["owner"], params["slug"])
+    if _operation(request) not in FOR_ACCESS_TOKENS or not named:
+        raise OutsideScope(str(scope), f"{request.method} {request.url.path}")
+    return caller
+
+
+def _operation(request: Request) -> str:
     route = request.scope["route"]
-    name = (route.operation_id or route.name) if isinstance(route, APIRoute) else ""
+    return (route.operation_id or route.name) if isinstance(route, APIRoute) else ""
+
+
+async def _confine(request: Request, caller: Caller, registry: Registry) -> None:
+    name = _operation(request)
     if "id" in request.path_params and name not in NEVER_FOR_ACCOUNTS:
         api = await registry.resolve(request.path_params["id"], caller.user)
         # From here on it is named by its id: a name alone would mean the machine's owner's to the route itself.

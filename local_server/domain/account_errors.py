@@ -86,7 +86,7 @@ class TokenFieldRefused(ApimarketError):
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(
-            f"{field}: {reason}", hint="What tokens can be given: docs/pipeline.md", extra={"field": field}
+            f"{field}: {reason}", hint="What tokens can be given: docs/publishing.md", extra={"field": field}
         )
 
 

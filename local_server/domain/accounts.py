@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from local_server.domain.access_tokens import AccessToken
 from local_server.domain.account_errors import EmailRefused, PasswordRefused
 from local_server.domain.ids import UserId
 from local_server.domain.registry import User
@@ -61,6 +62,8 @@ class Caller:
     user: User
     is_machine: bool
     """It holds the local token: it is the owner of this machine, and may do everything."""
+    token: AccessToken | None = None
+    """It holds an access token of the user's, and may do no more than that says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,10 @@ class AuditEntry:
     actor: UserId | None
     """None: nobody who was known."""
     action: str
-    """`account.signup`, `account.login`, `account.logout`, `key.create`, `key.rotate`, `key.revoke`"""
+    """`account.signup`, `account.login`, `account.logout`, `key.create`, `key.rotate`, `key.revoke`,
+    `token.create`, `token.revoke`"""
     subject: str
-    """The id of the account or key."""
+    """The id of the account, key or token."""
     address: str
     detail: str = ""
 

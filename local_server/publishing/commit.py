@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from local_server.domain.access_tokens import TokenId
 from local_server.domain.contract_changes import Bump, next_version
 from local_server.domain.errors import NameTaken
 from local_server.domain.events import ApiChanged, ApiRegistered, FeedMoved, VersionCreated
@@ -61,7 +62,7 @@ class Listed:
     openapi: Mapping[str, Any] | None
 
 
-def standing(tx: ReadTx | Tx, draft: Draft, marketplace_id: str) -> Outcome | None:
+def standing(tx: ReadTx | Tx, draft: Draft, marketplace_id: str, now: datetime) -> Outcome | None:
     """What the operation came to, if it is over; None: it may be committed, as far as what is published goes. Raises
     OpReused, ApiRemovedForGood, NameTaken, VersionExists, HeadMoved, PublishRefused, BadSignature."""
     request = draft.request
@@ -77,7 +78,7 @@ def standing(tx: ReadTx | Tx, draft: Draft, marketplace_id: str) -> Outcome | No
         raise NameTaken(request.slug, api.directory)
     _check_number(tx, draft, refs)
     _check_head(draft, refs)
-    _check_signature(tx, draft, marketplace_id)
+    _check_signature(tx, draft, marketplace_id, now)
     return None
 
 
@@ -93,7 +94,7 @@ class Committing:
         request = ready.draft.request
         tx.published.lock(request.user_id)
         failpoint("publish.locked")
-        done = standing(tx, ready.draft, self._marketplace_id)
+        done = standing(tx, ready.draft, self._marketplace_id, self._system.now())
         if done is not None:
             return done
         if request.delta.base is not None and not tx.published.may_read_tree(request.user_id, request.delta.base):
@@ -193,19 +194,23 @@ def _check_head(draft: Draft, refs: Refs | None) -> None:
         raise PublishRefused("parents", f"the head, {head.version}, is not among them: history is never rewritten")
 
 
-def _check_signature(tx: ReadTx | Tx, draft: Draft, marketplace_id: str) -> None:
+def _check_signature(tx: ReadTx | Tx, draft: Draft, marketplace_id: str, now: datetime) -> None:
     request = draft.request
     key = tx.signing_keys.get(request.user_id, request.signer)
     if (
         key is None
-        or not _in_force(key)
+        or not _in_force(tx, key, now)
         or not is_signed(key.public_key, request.signature, marketplace_id, draft.version)
     ):
         raise BadSignature(request.signer)
 
 
-def _in_force(key: SigningKey) -> bool:
-    return key.revoked_at is None
+def _in_force(tx: ReadTx | Tx, key: SigningKey, now: datetime) -> bool:
+    """A key that was registered with an access token ends with it."""
+    if key.revoked_at is not None or key.token_id is None:
+        return key.revoked_at is None
+    token = tx.access_tokens.get(TokenId(key.token_id))
+    return token is not None and token.is_valid(now)
 
 
 def parsed(openapi: bytes | None) -> Mapping[str, Any] | None:

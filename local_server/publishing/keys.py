@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from local_server.domain.accounts import Caller
 from local_server.domain.registry import User
 from local_server.domain.signatures import SignerId, SigningKey, check_public_key, signer_id
 from local_server.domain.sync_errors import InvalidSigningKey, SigningKeyNotFound
@@ -17,14 +18,17 @@ class SigningKeys:
         self._storage = storage
         self._system = system
 
-    async def of(self, user: User) -> Sequence[SigningKey]:
-        """Newest first, revoked ones too."""
-        return await self._storage.read(lambda tx: tx.signing_keys.of_user(user.id))
+    async def of(self, caller: Caller) -> Sequence[SigningKey]:
+        """Newest first, revoked ones too; of a token's those that were registered with it."""
+        token_id = caller.token.id if caller.token is not None else None
+        return await self._storage.read(lambda tx: tx.signing_keys.of_user(caller.user.id, token_id))
 
-    async def register(self, user: User, name: str, public_key: str) -> SigningKey:
+    async def register(self, caller: Caller, name: str, public_key: str) -> SigningKey:
         """The same key again is the same one. Raises InvalidSigningKey."""
         raw = check_public_key(public_key)
-        key = SigningKey(signer_id(raw), user.id, name, raw, self._system.now())
+        user, token = caller.user, caller.token
+        token_id = token.id if token is not None else None
+        key = SigningKey(signer_id(raw), user.id, name, raw, self._system.now(), token_id=token_id)
 
         def act(tx: Tx) -> SigningKey:
             known = tx.signing_keys.get(user.id, key.id)
@@ -32,7 +36,7 @@ class SigningKeys:
                 return known
             if known is not None:
                 raise InvalidSigningKey(f"The key {key.id} was revoked", "Sign with another key.")
-            if len(tx.signing_keys.of_user(user.id, limit=MOST)) >= MOST:
+            if token is None and len(tx.signing_keys.of_user(user.id, limit=MOST)) >= MOST:
                 raise InvalidSigningKey(f"You have {MOST} signing keys already", "Sign with one of them.")
             tx.signing_keys.add(key)
             return key

@@ -16,6 +16,7 @@ from local_server.publishing.reading import Reading
 from local_server.publishing.refs import RefChanges
 from local_server.publishing.routes import Publications
 from local_server.publishing.service import Intake, ReadManifest
+from local_server.publishing.tokens import AccessTokens
 from local_server.storage.base import Storage
 from local_server.storage.blobs import BlobStore
 from local_server.system import System
@@ -55,6 +56,7 @@ def make_publications(
         reading=Reading(storage, blobs, place.bus),
         refs=RefChanges(storage, system, listings, stop),
         keys=SigningKeys(storage, system),
+        tokens=AccessTokens(storage, system),
         collection=Collection(storage, system, parts),
         blobs=blobs,
     )

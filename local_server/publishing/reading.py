@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from local_server.domain.access_tokens import PublishScope
 from local_server.domain.events import FeedMoved
 from local_server.domain.ids import Digest
 from local_server.domain.manifest import Visibility
@@ -104,11 +105,16 @@ class Reading:
 
     # -- Trees and blobs ---------------------------------------------------------------------------------------
 
-    async def tree(self, reader: User, digest: str, base: str | None, api: str | None) -> tuple[Tree, Tree | None]:
-        """The tree, and the other one where the reader may read it too. Raises ObjectNotFound."""
+    async def tree(
+        self, reader: User, digest: str, base: str | None, api: str | None, only: PublishScope | None = None
+    ) -> tuple[Tree, Tree | None]:
+        """The tree, and the other one where the reader may read it too; with `only`, trees of that API. Raises
+        ObjectNotFound."""
 
         def question(tx: ReadTx) -> tuple[Tree, Tree | None]:
-            return _tree(tx, reader, digest, api), _base(tx, reader, base, api)
+            if only is not None and not tx.published.has_tree(only.owner, only.slug, Digest(digest)):
+                raise ObjectNotFound("tree", digest)
+            return _tree(tx, reader, digest, api), None if only else _base(tx, reader, base, api)
 
         return await self._storage.read(question)
 

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
+from local_server.domain.access_tokens import PublishScope
+from local_server.domain.accounts import Caller
 from local_server.domain.manifest import Visibility
 from local_server.domain.packs import MEDIA_TYPE
 from local_server.domain.publishing import Missing, Outcome
@@ -18,6 +20,7 @@ from local_server.publishing.keys import SigningKeys
 from local_server.publishing.reading import Reading
 from local_server.publishing.refs import RefChanges
 from local_server.publishing.service import Intake
+from local_server.publishing.tokens import AccessTokens
 from local_server.storage.blobs import BlobStore
 from local_server.wire import sync as wire
 
@@ -45,6 +48,7 @@ class Publications:
     reading: Reading
     refs: RefChanges
     keys: SigningKeys
+    tokens: AccessTokens
     collection: Collection
     blobs: BlobStore
 
@@ -52,8 +56,16 @@ class Publications:
 @dataclass(frozen=True, slots=True)
 class PublishingPorts:
     publications: Callable[[Request], Publications]
-    user: Callable[[Request], User]
+    caller: Callable[[Request], Caller]
     """Who was let in."""
+
+    def user(self, request: Request) -> User:
+        return self.caller(request).user
+
+    def only(self, request: Request) -> PublishScope | None:
+        """The one API that the caller's access token is for; None: it has a session."""
+        token = self.caller(request).token
+        return token.scope if token is not None else None
 
 
 class Pack(Response):
@@ -87,14 +99,14 @@ def _add_marketplace(router: APIRouter, ports: PublishingPorts) -> None:
     @router.get("/keys")
     async def list_signing_keys(request: Request) -> list[wire.SigningKeyView]:
         """Your signing keys, newest first."""
-        found = await ports.publications(request).keys.of(ports.user(request))
+        found = await ports.publications(request).keys.of(ports.caller(request))
         return [views.key_view(key) for key in found]
 
     @router.post("/keys", status_code=201)
     async def register_signing_key(request: Request, body: wire.RegisterSigningKey) -> wire.SigningKeyView:
         """Make known which key you sign with. The same key again is no other."""
         keys = ports.publications(request).keys
-        return views.key_view(await keys.register(ports.user(request), body.name, body.public_key))
+        return views.key_view(await keys.register(ports.caller(request), body.name, body.public_key))
 
     @router.delete("/keys/{signer}", status_code=204)
     async def revoke_signing_key(request: Request, signer: str) -> Response:
@@ -114,7 +126,7 @@ def _add_publishing(router: APIRouter, ports: PublishingPorts) -> None:
     async def publish_version(request: Request, response: Response, owner: str, slug: str) -> wire.PublishedView:
         """Publish a version, small blobs included. Nothing is visible until all of it is here."""
         intake = ports.publications(request).intake
-        done = await intake.publish(ports.user(request), owner, slug, request.stream())
+        done = await intake.publish(ports.user(request), owner, slug, request.stream(), ports.only(request))
         return _published(done, response)
 
     @router.post(
@@ -124,12 +136,16 @@ def _add_publishing(router: APIRouter, ports: PublishingPorts) -> None:
     )
     async def commit_upload(request: Request, response: Response, upload: str) -> wire.PublishedView:
         """Publish what the upload waited with; answers as publishing does."""
-        return _published(await ports.publications(request).intake.commit(ports.user(request), upload), response)
+        return _published(
+            await ports.publications(request).intake.commit(ports.user(request), upload, ports.only(request)), response
+        )
 
     @router.get("/ops/{op}")
     async def read_op(request: Request, op: str) -> wire.OpView:
         """What became of a publish of yours."""
-        return views.op_view(op, await ports.publications(request).intake.operation(ports.user(request), op))
+        return views.op_view(
+            op, await ports.publications(request).intake.operation(ports.user(request), op, ports.only(request))
+        )
 
 
 def _add_uploads(router: APIRouter, ports: PublishingPorts) -> None:
@@ -137,13 +153,15 @@ def _add_uploads(router: APIRouter, ports: PublishingPorts) -> None:
     async def upload_blobs(request: Request, upload: str) -> wire.BatchView:
         """Some blobs of an upload, in one pack."""
         intake = ports.publications(request).intake
-        stored, missing = await intake.receive(ports.user(request), upload, request.stream())
+        stored, missing = await intake.receive(ports.user(request), upload, request.stream(), ports.only(request))
         return wire.BatchView(stored=list(stored), missing=list(missing))
 
     @router.head("/uploads/{upload}/blobs/{sha256}", response_class=Response)
     async def upload_offset(request: Request, upload: str, sha256: Hash) -> Response:
         """How many bytes of the blob are here, in `Upload-Offset`."""
-        offset = await ports.publications(request).intake.offset(ports.user(request), upload, sha256)
+        offset = await ports.publications(request).intake.offset(
+            ports.user(request), upload, sha256, ports.only(request)
+        )
         return Response(headers={"Upload-Offset": str(offset), "Cache-Control": "no-store"})
 
     @router.patch("/uploads/{upload}/blobs/{sha256}", openapi_extra=_BYTES)
@@ -152,7 +170,7 @@ def _add_uploads(router: APIRouter, ports: PublishingPorts) -> None:
     ) -> wire.BlobReceived:
         """Go on with a large blob, from where it stopped."""
         offset, complete = await ports.publications(request).intake.append(
-            ports.user(request), upload, sha256, upload_offset, request.stream()
+            ports.user(request), upload, sha256, upload_offset, request.stream(), ports.only(request)
         )
         return wire.BlobReceived(offset=offset, complete=complete)
 
@@ -194,7 +212,9 @@ def _add_objects(router: APIRouter, ports: PublishingPorts) -> None:
         api: Name = None,
     ) -> wire.TreeView:
         """The files of a version, whole, or as what they are other than those of `base`."""
-        return views.tree_view(*await ports.publications(request).reading.tree(ports.user(request), tree, base, api))
+        return views.tree_view(
+            *await ports.publications(request).reading.tree(ports.user(request), tree, base, api, ports.only(request))
+        )
 
     @router.post("/blobs:batch", response_class=Pack, responses=_PACK_ANSWER)
     async def read_blobs(request: Request, body: wire.WantBlobs) -> Response:

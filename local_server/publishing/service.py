@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from local_server.domain.access_tokens import PublishScope
 from local_server.domain.ids import UserId
 from local_server.domain.manifest import Manifest
 from local_server.domain.publishing import LEASE, Limits, Missing, Outcome, PublishRequest, Upload, sizes
@@ -75,8 +76,16 @@ class Intake:
 
     # -- Publishing --------------------------------------------------------------------------------------------
 
-    async def publish(self, user: User, owner: str, slug: str, pieces: AsyncIterator[bytes]) -> Outcome | Missing:
-        """`pieces` are a pack's (docs/sync.md). Raises the refusals of sync_errors."""
+    async def publish(
+        self,
+        user: User,
+        owner: str,
+        slug: str,
+        pieces: AsyncIterator[bytes],
+        only: PublishScope | None = None,
+    ) -> Outcome | Missing:
+        """`pieces` are a pack's (docs/sync.md). With `only`, here and below, nothing of any other API is looked at.
+        Raises the refusals of sync_errors."""
         incoming = Incoming(pieces)
         request, packed = read_publish(await incoming.head(), user, owner, slug)
         incoming.expect(packed)
@@ -86,7 +95,7 @@ class Intake:
             draft = await asyncio.to_thread(draft_of, request, self.limits)
             manifest = self._manifest(draft)
             incoming_bytes = sum(blob.size_bytes for blob in packed)
-            known = await self._storage.read(lambda tx: self._examine(tx, draft, incoming_bytes))
+            known = await self._storage.read(lambda tx: self._examine(tx, draft, incoming_bytes, only))
             if isinstance(known, Outcome | Missing):
                 await incoming.take(lambda frames: None)
                 return known
@@ -99,9 +108,9 @@ class Intake:
                 await incoming.take(taking.store)
                 return await self._commit(ready)
 
-    async def commit(self, user: User, upload_id: str) -> Outcome | Missing:
+    async def commit(self, user: User, upload_id: str, only: PublishScope | None = None) -> Outcome | Missing:
         """Raises UploadNotFound, and what `publish` raises."""
-        wanted = await self._wanted(user, upload_id)
+        wanted = await self._wanted(user, upload_id, only)
         request = wanted.upload.request
         draft = await asyncio.to_thread(draft_of, request, self.limits)
         if request.delta.base is not None and wanted.base is None:
@@ -109,33 +118,35 @@ class Intake:
         tree = await asyncio.to_thread(request.delta.applied, wanted.base, request.tree, self.limits)
         return await self._commit(Ready(draft, self._manifest(draft), tree, wanted.sizes, frozenset(), {}))
 
-    async def operation(self, user: User, op: str) -> OpState:
+    async def operation(self, user: User, op: str, only: PublishScope | None = None) -> OpState:
         def question(tx: ReadTx) -> OpState | Upload:
             done = tx.published.op(user.id, op)
-            if done is not None:
-                return OpState(Outcome(done.published, replayed=True))
-            return tx.uploads.of_op(user.id, op) or OpState()
+            if done is None:
+                return tx.uploads.of_op(user.id, op) or OpState()
+            known = only is None or only.allows(*done.published.api.split("/"))
+            return OpState(Outcome(done.published, replayed=True)) if known else OpState()
 
         found = await self._storage.read(question)
         if isinstance(found, OpState):
             return found
-        if found.expires_at <= self._system.now():
+        try:
+            wanted = await self._wanted(user, found.id, only)
+        except UploadNotFound:
             return OpState()
-        wanted = await self._wanted(user, found.id)
         missing = await self._missing(user.id, wanted.sizes)
         return OpState(None, found, sorted(wanted.sizes.keys() - set(missing)), missing)
 
     # -- Blobs of an upload ------------------------------------------------------------------------------------
 
     async def receive(
-        self, user: User, upload_id: str, pieces: AsyncIterator[bytes]
+        self, user: User, upload_id: str, pieces: AsyncIterator[bytes], only: PublishScope | None = None
     ) -> tuple[Sequence[str], Sequence[str]]:
         """A pack of blobs: (stored now, missing still). Raises UploadNotFound, BlobUnwanted, PackDamaged."""
         incoming = Incoming(pieces)
         packed = read_batch(await incoming.head())
         incoming.expect(packed)
         async with incoming.read_out_when_refused():
-            wanted = await self._wanted(user, upload_id)
+            wanted = await self._wanted(user, upload_id, only)
             taking = Taking(self._blobs, wanted.sizes, wanted.base)
             try:
                 await incoming.take(taking.store)
@@ -144,19 +155,25 @@ class Intake:
         failpoint("publish.batch-kept")
         return sorted(taking.stored), await self._missing(user.id, wanted.sizes)
 
-    async def offset(self, user: User, upload_id: str, sha256: str) -> int:
+    async def offset(self, user: User, upload_id: str, sha256: str, only: PublishScope | None = None) -> int:
         """How many bytes of the blob are here. Raises UploadNotFound, BlobUnwanted."""
-        size_bytes = _size_in(await self._wanted(user, upload_id), sha256)
+        size_bytes = _size_in(await self._wanted(user, upload_id, only), sha256)
         if not await self._missing(user.id, {sha256: size_bytes}):
             return size_bytes
         return await asyncio.to_thread(self._parts.offset, user.id, sha256)
 
     async def append(
-        self, user: User, upload_id: str, sha256: str, offset: int, pieces: AsyncIterator[bytes]
+        self,
+        user: User,
+        upload_id: str,
+        sha256: str,
+        offset: int,
+        pieces: AsyncIterator[bytes],
+        only: PublishScope | None = None,
     ) -> tuple[int, bool]:
         """(bytes here now, whether that is all). Raises UploadNotFound, BlobUnwanted, WrongOffset, BlobBusy,
         BlobMismatch."""
-        size_bytes = _size_in(await self._wanted(user, upload_id), sha256)
+        size_bytes = _size_in(await self._wanted(user, upload_id, only), sha256)
         if not await self._missing(user.id, {sha256: size_bytes}):
             async for _ in pieces:
                 pass
@@ -169,25 +186,21 @@ class Intake:
 
     # -- Small parts -------------------------------------------------------------------------------------------
 
-    def _examine(self, tx: ReadTx, draft: Draft, incoming_bytes: int) -> "Outcome | Missing | _Base":
+    def _examine(
+        self, tx: ReadTx, draft: Draft, incoming_bytes: int, only: PublishScope | None
+    ) -> "Outcome | Missing | _Base":
         """Before any blob is taken."""
         request = draft.request
-        done = standing(tx, draft, self._marketplace_id)
+        done = standing(tx, draft, self._marketplace_id, self._system.now())
         if done is not None:
             return done
         staged_bytes = tx.uploads.staged_bytes(request.user_id, self._system.now())
         if staged_bytes + incoming_bytes > self.limits.staged_bytes:
             raise TooMuchStaged("bytes", self.limits.staged_bytes)
-        base = self._base(tx, request)
+        base = _base(tx, request, only)
         if request.delta.base is not None and base is None:
             return Missing("none", (), base_known=False)
         return _Base(base)
-
-    def _base(self, tx: ReadTx, request: PublishRequest) -> Tree | None:
-        base = request.delta.base
-        if base is None or not tx.published.may_read_tree(request.user_id, base):
-            return None
-        return tx.deployments.tree(base)
 
     async def _commit(self, ready: Ready) -> Outcome | Missing:
         present = await asyncio.to_thread(
@@ -227,13 +240,13 @@ class Intake:
             until = self._system.now() + LEASE
             await self._storage.write(lambda tx: tx.uploads.grant(user_id, stored, until))
 
-    async def _wanted(self, user: User, upload_id: str) -> _Wanted:
+    async def _wanted(self, user: User, upload_id: str, only: PublishScope | None) -> _Wanted:
         def question(tx: ReadTx) -> tuple[Upload | None, Tree | None]:
             upload = tx.uploads.get(upload_id, user.id)
-            return upload, self._base(tx, upload.request) if upload else None
+            return upload, _base(tx, upload.request, only) if upload else None
 
         upload, base = await self._storage.read(question)
-        if upload is None or upload.expires_at <= self._system.now():
+        if upload is None or upload.expires_at <= self._system.now() or not _allowed(upload.request, only):
             raise UploadNotFound(upload_id)
         return _Wanted(upload, base, _lacking_in(base, upload.request))
 
@@ -255,6 +268,20 @@ class Intake:
 @dataclass(frozen=True, slots=True)
 class _Base:
     tree: Tree | None
+
+
+def _base(tx: ReadTx, request: PublishRequest, only: PublishScope | None) -> Tree | None:
+    """The tree that the request tells the difference from, if it is one that may be used."""
+    base = request.delta.base
+    if base is None or not tx.published.may_read_tree(request.user_id, base):
+        return None
+    if only is not None and not tx.published.has_tree(only.owner, only.slug, base):
+        return None
+    return tx.deployments.tree(base)
+
+
+def _allowed(request: PublishRequest, only: PublishScope | None) -> bool:
+    return only is None or only.allows(request.owner, request.slug)
 
 
 def _lacking_in(base: Tree | None, request: PublishRequest) -> Mapping[str, int]:

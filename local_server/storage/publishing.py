@@ -38,6 +38,9 @@ class PublishedReader(Protocol):
         """Whether a version of the reader's own, of a public API, or of the one named (owner, slug), which need not be
         listed, has the tree."""
 
+    def has_tree(self, owner: str, slug: str, tree: Digest) -> bool:
+        """Whether a version of that API has the tree."""
+
     def op(self, user_id: UserId, op: str) -> Done | None: ...
     def feed_end(self) -> Cursor: ...
     def change_digest(self, number: int) -> str | None:

@@ -1,4 +1,4 @@
-"""`keys`, `signup`, `login`, `logout` and `whoami` against a real server."""
+"""`keys`, `tokens`, `signup`, `login`, `logout` and `whoami` against a real server."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -41,6 +41,31 @@ def run(running: Running, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def call(running: Running, key: str) -> int:
     return running.ask("GET", "/ana/hello/", headers={"X-Api-Key": key}, token=None).status
+
+
+class TestTokens:
+    def test_the_life_of_one(self, run: Run, running: Running) -> None:
+        made = run("tokens", "create", "--scope", "publish:ana/weather", "--name", "ci", "--expires", "30d")
+        assert made.exit_code == 0, made.output
+        token = made.stdout.removesuffix("\n")
+        assert token.startswith("am_token_")
+        assert len(token.split()) == 1
+        assert "cannot be shown again" in made.stderr
+        assert running.ask("GET", "/api/v1/sync", token=token).json["account"] == "ana"
+
+        listed = run("tokens", "list").stdout
+        assert token not in listed
+        for told in ("ci", token[:15] + "…", "active", "publish:ana/weather"):
+            assert told in listed
+        (row,) = json.loads(run("tokens", "list", "--json").stdout)
+        assert run("tokens", "revoke", row["id"]).stdout == f"{row['id']} is revoked\n"
+        assert running.ask("GET", "/api/v1/sync", token=token).json["code"] == "access_token_invalid"
+
+    def test_refusals(self, run: Run) -> None:
+        assert "access_token_not_found" in run("tokens", "revoke", "nope", "--json").stderr
+        for scope, expires in (("publish:bob/weather", "1d"), ("deploy:ana/x", "1d"), ("publish:ana/x", "900d")):
+            refused = run("tokens", "create", "--scope", scope, "--expires", expires, "--json")
+            assert (refused.exit_code, "invalid_token_field" in refused.stderr) == (1, True)
 
 
 class TestKeys:

@@ -7,8 +7,8 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import BaseModel
 
-from local_server.client import documents, market_documents, outbox_documents
-from local_server.wire import accounts, analytics, apis, exchanges, market, outbox, server
+from local_server.client import documents, market_documents, outbox_documents, token_documents
+from local_server.wire import accounts, analytics, apis, exchanges, market, outbox, server, tokens
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.FailureDocument, apis.FailureView),
@@ -46,6 +46,9 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.CreateKeyDocument, accounts.CreateKey),
     (documents.KeyDocument, accounts.KeyView),
     (documents.NewKeyDocument, accounts.NewKeyView),
+    (token_documents.CreateTokenDocument, tokens.CreateToken),
+    (token_documents.TokenDocument, tokens.TokenView),
+    (token_documents.NewTokenDocument, tokens.NewTokenView),
     (market_documents.ListingCardDocument, market.ListingCard),
     (market_documents.FacetDocument, market.FacetView),
     (market_documents.SearchDocument, market.SearchView),
@@ -62,6 +65,8 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (market_documents.SubscriptionDocument, market.SubscriptionView),
     (market_documents.NewSubscriptionDocument, market.NewSubscriptionView),
     (market_documents.UsageRowDocument, market.UsageRow),
+    (market_documents.CatalogueChangeDocument, market.CatalogueChange),
+    (market_documents.CatalogueDocument, market.CatalogueFeed),
     (outbox_documents.TroubleDocument, outbox.TroubleView),
     (outbox_documents.OutboxEntryDocument, outbox.OutboxEntryView),
     (outbox_documents.RemoteDocument, outbox.RemoteView),
@@ -107,7 +112,7 @@ class TestDocuments:
         assert of_document == of_model
 
     def test_every_document_is_compared(self) -> None:
-        everything = vars(documents) | vars(market_documents) | vars(outbox_documents)
+        everything = vars(documents) | vars(market_documents) | vars(outbox_documents) | vars(token_documents)
         written = {value for name, value in everything.items() if name.endswith("Document")}
 
         assert written == {document for document, _ in PAIRS}

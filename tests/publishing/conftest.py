@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from local_server.domain.accounts import Caller
 from local_server.domain.events import Event
 from local_server.domain.ids import UserId
 from local_server.domain.packs import Frame, make_frame, write_pack
@@ -71,7 +72,9 @@ class Market:
         if await self.storage.read(lambda tx: tx.accounts.by_handle(handle)) is None:
             await self.storage.write(lambda tx: tx.accounts.add(user))
         account = Account(self, user, hashlib.sha256(handle.encode()).digest())
-        await self.open.keys.register(user, "laptop", encoded(public_key_of(account.private_key)))
+        await self.open.keys.register(
+            Caller(user, is_machine=False), "laptop", encoded(public_key_of(account.private_key))
+        )
         return account
 
     async def _stop(self, api: Api) -> None:

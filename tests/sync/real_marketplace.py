@@ -21,7 +21,7 @@ from local_server.domain.packs import Frame, read_frame
 from local_server.domain.trees import Tree
 from local_server.publishing import incoming, parts
 from local_server.storage.base import ReadTx, Tx
-from tests.control.conftest import Running, serving
+from tests.control.conftest import Answer, Running, serving
 from tests.sync.fake_marketplace import PREFIX
 
 PASSWORD = "correct horse"
@@ -92,6 +92,11 @@ class RealMarket:
         answer = self.running.ask("GET", f"{PREFIX}{path}", token=self.sessions["ana-token"])
         assert answer.status == 200, answer.body
         return answer.json
+
+    def post(self, path: str, body: Any, method: str = "POST") -> Answer:
+        """As ana."""
+        assert self.running is not None
+        return self.running.ask(method, path, body, token=self.sessions["ana-token"])
 
     @property
     def runtime(self) -> Any:

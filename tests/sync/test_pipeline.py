@@ -4,12 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.sync.conftest import MANIFEST
 from tests.sync.fake_marketplace import FakeMarketplace
+from tests.sync.real_marketplace import RealMarketplace
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
@@ -19,7 +22,7 @@ COMMANDS = [
 
 
 def run(
-    command: str, directory: Path, market: FakeMarketplace, tag: str, **more: str
+    command: str, directory: Path, market: FakeMarketplace | RealMarketplace, tag: str, **more: str
 ) -> "subprocess.CompletedProcess[str]":
     environment = {
         **os.environ,
@@ -78,3 +81,43 @@ class TestWorkflow:
         done = run(COMMANDS[1], project, market, "v1.0.0", APIMARKET_PUBLISH_TOKEN="")
         assert done.returncode == 2
         assert "--token" in done.stderr
+
+
+@pytest.mark.parametrize("market", ["real"], indirect=True)
+class TestAccessToken:
+    """The marketplace itself, with a token that was made for this one API."""
+
+    @pytest.fixture
+    def token(self, market: RealMarketplace) -> dict[str, Any]:
+        """The answer that holds it."""
+        ends = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        body = {"scope": "publish:ana/one", "name": "ci", "expires_at": ends}
+        answer = market.market.post("/api/v1/tokens", body)
+        assert answer.status == 201, answer.json
+        made: dict[str, Any] = answer.json
+        return made
+
+    def test_publishes_its_api_and_no_other(
+        self, project: Path, market: RealMarketplace, token: dict[str, Any]
+    ) -> None:
+        secret = token["token"]
+        for tag in ("v1.0.0", "v1.1.0"):
+            (project / "main.py").write_text(f"print({tag!r})\n")
+            done = run(COMMANDS[1], project, market, tag, APIMARKET_PUBLISH_TOKEN=secret)
+            assert done.returncode == 0, done.stderr
+            assert secret not in done.stdout + done.stderr
+        assert [one["semver"] for one in market.market.versions["ana/one"]] == ["1.0.0", "1.1.0"]
+
+        (project / "apimarket.toml").write_text(MANIFEST.replace('"one"', '"two"'))
+        other = run(COMMANDS[1], project, market, "v1.0.0", APIMARKET_PUBLISH_TOKEN=secret)
+        assert other.returncode == 1
+        assert "publish:ana/one" in other.stderr
+        assert "ana/two" not in market.market.versions
+
+    def test_what_it_signs_ends_with_it(self, project: Path, market: RealMarketplace, token: dict[str, Any]) -> None:
+        assert run(COMMANDS[1], project, market, "v1.0.0", APIMARKET_PUBLISH_TOKEN=token["token"]).returncode == 0
+        assert market.market.post(f"/api/v1/tokens/{token['info']['id']}", None, "DELETE").status == 204
+        (project / "main.py").write_text("print(2)\n")
+        done = run(COMMANDS[1], project, market, "v1.1.0", APIMARKET_PUBLISH_TOKEN=token["token"])
+        assert done.returncode == 1
+        assert [one["semver"] for one in market.market.versions["ana/one"]] == ["1.0.0"]

@@ -49,6 +49,13 @@ _MAY_READ_TREE = """
     limit 1
 """
 
+_HAS_TREE = """
+    select 1 as found
+    from api_versions join apis on apis.id = api_versions.api_id join users on users.id = apis.user_id
+    where api_versions.tree = :tree and users.handle = :owner and apis.slug = :slug
+    limit 1
+"""
+
 # Of what was told publicly once, only what is public still is told to others; that it is no more, they may know.
 _CHANGES = """
     select feed.number, feed.digest, feed.at, feed.kind, feed.refs, feed.user_id, feed.audience
@@ -94,6 +101,10 @@ class SqlPublishedReader:
         owner, slug = api or ("", "")
         params = {"reader": reader, "tree": tree, "owner": storable(owner), "slug": storable(slug)}
         return bool(self._connection.execute(_MAY_READ_TREE, params))
+
+    def has_tree(self, owner: str, slug: str, tree: Digest) -> bool:
+        params = {"owner": storable(owner), "slug": storable(slug), "tree": tree}
+        return bool(self._connection.execute(_HAS_TREE, params))
 
     def op(self, user_id: UserId, op: str) -> Done | None:
         rows = self._connection.execute(
