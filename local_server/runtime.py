@@ -174,7 +174,7 @@ async def open_runtime(
         listings = Listings(system, blobs.read)
         market = Market(Catalogue(storage, system), Reviews(storage, system), Subscriptions(storage, system, keys))
         upkeep = Upkeep(storage, system, bus, listings, market.subscriptions)
-        views = Views(executor, windows.view, url, port)
+        views = Views(executor, windows.view, gateway.circuit, url, port)
         stream = Stream()
 
         async def find(api_id: ApiId) -> Api | None:

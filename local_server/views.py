@@ -27,10 +27,16 @@ class Views:
     """`base_url` is where the server answers, without a slash at the end; `port` is in the host URLs."""
 
     def __init__(
-        self, executor: Executor, figures: Callable[[ApiId], TrafficFigures], base_url: str, port: int
+        self,
+        executor: Executor,
+        figures: Callable[[ApiId], TrafficFigures],
+        circuit: Callable[[ApiId], str],
+        base_url: str,
+        port: int,
     ) -> None:
         self._executor = executor
         self._figures = figures
+        self._circuit = circuit
         self._base_url = base_url
         self._port = port
         self._usage: dict[ApiId, _Usage] = {}
@@ -56,6 +62,7 @@ class Views:
             progress=status.progress,
             generation=generation_view(status.newest) if status.newest else None,
             serving=status.serving,
+            circuit=self._circuit(api.id),
             directory=api.directory,
             summary=manifest.summary,
             tags=list(manifest.tags),

@@ -71,7 +71,8 @@ def last_reload(api: ApiDocument) -> str:
 def why(api: ApiDocument) -> str:
     """One line: what is wrong, and what serves nevertheless; empty when nothing is."""
     if not api["error"]:
-        return ""
+        open_circuit = api.get("circuit", "closed") != "closed"
+        return "it does not answer; requests are refused until one that tries is answered" if open_circuit else ""
     return line_of(api["error"]) + (f" · g{api['serving']} still serving" if api["serving"] is not None else "")
 
 

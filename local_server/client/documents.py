@@ -58,6 +58,7 @@ class ApiDocument(TypedDict):
     progress: str
     generation: GenerationDocument | None
     serving: int | None
+    circuit: str
     directory: str
     summary: str
     tags: list[str]

@@ -82,12 +82,15 @@ def _traffic(runtime: Runtime, names: Mapping[ApiId, str]) -> list[Family]:
     requests = Family("apimarket_requests_total", "counter", "Requests through the gateway.")
     seconds = Family("apimarket_request_duration_seconds", "histogram", "Time until an API's whole answer was sent.")
     in_flight = Family("apimarket_requests_in_flight", "gauge", "Requests and WebSockets under way.")
+    circuits = Family("apimarket_circuit_open", "gauge", "1 while requests are refused because an API does not answer.")
     for api_id, meter in runtime.meter.of(names).items():
         _add(requests, seconds, meter, names[api_id])
     for api_id, count in runtime.gateway.in_flight().items():
         if api_id in names:
             in_flight.add(count, api=names[api_id])
-    return [requests, seconds, in_flight]
+    for api_id, name in names.items():
+        circuits.add(int(runtime.gateway.circuit(api_id) != "closed"), api=name)
+    return [requests, seconds, in_flight, circuits]
 
 
 def _add(requests: Family, seconds: Family, meter: ApiMeter, name: str) -> None:

@@ -1,6 +1,6 @@
 """What the gateway refuses, in an API's place, for the sake of its callers and of the API."""
 
-from local_server.domain.errors import ApimarketError
+from local_server.domain.errors import ApimarketError, ApiUnavailable
 
 
 class NotCached(ApimarketError):
@@ -12,4 +12,30 @@ class NotCached(ApimarketError):
         super().__init__(
             f"The request wants an answer of {full_name} that is kept (Cache-Control: only-if-cached), and none is",
             hint="Send it without only-if-cached.",
+        )
+
+
+class BodyTooLarge(ApimarketError):
+    """Before the API has seen any of it where the length was announced, else as soon as it is too much."""
+
+    status, code, title = 413, "body_too_large", "The request's body is too large"
+
+    def __init__(self, full_name: str, limit_bytes: int, length: int | None = None) -> None:
+        said = f"announces {length:,} bytes" if length is not None else "has not ended"
+        super().__init__(
+            f"The body {said}; {full_name} takes up to {limit_bytes:,} bytes",
+            hint="The API's owner can allow more in apimarket.toml: [gateway] max_body_mb = …",
+        )
+
+
+class CircuitOpen(ApiUnavailable):
+    """The API failed too often in a row, and is not asked just now."""
+
+    code = "circuit_open"
+
+    def __init__(self, full_name: str, slug: str, failures: int, reason: str, retry_after_s: int) -> None:
+        super().__init__(
+            f"{full_name} did not answer {failures} requests in a row (it {reason}), and is left alone for a while",
+            hint=f"Try again in {retry_after_s} s. See what it printed with: apimarket logs {slug}",
+            retry_after_s=retry_after_s,
         )

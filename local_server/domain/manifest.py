@@ -55,6 +55,7 @@ class GatewaySpec:
     rate_limit: RateLimit | None = None
     cache_ttl_s: int = 0
     cors: tuple[str, ...] = ()
+    max_body_mb: int = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _gateway_lines(gateway: GatewaySpec) -> list[str]:
     if gateway.rate_limit:
         window = next(name for name, seconds in values.WINDOWS_S.items() if seconds == gateway.rate_limit.window_s)
         lines.append(f'rate_limit = "{gateway.rate_limit.requests}/{window}"')
-    for key in ("cache_ttl_s", "cors"):
+    for key in ("cache_ttl_s", "cors", "max_body_mb"):
         if getattr(gateway, key) != getattr(fresh, key):
             lines.append(f"{key} = {toml_value(getattr(gateway, key))}")
     return ["[gateway]", *lines] if lines else []

@@ -26,7 +26,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         "replicas",
         "egress",
     ),
-    "gateway": ("auth", "rate_limit", "cache_ttl_s", "cors"),
+    "gateway": ("auth", "rate_limit", "cache_ttl_s", "cors", "max_body_mb"),
     "plan": ("code", "price", "quota", "overage", "overage_price"),
 }
 _KINDS = {str: "text", bool: "true or false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}

@@ -162,6 +162,7 @@ def _gateway(table: Table) -> GatewaySpec:
         rate_limit=table.text("rate_limit", values.rate, None),
         cache_ttl_s=table.number("cache_ttl_s", 0, 86400, 0, "seconds"),
         cors=table.texts("cors", values.origin),
+        max_body_mb=table.number("max_body_mb", 1, 10240, 100, "MB"),
     )
     table.unknown("gateway")
     return spec

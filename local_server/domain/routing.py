@@ -27,5 +27,7 @@ class Route:
     auth: Literal["key", "none"] = "key"
     cache_ttl_s: int = 0
     """How long an answer that does not say so itself may be given again; 0: none is kept."""
+    max_body_bytes: int = 100 * 1024 * 1024
+    """Of a request."""
     rate_limit: RateLimit | None = None
     """For each caller; a key may have another."""

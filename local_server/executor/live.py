@@ -111,6 +111,7 @@ class Line:
                 timeout_s=self.api.manifest.run.timeout_s,
                 cors=self.api.manifest.gateway.cors,
                 cache_ttl_s=self.api.manifest.gateway.cache_ttl_s,
+                max_body_bytes=self.api.manifest.gateway.max_body_mb * 1024 * 1024,
                 auth=self.api.manifest.gateway.auth,
                 rate_limit=self.api.manifest.gateway.rate_limit,
             ),

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from local_server.domain.executions import CallOutcome, Execution
 from local_server.domain.ids import RequestId
+from local_server.gateway.trace_context import carry_on
 
 if TYPE_CHECKING:
     from local_server.domain.errors import ApimarketError
     from local_server.domain.ids import ApiId, KeyId
     from local_server.gateway.inspector import Capture
     from local_server.gateway.quotas import Purse
+    from local_server.gateway.request_head import RequestHead
 
 _PATH_LIMIT = 2048
 STATUS_CLIENT_GONE = 499
@@ -61,6 +63,7 @@ class Trace:
         "sent_s",
         "started_s",
         "status",
+        "trace_id",
         "version",
     )
 
@@ -85,6 +88,13 @@ class Trace:
         """What the call was spent from, if it counts towards a quota."""
         self.capture: Capture | None = None
         """Where the inspector keeps the exchange, if it does."""
+        self.trace_id = ""
+        """Of the W3C trace it is part of, if it is part of one."""
+
+    def carry_on(self, head: RequestHead) -> None:
+        """What goes on of the caller's trace goes on under our span."""
+        if head.traced:
+            self.trace_id = carry_on(head, self.request_id)
 
     def execution(self, ended_at: datetime, ended_s: float) -> Execution:
         total_s = ended_s - self.started_s

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local_server.domain.errors import ApiNotFound, ApiUnavailable, UpstreamFailed
+from local_server.domain.gateway_errors import CircuitOpen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,15 @@ class Admission:
         if entry is None:
             raise ApiNotFound(full_name(route))
         return entry
+
+    def pass_breaker(self, lane: Lane, traveller: object, route: Route) -> None:
+        """Raises CircuitOpen where the lane has failed too often. Else the breaker is to be told how it went."""
+        breaker = lane.breaker
+        if breaker.closed:
+            return
+        wait_s = breaker.wait_s(traveller, asyncio.get_running_loop().time())
+        if wait_s:
+            raise CircuitOpen(full_name(route), route.slug, breaker.failures, breaker.reason, math.ceil(wait_s))
 
     async def hold(self, entry: Entry, trace: Trace, receive: Replay) -> Entry:
         """The API's entry once it has a lane. Raises ApiUnavailable, ApiNotFound, ClientGone."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from local_server.domain.account_errors import RateLimited
 from local_server.domain.errors import ApimarketError, ApiNotFound, OriginRefused
 from local_server.domain.executions import CallOutcome
+from local_server.domain.gateway_errors import BodyTooLarge
 from local_server.domain.quota_errors import QuotaExceeded
 from local_server.domain.quotas import costs
 from local_server.gateway import origins
 from local_server.gateway.access_log import System, Trace
 from local_server.gateway.admission import Admission, full_name, not_serving
+from local_server.gateway.breaker import REST_S
 from local_server.gateway.cache import Cache
 from local_server.gateway.cache_rules import Ask
 from local_server.gateway.cached import Caching
@@ -41,7 +44,11 @@ if TYPE_CHECKING:
     from local_server.domain.ids import ApiId
     from local_server.domain.routing import Route
     from local_server.gateway.asgi_types import RawHeaders, Receive, Scope, Send
+    from local_server.gateway.breaker import CircuitState
     from local_server.gateway.express import Express
+
+
+logger = logging.getLogger("apimarket.gateway")
 
 
 class Gateway:
@@ -81,6 +88,7 @@ class Gateway:
     def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int]) -> Lane:
         """A lane to a generation that is ready. Connects lazily."""
         lane = Lane(api_id, generation, digest, address, self.cache.shelf())
+        lane.breaker.changed = lambda _: self._circuit_changed(lane)
         self._lanes = {known for known in self._lanes if not known.closed} | {lane}
         return lane
 
@@ -106,6 +114,22 @@ class Gateway:
         for lane in self._lanes:
             counts[lane.api_id] = counts.get(lane.api_id, 0) + lane.in_flight
         return counts
+
+    def circuit(self, api_id: ApiId) -> CircuitState:
+        """Whether the API's requests go to it; closed where none serves."""
+        entry = self.lookup(api_id)
+        return entry.lane.breaker.state if entry is not None and entry.lane is not None else "closed"
+
+    def _circuit_changed(self, lane: Lane) -> None:
+        entry, breaker = self.lookup(lane.api_id), lane.breaker
+        name = full_name(entry.route) if entry is not None else lane.api_id
+        if breaker.closed:
+            logger.info("%s, generation %d, answers again", name, lane.generation)
+        elif not lane.closed:
+            logger.warning(
+                "%s, generation %d, did not answer %d requests in a row: it %s. It is left alone for %g s at a time",
+                name, lane.generation, breaker.failures, breaker.reason, REST_S,
+            )  # fmt: skip
 
     async def replay(self, exchange: Kept, lane: Lane | None = None) -> Answer:
         """Send a kept request again, on `lane` or, without one, to whatever serves now, as its caller's would go. It
@@ -214,6 +238,8 @@ class Gateway:
                 return
             try:
                 grant = self.callers.identify(route, head, method, address_of(scope), trace, websocket=websocket)
+                if head.length > route.max_body_bytes:
+                    raise BodyTooLarge(full_name(route), route.max_body_bytes, head.length)
                 added = self.callers.limit(route, grant, address_of(scope))
                 if grant is not None and grant.quota is not None:
                     trace.purse = self.quotas.take(grant) or await self.quotas.wait(grant, full_name(route))
@@ -221,6 +247,7 @@ class Gateway:
             except ApimarketError as error:
                 await _turn_away(send, error, trace, cors, websocket)
                 return
+            trace.carry_on(head)
             query: bytes = scope["query_string"]
             target = path + b"?" + query if query else path
             by_path = path is not raw_path_of(scope)

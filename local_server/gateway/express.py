@@ -24,7 +24,7 @@ from local_server.gateway.cache_rules import Ask
 from local_server.gateway.edge import is_control
 from local_server.gateway.hold import ClientGone
 from local_server.gateway.problems import problem_body, problem_headers
-from local_server.gateway.proxy import REPEATABLE, broken_off, late
+from local_server.gateway.proxy import REPEATABLE, answer_patience_s, broken_off, late, stalled
 from local_server.gateway.request_head import block_problem, framing_problem, read_head
 from local_server.gateway.response_head import full_headers
 from local_server.gateway.upstream import Broken
@@ -59,7 +59,7 @@ def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: byte
     if entry is None or not path or head.chunked or head.origins or head.fetch_site:
         return False
     lane, route = entry.lane, entry.route
-    if lane is None or lane.closed or route.cors:
+    if lane is None or lane.closed or route.cors or not lane.breaker.closed:
         return False
     by_path = site.is_server
     hit: Hit | None = None
@@ -106,6 +106,7 @@ def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: byte
         protocol.answer(kept(hit, entry, lane, trace, added, by_path=by_path))
         gateway.record(trace)
         return True
+    trace.carry_on(head)
     exchange = Express(
         gateway,
         protocol,
@@ -141,6 +142,7 @@ class Express:
         "_gateway",
         "_lane",
         "_method",
+        "_patience_s",
         "_protocol",
         "_started",
         "added",
@@ -191,6 +193,8 @@ class Express:
         self._chunked = False
         self._started = False
         self._deadline_s = 0.0
+        """Until when the next thing has to come from the API."""
+        self._patience_s = 0.0
         self.disconnected = False
         self.response_complete = False
         self.keep_alive = True
@@ -233,12 +237,15 @@ class Express:
         connection, trace = self._connection, self.trace
         trace.first_byte_s = perf_counter()
         status = trace.status = connection.status
+        if self._lane.breaker.failures:
+            self._lane.breaker.succeeded()
         note_change(self._lane.shelf, self.entry.route, self._method, self.target, status)
         headers = full_headers(
             status, connection.headers, [], self.added, self.entry.headers, trace.request_id, by_path=self.by_path
         )
         if trace.capture is not None:
             trace.capture.response_headers = headers
+        self._patience_s = answer_patience_s(headers)
         framed = status in (204, 304) or self._method == "HEAD"
         parts = [STATUS_LINE[status]]
         for name, value in headers:
@@ -270,7 +277,9 @@ class Express:
             protocol.transport.write(head + body)
         if complete:
             self._end(outcome_of_status(self.trace.status))
-        elif connection.error is not None:
+        elif connection.error is None:
+            self._deadline_s = protocol.loop.time() + self._patience_s
+        else:
             self._end(outcome_of_break(connection.error), cut=True)
 
     def _end(self, outcome: CallOutcome, *, cut: bool = False) -> None:
@@ -298,12 +307,18 @@ class Express:
         if isinstance(error, ClientGone):
             self._end(CallOutcome.ABORTED, cut=True)
         elif isinstance(error, ApimarketError):
+            self._blame("was silent for too long")
             self.refuse(error)
         elif self._may_repeat():
             self._let_go()
             self._protocol.long_way(self)
         else:
+            self._blame(str(error))
             self.refuse(broken_off(self.entry.route, error, started=False))
+
+    def _blame(self, reason: str) -> None:
+        """No answer began."""
+        self._lane.breaker.failed(self, reason, self._protocol.loop.time())
 
     def _may_repeat(self) -> bool:
         """The same rule as on the long way: nothing was answered, asking twice does no harm, and there is reason to
@@ -330,8 +345,13 @@ class Express:
             self._connection.break_off(ClientGone())
 
     def tick(self, now: float) -> None:
-        if not self._connection.head_done and now > self._deadline_s:
-            self._connection.break_off(late(self.entry.route))
+        if now <= self._deadline_s:
+            return
+        connection, route = self._connection, self.entry.route
+        if not connection.head_done:
+            connection.break_off(late(route))
+        elif not self._protocol.flow.write_paused:
+            connection.break_off(stalled(route))
 
     def break_off(self) -> None:
         """The lane closes."""

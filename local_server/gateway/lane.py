@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from local_server.gateway.breaker import Breaker
 from local_server.gateway.pool import Pool
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Lane:
         self.pool = Pool(address)
         self.shelf = shelf
         """What it answered, and may be answered again."""
+        self.breaker = Breaker()
         self._travellers: set[Traveller] = set()
         self._empty: asyncio.Event | None = None
 

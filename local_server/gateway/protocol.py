@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from local_server.gateway.asgi import Gateway
 
 HEAD_DEADLINE_S = 5.0
+UNREAD_S = 60.0
+"""A client that has read nothing for this long, of an answer that waits for it, is cut off."""
 HEAD_LIMIT_BYTES = 32 * 1024
 HEAD_LIMIT_FIELDS = 100
 
@@ -42,6 +44,9 @@ class HardenedProtocol(HttpToolsProtocol):
         self._waiting_bytes = 0
         self._fields = 0
         self._deadline: TimerHandle | None = None
+        self._unread: TimerHandle | None = None
+        self._unread_bytes = 0
+        """What waited for the client to read it when it was last looked at."""
         self._refusal: ApimarketError | None = None
         self._gateway: Gateway | None = getattr(self.app, "gateway", None)
         self._parts: list[bytes] | None = None
@@ -56,12 +61,18 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._forget_reader()
         if self._short is not None:
             self._short.client_lost()
         super().connection_lost(exc)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._forget_reader()
         if self._short is not None:
             self._short.advanced()
 
@@ -219,6 +230,24 @@ class HardenedProtocol(HttpToolsProtocol):
             self._refuse(RequestStalled(HEAD_DEADLINE_S, "head"))
         elif self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
+    # -- Who does not read ---------------------------------------------------------------------------------------------
+
+    def _watch_reader(self) -> None:
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(UNREAD_S, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        """A client that is slow reads on; from one that reads nothing at all its answer is taken away."""
+        if self.transport.get_write_buffer_size() < self._unread_bytes:
+            self._watch_reader()
+        else:
+            self.transport.abort()
+
+    def _forget_reader(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     # -- Refusing -----------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from local_server.domain.errors import (
     UpstreamTimeout,
 )
 from local_server.domain.executions import CallOutcome, outcome_of_status
+from local_server.domain.gateway_errors import BodyTooLarge
 from local_server.gateway.access_log import outcome_of_refusal
 from local_server.gateway.admission import LOGS_HINT, full_name
 from local_server.gateway.cache import note_change
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 5
 STALL_TIMEOUT_S = 60.0
 """How long a client may take over the next part of its body."""
+ANSWER_IDLE_S = 300.0
+"""How long an API may take over the next part of an answer that it has begun."""
 REPEATABLE = frozenset({"GET", "HEAD"})
 
 
@@ -74,6 +78,25 @@ def late(route: Route) -> UpstreamTimeout:
     )
 
 
+def stalled(route: Route) -> UpstreamTimeout:
+    return UpstreamTimeout(
+        f"{full_name(route)} has sent nothing more of its answer for {ANSWER_IDLE_S:g} s",
+        hint=LOGS_HINT.format(route.slug),
+    )
+
+
+def answer_patience_s(headers: RawHeaders) -> float:
+    """How long the next part of an answer may take. A stream of events may be silent for as long as nothing happens."""
+    for name, value in headers:
+        if name == b"content-type" and value.lower().startswith(b"text/event-stream"):
+            return math.inf
+    return ANSWER_IDLE_S
+
+
+def body_too_large(route: Route) -> BodyTooLarge:
+    return BodyTooLarge(full_name(route), route.max_body_bytes)
+
+
 class Exchange:
     """Runs one request to its end, whatever the end is; `trace` then tells it. `fresh`: not on a used connection."""
 
@@ -100,6 +123,8 @@ class Exchange:
         self._broken_off = False
         self._deadline_s = 0.0
         self._stall_s = 0.0
+        self._idle_s = 0.0
+        """Until when the API has to send more of its answer."""
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -131,13 +156,21 @@ class Exchange:
         fresh = self._fresh
         for _ in range(MAX_ATTEMPTS):
             lane = await self._ready_lane()
+            self._admission.pass_breaker(lane, self, self._entry.route)
             lane.enter(self)
             try:
                 await self._through(lane, fresh)
                 return
             except (ConnectFailed, Broken) as error:
                 failure = error
+                if self._tells_of_the_api:
+                    lane.breaker.failed(self, str(error), self._loop.time())
+            except UpstreamTimeout:
+                if not self._started:
+                    lane.breaker.failed(self, "was silent for too long", self._loop.time())
+                raise
             finally:
+                lane.breaker.let_go(self)
                 lane.leave(self)
             fresh = await self._may_repeat(failure, lane)
         raise UpstreamFailed(
@@ -177,6 +210,13 @@ class Exchange:
     def _replayable(self) -> bool:
         return self._request.method in REPEATABLE and not self._consumed
 
+    @property
+    def _tells_of_the_api(self) -> bool:
+        """Whether a failure is the API's own: not the end of a connection that had been left idle, after which the
+        request is sent again."""
+        connection = self._connection
+        return not self._started and (connection is None or connection.uses == 1 or not self._replayable)
+
     # -- There --------------------------------------------------------------------------------------------------------
 
     async def _through(self, lane: Lane, fresh: bool) -> None:
@@ -207,6 +247,8 @@ class Exchange:
         self._first = message.get("body", b"")
         self._more = message.get("more_body", False)
         self._trace.bytes_in += len(self._first)
+        if self._trace.bytes_in > self._entry.route.max_body_bytes:
+            raise body_too_large(self._entry.route)
         if self._trace.capture is not None:
             self._trace.capture.take_request(self._first, last=not self._more)
 
@@ -262,6 +304,9 @@ class Exchange:
                 self._more = message.get("more_body", False)
                 self._consumed = True
                 self._trace.bytes_in += len(body)
+                if self._trace.bytes_in > self._entry.route.max_body_bytes:
+                    connection.break_off(body_too_large(self._entry.route))
+                    return
                 if self._trace.capture is not None:
                     self._trace.capture.take_request(body, last=not self._more)
                 connection.write(self._framed(body, last=not self._more))
@@ -274,6 +319,7 @@ class Exchange:
         trace, send = self._trace, self._request.send
         trace.first_byte_s = perf_counter()
         trace.status = connection.status
+        lane.breaker.succeeded()
         request, fill = self._request, self._request.fill
         note_change(lane.shelf, self._entry.route, request.method, request.target, connection.status)
         confirmed = fill.begin(connection.status, connection.headers) if fill is not None else None
@@ -297,8 +343,11 @@ class Exchange:
         if capture is not None:
             capture.response_headers = headers
         await send({"type": "http.response.start", "status": connection.status, "headers": headers})
+        patience_s = answer_patience_s(connection.headers)
         while True:
+            self._idle_s = self._loop.time() + patience_s
             body = await connection.body()
+            self._idle_s = 0.0
             complete = connection.complete
             trace.bytes_out += len(body)
             if capture is not None:
@@ -318,6 +367,8 @@ class Exchange:
         connection = self._connection
         if connection is None or self._finished:
             return
+        if self._idle_s and now > self._idle_s:
+            connection.break_off(stalled(self._entry.route))
         if self._reader is None:
             self._start_reader(connection)
         if self._stall_s and now > self._stall_s:

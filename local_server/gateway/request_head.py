@@ -30,7 +30,11 @@ HOP_BY_HOP = frozenset(
 _OURS = frozenset({b"forwarded", b"x-request-id", b"x-real-ip"})
 _OUR_PREFIXES = (b"x-forwarded-", b"x-apimarket-")
 _HARMLESS_TOKENS = frozenset({b"keep-alive", b"close", b""})
-_READ = HOP_BY_HOP | _OURS | {b"host", b"origin", b"sec-fetch-site", b"content-length", b"authorization", b"x-api-key"}
+_READ = (
+    HOP_BY_HOP
+    | _OURS
+    | {b"host", b"origin", b"sec-fetch-site", b"content-length", b"authorization", b"x-api-key", b"traceparent"}
+)
 KEY_START = b"am_"
 """How our API keys begin: in `Authorization` nothing else is taken for one."""
 _BEARER = b"bearer "
@@ -53,6 +57,7 @@ class RequestHead:
         "odd_coding",
         "origin",
         "origins",
+        "traced",
     )
 
     def __init__(self) -> None:
@@ -68,6 +73,8 @@ class RequestHead:
         self.length = 0
         self.chunked = False
         self.odd_coding = False
+        self.traced = False
+        """Whether there is a `traceparent`."""
         self.named: set[bytes] = set()
         """Headers that `Connection` names: they end here."""
         self.lines: list[bytes] = []
@@ -112,6 +119,8 @@ class RequestHead:
         elif name == b"origin":
             self.origins += 1
             self.origin = value
+        elif name == b"traceparent":
+            self.traced = True
         elif name == b"sec-fetch-site":
             self.fetch_site = value
         elif name == b"content-length":

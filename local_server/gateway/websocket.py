@@ -98,13 +98,22 @@ class Tunnel:
                 self._entry = await self._admission.hold(self._entry, self._trace, self._receive)
             lane = self._entry.lane
             assert lane is not None
+            self._admission.pass_breaker(lane, self, self._entry.route)
             lane.enter(self)
             try:
-                return lane, await self._connect(lane)
+                upstream = await self._connect(lane)
+                lane.breaker.succeeded()
+                return lane, upstream
             except ConnectFailed as error:
+                lane.breaker.failed(self, str(error), asyncio.get_running_loop().time())
                 lane.leave(self)
                 self._entry = await self._admission.after_connect_failure(self._entry.route, lane, error)
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, InvalidStatus):
+                    lane.breaker.succeeded()
+                elif isinstance(error, ApimarketError):
+                    lane.breaker.failed(self, "did not take up a WebSocket", asyncio.get_running_loop().time())
+                lane.breaker.let_go(self)
                 lane.leave(self)
                 raise
 

@@ -68,6 +68,9 @@ class ApiView(BaseModel):
     """The newest."""
     serving: int | None = None
     """Number of the generation that answers now."""
+    circuit: str = "closed"
+    """closed; open: it did not answer five requests in a row, and the gateway refuses others for it until it does;
+    half_open: one is trying just now"""
     directory: str
     summary: str = ""
     tags: list[str] = Field(default_factory=list)

@@ -62,6 +62,7 @@ gateway_specs = st.builds(
     rate_limit=st.none() | st.builds(RateLimit, counts, counts),
     cache_ttl_s=counts,
     cors=texts,
+    max_body_mb=counts,
 )
 plans = st.builds(
     PlanSpec,
