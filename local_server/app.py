@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Request
 from fastapi_offline import FastAPIOffline
 
-from local_server import __version__
+from local_server import __version__, logs
 from local_server.accounts.routes import AccountsPorts
 from local_server.accounts.routes import make_routers as make_accounts_routers
 from local_server.analytics.routes import AnalyticsPorts
@@ -53,6 +53,7 @@ from local_server.wire.apis import ApiView, UsageView
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - addresses to listen on, never names to answer to
 SHUTDOWN_S = 10
+logger = logging.getLogger("apimarket")
 BACKLOG = 2048
 
 
@@ -202,17 +203,19 @@ def serve(host: str = "127.0.0.1", port: int = 8080, engine: str = "auto", home:
     StorageUnreadable, StorageFull before it begins."""
     chosen = {"host": host, "port": port, "engine": engine} | ({"home": home.absolute()} if home else {})
     settings = Settings.model_validate(Settings().model_dump() | chosen)
-    _configure_logging()
     with DataDirectory(settings.home) as data, _listen(settings.host, settings.port) as listener:
+        logs.configure(settings.log_format, [data.token()])
         return _run(settings, data, listener)
 
 
 def _run(settings: Settings, data: DataDirectory, listener: socket.socket) -> int:
     server = make_server(settings, data, listener)
-    sys.stderr.write(
-        f"apimarket {__version__} on http://{settings.host}:{listener.getsockname()[1]}  (Ctrl-C to stop)\n"
-    )
-    sys.stderr.flush()
+    url = f"http://{settings.host}:{listener.getsockname()[1]}"
+    if settings.log_format == "json":
+        logger.info("apimarket %s on %s", __version__, url)
+    else:
+        sys.stderr.write(f"apimarket {__version__} on {url}  (Ctrl-C to stop)\n")
+        sys.stderr.flush()
     state = server.control.state
     # Of what cannot be opened uvicorn would show the traceback; whoever called us shows the reason.
     logging.getLogger("uvicorn.error").addFilter(lambda _: not hasattr(state, "refusal"))
@@ -267,9 +270,3 @@ def _holder(port: int) -> str:
     except (psutil.Error, OSError):
         return "another program"
     return "another program"
-
-
-def _configure_logging() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for noisy in ("uvicorn.error", "watchfiles", "httpx2", "httpcore2", "urllib3", "docker"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)

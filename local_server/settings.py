@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """Calls over loopback need a key too, where the manifest says `auth = "key"`."""
     inspect: int | None = Field(default=None, ge=0, le=1000)
     """How many whole exchanges of each API are kept in memory; None: 50 on a laptop, none on a marketplace."""
+    log_format: Literal["text", "json"] = "text"
+    """Of the server's own log: lines for people, or one JSON object a line."""
     keep_executions_days: int = Field(default=30, ge=1)
     keep_minutes_days: int = Field(default=2, ge=1)
     """How long the figures of each minute are kept; those of each day are kept for ever."""

@@ -93,8 +93,7 @@ class Trace:
 
     def carry_on(self, head: RequestHead) -> None:
         """What goes on of the caller's trace goes on under our span."""
-        if head.traced:
-            self.trace_id = carry_on(head, self.request_id)
+        self.trace_id = carry_on(head, self.request_id)
 
     def execution(self, ended_at: datetime, ended_s: float) -> Execution:
         total_s = ended_s - self.started_s

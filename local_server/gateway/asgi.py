@@ -20,6 +20,7 @@ from local_server.gateway.cache import Cache
 from local_server.gateway.cache_rules import Ask
 from local_server.gateway.cached import Caching
 from local_server.gateway.callers import Callers
+from local_server.gateway.current import Current, current
 from local_server.gateway.hold import MAX_WAIT_S, Holds
 from local_server.gateway.hosts import SERVER, Hosts, Site
 from local_server.gateway.http_date import http_date
@@ -228,6 +229,7 @@ class Gateway:
         trace = Trace(self.system.new_id(), entry.route.api_id, method, path, perf_counter())
         if self.inspector.most:
             trace.capture = self.inspector.begin(scope, head, b"" if path is raw_path_of(scope) else entry.prefix, path)
+        current.set(Current(trace.request_id))
         route = entry.route
         cors = origins.answer_headers(route.cors, head.origin) if route.cors else []
         try:
@@ -247,7 +249,9 @@ class Gateway:
             except ApimarketError as error:
                 await _turn_away(send, error, trace, cors, websocket)
                 return
-            trace.carry_on(head)
+            if head.traced:
+                trace.carry_on(head)
+                current.set(Current(trace.request_id, trace.trace_id))
             query: bytes = scope["query_string"]
             target = path + b"?" + query if query else path
             by_path = path is not raw_path_of(scope)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from local_server.domain.errors import ApimarketError, HostRefused, MalformedRequest, OriginRefused
 from local_server.domain.names import RESERVED_OWNERS
 from local_server.gateway.asgi import local_port
+from local_server.gateway.current import Current, current
 from local_server.gateway.http_date import http_date
 from local_server.gateway.problems import send_problem
 from local_server.gateway.request_head import RequestHead, framing_problem, raw_path_of, read_head
+from local_server.gateway.trace_context import trace_of
 
 if TYPE_CHECKING:
     from local_server.gateway.asgi import Gateway
@@ -54,7 +56,9 @@ class Edge:
         elif refusal := self._origin_refused(head, port):
             await self._refuse(refusal, kind, send)
         else:
-            await self._control(scope, receive, _guarded(send) if kind == "http" else send)
+            request_id = self.gateway.system.new_id()
+            current.set(Current(request_id, trace_of(head)))
+            await self._control(scope, receive, _guarded(send, request_id) if kind == "http" else send)
 
     async def _refuse(self, error: ApimarketError, kind: str, send: Send) -> None:
         await send_problem(send, error, self.gateway.system.new_id(), websocket=kind == "websocket")
@@ -87,13 +91,13 @@ def is_control(raw_path: bytes) -> bool:
     return raw_path == b"/" or raw_path[1:].partition(b"/")[0] in _CONTROL_SEGMENTS
 
 
-def _guarded(send: Send) -> Send:
-    """Give answers of the control API the Date that the gateway's have (uvicorn would give both a second one), and
-    what keeps pages of other origins from framing them or loading them as an image or a script."""
+def _guarded(send: Send, request_id: str) -> Send:
+    """Give answers of the control API the Date and the X-Request-Id that the gateway's have (uvicorn would give both a
+    second Date), and what keeps pages of other origins from framing them or loading them as an image or a script."""
 
     async def send_guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = [*message.get("headers", []), *_GUARDS]
+            headers = [*message.get("headers", []), *_GUARDS, (b"x-request-id", request_id.encode())]
             if not any(name.lower() == b"date" for name, _ in headers):
                 headers.append((b"date", http_date()))
             message = {**message, "headers": headers}

@@ -106,7 +106,8 @@ def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: byte
         protocol.answer(kept(hit, entry, lane, trace, added, by_path=by_path))
         gateway.record(trace)
         return True
-    trace.carry_on(head)
+    if head.traced:
+        trace.carry_on(head)
     exchange = Express(
         gateway,
         protocol,

@@ -41,6 +41,14 @@ def carry_on(head: RequestHead, request_id: str) -> str:
     return trace_id.decode()
 
 
+def trace_of(head: RequestHead) -> str:
+    """The id of the trace that a request is part of; empty where it is of none, or says so in a wrong way."""
+    lines = head.lines if head.traced else []
+    given = [lines[at + 2] for at in range(0, len(lines), 4) if lines[at] == b"traceparent"]
+    found = _parsed(given[0]) if len(given) == 1 else None
+    return found[0].decode() if found is not None else ""
+
+
 def _parsed(value: bytes) -> tuple[bytes, int] | None:
     """Trace id and flags."""
     match = _TRACEPARENT.fullmatch(value.strip(b" \t"))
