@@ -29,6 +29,8 @@ from local_server.domain.errors import ApimarketError, PortTaken
 from local_server.domain.registry import Api
 from local_server.executor.routes import ExecutorPorts
 from local_server.executor.routes import make_routers as make_executor_routers
+from local_server.executor.version_routes import VersionPorts
+from local_server.executor.version_routes import make_router as make_version_router
 from local_server.gateway.asgi import Gateway
 from local_server.gateway.edge import Edge
 from local_server.gateway.hosts import Hosts
@@ -110,6 +112,11 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     executor, executor_service = make_executor_routers(
         ExecutorPorts(lambda request: runtime_of(request).executor, _find, _view)
     )
+    versions = make_version_router(
+        VersionPorts(
+            lambda request: runtime_of(request).executor.versions, _find, lambda request: runtime_of(request).url
+        )
+    )
     registry = make_registry_router(
         RegistryPorts(lambda request: runtime_of(request).registry, _view, _after_register, _before_remove, only_of)
     )
@@ -142,6 +149,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     app.include_router(market, dependencies=token)
     app.include_router(metrics.router)
     app.include_router(executor, prefix="/api/v1", dependencies=token)
+    app.include_router(versions, prefix="/api/v1", dependencies=token)
     app.include_router(control.router, dependencies=token)
     app.include_router(sync, prefix="/api/v1", dependencies=token)
     app.include_router(publishing, prefix="/api/v1", dependencies=token)

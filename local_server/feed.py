@@ -100,7 +100,7 @@ class Feed:
                 if self._stream.wanted("outbox") and (entry := await self.outgoing(event.op)):
                     self._stream.send("outbox", OutboxUpdated(entry=entry))
             case LogWritten():
-                topic = f"log:{event.api_id}"
+                topic = f"log:{event.api_id}" + (f"@{event.version}" if event.version else "")
                 if self._stream.wanted(topic) and (api := await self._find(event.api_id)):
                     self._stream.send(topic, LogsWritten(api_id=api.id, lines=log_views(api, event.lines)))
             case (

@@ -24,6 +24,7 @@ from local_server.data_directory import DataDirectory
 from local_server.domain.errors import NameTaken
 from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, OpId, UserId
+from local_server.domain.manifest_document import manifest_from
 from local_server.domain.publish_errors import OutboxEntryNotFound
 from local_server.domain.registry import Api, User
 from local_server.events.bus import Bus
@@ -50,7 +51,6 @@ from local_server.registry.service import Registry
 from local_server.settings import Settings
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.blobs import BlobStore
-from local_server.storage.sql.rows import manifest_from
 from local_server.storage.sqlite import SqliteStorage
 from local_server.sync.service import Sync
 from local_server.sync.views import entry_view
@@ -210,6 +210,7 @@ async def open_runtime(
             "quotas": gateway.quotas.run,
             "loop-watch": runtime.loop_watch.run,
             "engine": executor.watch_engine,
+            "versions": lambda: _follow_versions(bus, executor),
             "outbox": sync.worker.run,
             "news": sync.follow_news,
             "housekeeping": lambda: _keep_house(runtime, blobs),
@@ -247,6 +248,12 @@ async def _owner(storage: Storage, system: System, handle: str) -> User:
     except NameTaken:
         return (await storage.read(lambda tx: tx.accounts.all()))[0]
     return user
+
+
+async def _follow_versions(bus: Bus, executor: Executor) -> None:
+    """Take up versions that were published, and moves that were made elsewhere. Never returns."""
+    async with bus.subscribe() as subscription:
+        await executor.versions.follow(subscription)
 
 
 async def _outgoing(sync: Sync, op: OpId) -> OutboxEntryView | None:

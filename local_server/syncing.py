@@ -9,6 +9,7 @@ from local_server.client import sessions
 from local_server.data_directory import DataDirectory
 from local_server.domain.deployments import State
 from local_server.domain.events import Event
+from local_server.domain.manifest_document import manifest_document
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
 from local_server.executor.service import Executor
@@ -18,7 +19,6 @@ from local_server.registry.service import Registry
 from local_server.settings import Settings
 from local_server.storage.base import Storage
 from local_server.storage.blobs import BlobStore
-from local_server.storage.sql.rows import manifest_document
 from local_server.sync.contract import read_contract
 from local_server.sync.marketplaces import Marketplaces
 from local_server.sync.ports import Serving, SyncPorts

@@ -63,6 +63,7 @@ class Views:
             generation=generation_view(status.newest) if status.newest else None,
             serving=status.serving,
             circuit=self._circuit(api.id),
+            shares=self._shares(api.id),
             directory=api.directory,
             summary=manifest.summary,
             tags=list(manifest.tags),
@@ -78,6 +79,10 @@ class Views:
             traffic=traffic_view(self._figures(api.id)),
             usage=known.view if known and status.serving else None,
         )
+
+    def _shares(self, api_id: ApiId) -> dict[str, int]:
+        fleet = self._executor.versions.known(api_id)
+        return {} if fleet is None or fleet.pointer.is_directory else dict(fleet.pointer.shares)
 
     async def api_with_usage(self, api: Api) -> ApiView:
         """The same with memory and CPU, which the engine is asked for if the last answer is old."""

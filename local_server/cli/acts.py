@@ -9,6 +9,7 @@ from local_server.cli.connection import print_json, running_client, started_clie
 from local_server.cli.looking import state_word, why
 from local_server.cli.outcome import verb
 from local_server.cli.text import paint
+from local_server.cli.versions import deploy_version
 from local_server.client.documents import ApiDocument
 from local_server.client.synchronous import Client
 
@@ -18,9 +19,23 @@ _wait = click.option("--wait", is_flag=True, help="Return when it answers, or ha
 
 @verb()
 @click.argument("name")
+@click.option("--version", "-v", metavar="V", help="Make the immutable version V of what serves now, and run that.")
+@click.option("--weight", type=click.IntRange(1, 100), help="Give the version so many percent of the traffic, not all.")
+@click.option("--no-traffic", is_flag=True, help="Give it a URL of its own only: …/NAME@V/")
+@click.option("--channel", metavar="NAME", help="Have …/NAME@CHANNEL/ lead to it.")
 @_wait
-def deploy(name: str, wait: bool, as_json: bool) -> None:
-    """Start the API NAME; it starts again by itself after a reboot."""
+def deploy(
+    name: str, version: str | None, weight: int | None, no_traffic: bool, channel: str | None, wait: bool, as_json: bool
+) -> None:
+    """Start the API NAME; it starts again by itself after a reboot. With --version, it is a version that never changes,
+    beside the directory, and the traffic moves to it once it is ready."""
+    if version is not None:
+        if no_traffic and weight is not None:
+            raise click.UsageError("--no-traffic and --weight exclude each other.")
+        deploy_version(started_client(), name, version, 0 if no_traffic else weight or 100, channel, as_json)
+        return
+    if weight is not None or no_traffic or channel is not None:
+        raise click.UsageError("--weight, --no-traffic and --channel go with --version.")
     client = started_client()
     _report(client, client.deploy(name), wait, as_json)
 

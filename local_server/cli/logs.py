@@ -39,15 +39,18 @@ class Since(click.ParamType[datetime]):
 @click.option("--follow", "-f", is_flag=True, help="Go on as it prints, until Ctrl-C.")
 @click.option("--since", type=Since(), help="Only from then on: 30s, 10m, 2h, 1d, or a time.")
 @click.option("--limit", "-n", type=click.IntRange(1, 10_000), default=500, show_default=True, help="At most so many.")
-def logs(name: str, follow: bool, since: datetime | None, limit: int, as_json: bool) -> None:
+@click.option("--version", "-v", default="", metavar="V", help="What this version printed, rather than the directory.")
+def logs(name: str, follow: bool, since: datetime | None, limit: int, version: str, as_json: bool) -> None:
     """What the API NAME printed. With --json one document, and with -f too, one line of JSON a line."""
+    if version and follow:
+        raise click.UsageError("--follow goes with the directory's log; a version's is shown as it is now.")
     client = running_client()
     api = client.api(name)
     from_time = since.isoformat() if since else None
     if follow:
         _follow(client, api, limit, from_time, as_json)
         return
-    lines = client.logs(api["id"], limit, from_time)
+    lines = client.logs(api["id"], limit, from_time, version)
     if as_json:
         print_json(lines)
     elif lines:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from local_server.client.errors import ApimarketClientError
 from local_server.domain.ids import ApiId, UserId
 from local_server.domain.manifest import MANIFEST_NAME
+from local_server.domain.manifest_document import manifest_document
 from local_server.domain.manifest_toml import parse
 from local_server.domain.outbox import UNFINISHED, Outgoing, RemoteRef
 from local_server.domain.publish_errors import NothingServed
@@ -25,7 +26,6 @@ from local_server.registry.manifest_file import edit
 from local_server.registry.source import check_directory
 from local_server.storage.base import Storage, Tx
 from local_server.storage.blobs import BlobStore
-from local_server.storage.sql.rows import manifest_document
 from local_server.storage.sqlite import SqliteStorage
 from local_server.sync.fetch import Fetch
 from local_server.sync.known import known_now

@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from local_server.client import calls
 from local_server.client.asynchronous_market import AsyncMarket
+from local_server.client.asynchronous_versions import AsyncVersions
 from local_server.client.calls import Call
 from local_server.client.errors import ServerUnreachableError, problem_of, reason_of, unexpected
 from local_server.client.results import MAX_BODY_BYTES, CallResult
@@ -64,7 +65,7 @@ def _adapter(answer: str, many: bool) -> TypeAdapter[Any]:
     return TypeAdapter(wanted)
 
 
-class AsyncClient(AsyncMarket):
+class AsyncClient(AsyncMarket, AsyncVersions):
     """Talks to the server at `url`. Every method raises ApimarketClientError; ServerUnreachableError when none answers.
 
     Redirects are not followed, proxies and credentials are not taken from the environment.
@@ -148,8 +149,8 @@ class AsyncClient(AsyncMarket):
         answer: list[GenerationView] = await self._send(calls.generations(name))
         return answer
 
-    async def logs(self, name: str, limit: int = 500, since: str | None = None) -> list[LogLineView]:
-        answer: list[LogLineView] = await self._send(calls.logs(name, limit, since))
+    async def logs(self, name: str, limit: int = 500, since: str | None = None, version: str = "") -> list[LogLineView]:
+        answer: list[LogLineView] = await self._send(calls.logs(name, limit, since, version))
         return answer
 
     async def requests(self, name: str, limit: int = 100) -> list[ExecutionView]:

@@ -96,9 +96,10 @@ def generations(name: str) -> Call:
     return Call("GET", api_path(name, "/generations"), "apis:GenerationView", many=True)
 
 
-def logs(name: str, limit: int = 500, since: str | None = None) -> Call:
+def logs(name: str, limit: int = 500, since: str | None = None, version: str = "") -> Call:
     """Oldest first; `since` is an ISO 8601 time."""
-    return Call("GET", _query(api_path(name, "/logs"), limit=limit, since=since), "apis:LogLineView", many=True)
+    path = _query(api_path(name, "/logs"), limit=limit, since=since, version=version)
+    return Call("GET", path, "apis:LogLineView", many=True)
 
 
 def requests(name: str, limit: int = 100) -> Call:

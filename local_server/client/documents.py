@@ -59,6 +59,7 @@ class ApiDocument(TypedDict):
     generation: GenerationDocument | None
     serving: int | None
     circuit: str
+    shares: dict[str, int]
     directory: str
     summary: str
     tags: list[str]

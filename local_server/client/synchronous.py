@@ -24,6 +24,7 @@ from local_server.client.errors import (
 from local_server.client.results import MAX_BODY_BYTES, CallResult
 from local_server.client.sse import Decoder, Received, TooLarge, next_wait_s
 from local_server.client.synchronous_market import Market
+from local_server.client.synchronous_versions import Versions
 
 if TYPE_CHECKING:
     from local_server.client import documents as doc
@@ -40,7 +41,7 @@ class Event(NamedTuple):
     """The JSON of the class in wire/events.py whose `topic` this is."""
 
 
-class Client(Market):
+class Client(Market, Versions):
     """Talks to the server at `url`. Every method raises ApimarketClientError and ServerUnreachableError
     when none answers."""
 
@@ -99,8 +100,10 @@ class Client(Market):
     def generations(self, name: str) -> "list[doc.GenerationDocument]":
         return cast("list[doc.GenerationDocument]", self.send(calls.generations(name)))
 
-    def logs(self, name: str, limit: int = 500, since: str | None = None) -> "list[doc.LogLineDocument]":
-        return cast("list[doc.LogLineDocument]", self.send(calls.logs(name, limit, since)))
+    def logs(
+        self, name: str, limit: int = 500, since: str | None = None, version: str = ""
+    ) -> "list[doc.LogLineDocument]":
+        return cast("list[doc.LogLineDocument]", self.send(calls.logs(name, limit, since, version)))
 
     def requests(self, name: str, limit: int = 100) -> "list[doc.ExecutionDocument]":
         return cast("list[doc.ExecutionDocument]", self.send(calls.requests(name, limit)))

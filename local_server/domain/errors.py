@@ -63,7 +63,8 @@ class NameTaken(ApimarketError):
 
     def __init__(self, name: str, directory: str) -> None:
         super().__init__(
-            f"An API named {name!r} is registered already, from {directory}",
+            f"An API named {name!r} is registered already, "
+            + (f"from {directory}" if directory else "published from elsewhere"),
             hint=f"Choose another name, or remove the first one: apimarket rm {name}",
             extra={"name": name, "directory": directory},
         )

@@ -63,6 +63,8 @@ class LogWritten:
 
     api_id: ApiId
     lines: Sequence[LogLine]
+    version: str = ""
+    """Of what printed them; empty: the working directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class VersionCreated:
 
 @dataclass(frozen=True, slots=True)
 class VersionChanged:
-    """A version was yanked, deprecated, or given another sunset; or a channel leads to it now."""
+    """A version started, failed or stopped; was yanked or deprecated; or a channel leads to it now, or no more."""
 
     api_id: ApiId
     semver: str

@@ -1,6 +1,8 @@
-"""Where the gateway may find an API, and what it says while it finds none."""
+"""Where the gateway may find an API and its versions, and what it says while it finds none."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from local_server.domain.ids import ApiId
@@ -31,3 +33,28 @@ class Route:
     """Of a request."""
     rate_limit: RateLimit | None = None
     """For each caller; a key may have another."""
+    version: str = ""
+    """The immutable version that stands there; empty: the working directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What callers of a version are told of its end."""
+
+    deprecated_at: datetime
+    sunset_at: datetime | None = None
+    """From this time on it is not answered for any more."""
+    successor: str | None = None
+    """The number of the version to go over to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """How the URLs of one API lead to its versions. Targets are numbers of versions, or `dev` for the directory."""
+
+    shares: tuple[tuple[str, int], ...] = (("dev", 100),)
+    """Where a URL without a pin leads, in percent."""
+    pins: Mapping[str, str] = field(default_factory=dict)
+    """What may follow an `@`, beside `dev` -> the number that it means."""
+    notices: Mapping[str, Notice] = field(default_factory=dict)
+    """By the number of the version."""

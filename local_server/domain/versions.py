@@ -1,13 +1,15 @@
 """Immutable versions of an API: what each is, which one a pin in a URL means, and where the traffic goes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from local_server.domain.contract_changes import Bump, next_version
 from local_server.domain.ids import ApiId, Digest, UserId
+from local_server.domain.routing import Notice, Steering
 from local_server.domain.semver import Semver
-from local_server.domain.version_errors import InvalidChannel, InvalidWeight
+from local_server.domain.version_errors import InvalidChannel, InvalidSemver, InvalidWeight, VersionTooLow
 
 DEV = "dev"
 """The channel that is the working directory."""
@@ -89,6 +91,28 @@ def resolve(pin: str, versions: Iterable[ApiVersion], channels: Mapping[str, str
     return pins(list(versions), channels).get(pin)
 
 
+def newest_release(versions: Iterable[ApiVersion]) -> ApiVersion | None:
+    """The highest number that is no pre-release and was not yanked."""
+    releases = [version for version in versions if version.number.is_release and not version.is_yanked]
+    return max(releases, key=lambda version: version.number, default=None)
+
+
+def check_next(api: str, semver: str, versions: Iterable[ApiVersion]) -> str:
+    """Return `semver` if a version made now may have it: it comes after every release, and after what has the same
+    three numbers. Raises InvalidSemver, VersionTooLow."""
+    known = list(versions)
+    newest = max((version.number for version in known if version.number.is_release), default=None)
+    try:
+        number = Semver.parse(semver)
+    except ValueError:
+        raise InvalidSemver(semver, next_version(newest.text, Bump.PATCH) if newest else "1.0.0") from None
+    same = [version.number for version in known if version.number.numbers == number.numbers]
+    highest = max([*same, *([newest] if newest else [])], default=None)
+    if highest is not None and number.precedence <= highest.precedence:
+        raise VersionTooLow(api, semver, highest.text, next_version((newest or highest).text, Bump.PATCH))
+    return semver
+
+
 # -- Traffic -----------------------------------------------------------------------------------------------------
 
 
@@ -155,3 +179,22 @@ class Traffic:
         if not self.earlier:
             return None
         return replace(self, pointer=self.earlier[0], earlier=self.earlier[1:])
+
+
+def steering(
+    versions: Iterable[ApiVersion], running: Collection[str], channels: Mapping[str, str], pointer: Pointer
+) -> Steering:
+    """How an API's URLs lead to those of its `versions` that run and have served before: one that has not yet is found
+    under its full number alone, so that nobody who asked for `1` waits for it, or falls with it."""
+    known = list(versions)
+    notices = {
+        version.semver: Notice(version.deprecated_at, version.sunset_at, _successor(version, known))
+        for version in known
+        if version.deprecated_at is not None
+    }
+    return Steering(pointer.shares, pins([v for v in known if v.semver in running], channels), notices)
+
+
+def _successor(version: ApiVersion, known: Iterable[ApiVersion]) -> str | None:
+    newest = newest_release(other for other in known if other.deprecated_at is None)
+    return newest.semver if newest is not None and newest.number > version.number else None

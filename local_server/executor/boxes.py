@@ -1,4 +1,5 @@
-"""The boxes of one API: at most one for new generations, beside those whose generations still serve or drain."""
+"""The boxes of one API, or of one version of it: at most one for new generations, beside those whose generations still
+serve or drain."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,12 +26,14 @@ class Boxes:
         log: LogBook,
         lost: Callable[[Box, int | None], None],
         progress: Callable[[str], None],
+        version: str = "",
     ) -> None:
         self._api = api
         self._shop = shop
         self._log = log
         self._lost = lost
         self._progress = progress
+        self._version = version
         self._all: set[Box] = set()
         self.current: Box | None = None
         """Where new generations start; None before the first one, and after it was lost."""
@@ -137,11 +140,11 @@ class Boxes:
     async def _make(self, key: str, source: Path, manifest: Manifest) -> Box:
         request = LayerRequest(manifest.runtime, manifest.runtime_version, source)
         layer = await self._shop.engine.prepare(request, self._progress)
-        trees = self._shop.trees(self._api.id)
+        trees = self._shop.trees(self._api.id, self._version)
         trees.mkdir(parents=True, exist_ok=True)
         spec = SandboxSpec(
             api_id=self._api.id,
-            name=self._api.full_name,
+            name=self._api.full_name + (f"@{self._version}" if self._version else ""),
             runtime=manifest.runtime,
             runtime_version=manifest.runtime_version,
             layer=layer,
@@ -149,6 +152,7 @@ class Boxes:
             memory_mb=manifest.run.memory_mb,
             cpus=manifest.run.cpus,
             egress=manifest.run.egress,
+            version=self._version,
         )
         return self._keep(await self._shop.engine.start(spec), key)
 

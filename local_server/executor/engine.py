@@ -55,7 +55,7 @@ class Layer:
 class SandboxSpec:
     api_id: ApiId
     name: str
-    """`owner/slug`, for labels and logs."""
+    """`owner/slug`, or `owner/slug@1.2.0`, for labels and logs."""
     runtime: Runtime
     runtime_version: str | None
     layer: Layer
@@ -64,6 +64,8 @@ class SandboxSpec:
     memory_mb: int = 512
     cpus: float = 1.0
     egress: bool = True
+    version: str = ""
+    """The immutable version that runs in it; empty: the working directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Sandbox(Protocol):
 
     id: str
     api_id: ApiId
+    version: str
     layer_key: str
 
     async def send(self, message: Message) -> None:

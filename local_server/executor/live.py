@@ -65,7 +65,8 @@ class Line:
         """Point the traffic at a generation that is ready, in one step; the one before it gives way. `pending` is
         why it serves and not what the directory holds. Raises SandboxFailed when it cannot be reached."""
         address = box.sandbox.address(ready.port)
-        lane = self._shop.traffic.open(generation.api_id, generation.number, generation.tree, address)
+        version = self._record.row.version
+        lane = self._shop.traffic.open(generation.api_id, generation.number, generation.tree, address, version)
         old, self.live = self.live, Live(generation, tree, box, ready, lane)
         self._record.change(State.RUNNING, pending)
         self.route()
@@ -114,6 +115,7 @@ class Line:
                 max_body_bytes=self.api.manifest.gateway.max_body_mb * 1024 * 1024,
                 auth=self.api.manifest.gateway.auth,
                 rate_limit=self.api.manifest.gateway.rate_limit,
+                version=self._record.row.version,
             ),
             self.live.lane if self.live else None,
         )

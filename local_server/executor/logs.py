@@ -32,13 +32,21 @@ def printable(text: str) -> str:
 
 
 class LogBook:
-    """The log of one API."""
+    """The log of one API, or of one version of it."""
 
-    def __init__(self, api_id: ApiId, directory: Path, system: System, publish: Callable[[LogWritten], None]) -> None:
+    def __init__(
+        self,
+        api_id: ApiId,
+        directory: Path,
+        system: System,
+        publish: Callable[[LogWritten], None],
+        version: str = "",
+    ) -> None:
         self._api_id = api_id
         self._path = directory / "log.jsonl"
         self._system = system
         self._publish = publish
+        self._version = version
         self._lines: deque[LogLine] = deque(maxlen=MEMORY_LINES)
         self._pending: deque[LogLine] = deque(maxlen=PENDING_LINES)
         self._flush_soon: asyncio.TimerHandle | None = None
@@ -82,7 +90,7 @@ class LogBook:
             self._pending.clear()
             if not lines:
                 return
-            self._publish(LogWritten(self._api_id, lines))
+            self._publish(LogWritten(self._api_id, lines, self._version))
             try:
                 await asyncio.to_thread(self._append, lines)
             except OSError:

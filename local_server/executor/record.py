@@ -2,17 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from local_server.domain.deployments import ALLOWED, Deployment, DesiredState, Failure, Generation, State
+from local_server.domain.deployments import ALLOWED, Deployment, DesiredState, Failure, Generation, Outcome, State
 from local_server.domain.errors import ApimarketError
-from local_server.domain.events import Event, GenerationFinished, StateChanged
+from local_server.domain.events import Event, GenerationFinished, StateChanged, VersionChanged
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
 from local_server.executor.logs import LogBook
 from local_server.executor.workshop import Workshop
-from local_server.storage.base import Tx
+from local_server.storage.base import ReadTx, Tx
 
 logger = logging.getLogger("apimarket.executor")
 
@@ -21,7 +21,8 @@ PROGRESS_S = 0.25
 
 
 class Record:
-    """Keeps the row of one deployment. Nobody waits for its writes but `settled()`; they happen in order."""
+    """Keeps the row of a directory's deployment, and its generations. Nobody waits for its writes but `settled()`; they
+    happen in order."""
 
     def __init__(self, api: Api, shop: Workshop, log: LogBook, row: Deployment) -> None:
         self._api = api
@@ -50,6 +51,17 @@ class Record:
         self._next_number += 1
         return number
 
+    async def kept(self, ready: Collection[int]) -> tuple[Generation, Tree] | None:
+        """Which of the generations that an earlier server left may serve on: the one that served last."""
+        number = self.row.last_good
+
+        def question(tx: ReadTx) -> tuple[Generation | None, Tree | None]:
+            generation = tx.deployments.generation(self._api.id, number or 0)
+            return generation, tx.deployments.tree(generation.tree) if generation else None
+
+        generation, tree = await self._shop.storage.read(question)
+        return (generation, tree) if generation and tree and generation.number in ready else None
+
     def change(self, state: State, failure: Failure | None = None, *, desired: DesiredState | None = None) -> None:
         """The deployment is in this state now. The same state with the same failure is no news."""
         if state is self.row.state and failure == self.failure and desired in (None, self.row.desired_state):
@@ -68,7 +80,7 @@ class Record:
         moved, self.moved = self.moved, asyncio.Event()
         moved.set()
         row = self.row
-        self._write(lambda tx: tx.deployments.put(row), StateChanged(self._api.id, state, failure))
+        self._write(lambda tx: tx.deployments.put(row), self._state_changed())
 
     def begin(self, generation: Generation, tree: Tree) -> None:
         """A generation starts."""
@@ -113,7 +125,10 @@ class Record:
 
     def _tell_progress(self) -> None:
         self._progress_soon = None
-        self._shop.publish(StateChanged(self._api.id, self.row.state, self.failure, self.progress))
+        self._shop.publish(self._state_changed())
+
+    def _state_changed(self) -> Event:
+        return StateChanged(self._api.id, self.row.state, self.failure, self.progress)
 
     def _write(self, act: Callable[[Tx], None], event: Event | None) -> None:
         task = asyncio.create_task(self._in_order(act, event), name=f"record-{self._api.slug}")
@@ -132,3 +147,36 @@ class Record:
                 self._log.add(0, "apimarket", f"its state could not be written: {error}")
             if event is not None:
                 self._shop.publish(event)
+
+
+class VersionRecord(Record):
+    """The same of a version. Its generations are starts of one and the same tree, so none of them is kept for itself;
+    they have numbers of their own."""
+
+    async def number(self) -> int:
+        number = self._next_number if self._next_number is not None else (self.row.last_good or 0) + 1
+        self._next_number = number + 1
+        return number
+
+    def begin(self, generation: Generation, tree: Tree) -> None:
+        self.newest = generation
+
+    def finish(self, generation: Generation) -> None:
+        if self.newest and self.newest.number == generation.number:
+            self.newest = generation
+
+    async def kept(self, ready: Collection[int]) -> tuple[Generation, Tree] | None:
+        """Any, since all are of one tree: the newest."""
+        # At most one more was starting when the earlier server ended, and its number is known to its sandbox alone.
+        self._next_number = max(self.row.last_good or 0, *ready, 0) + 2
+        version = await self._shop.storage.read(lambda tx: tx.versions.by_semver(self._api.id, self.row.version))
+        if version is None or not ready:
+            return None
+        tree = await self._shop.storage.read(lambda tx: tx.deployments.tree(version.tree))
+        if tree is None:
+            return None
+        now = self._shop.system.now()
+        return Generation(self._api.id, max(ready), version.tree, "", Outcome.SERVING, now), tree
+
+    def _state_changed(self) -> Event:
+        return VersionChanged(self._api.id, self.row.version)

@@ -4,6 +4,8 @@ The way of a save: look (read the directory, name it by its hash) -> lay out -> 
 swap -> let the old one drain. Broken code never takes the old generation down, the latest save wins, and a save
 that changes nothing does nothing. When nothing serves and what the directory holds does not start (a crash loop, or
 broken code found by a server that starts), what served last comes back in its stead.
+
+An immutable version is run by the same runner: its origin (origins.py) is a tree that no look ever finds changed.
 """
 
 import asyncio
@@ -11,7 +13,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, Outcome, State
 from local_server.domain.errors import ApimarketError, ApiUnavailable, InvalidManifest
@@ -29,8 +30,9 @@ from local_server.executor.failures import PASSING, failure_of
 from local_server.executor.live import Line, Live
 from local_server.executor.loans import Loans
 from local_server.executor.logs import LogBook
-from local_server.executor.record import Record
-from local_server.executor.snapshot import Snapshot, Source
+from local_server.executor.origins import Origin
+from local_server.executor.record import Record, VersionRecord
+from local_server.executor.snapshot import Snapshot
 from local_server.executor.starter import Starter
 from local_server.executor.traffic import Lane
 from local_server.executor.workshop import Workshop
@@ -42,16 +44,17 @@ STAND_INS = 3
 
 
 class Runner:
-    """Runs one API. Everything here happens on the event loop; `wake` asks it to look at the directory."""
+    """Runs the directory of one API, or one version of it. Everything here happens on the event loop; `wake` asks it
+    to look at its origin."""
 
-    def __init__(self, api: Api, shop: Workshop, log: LogBook, row: Deployment) -> None:
+    def __init__(self, api: Api, shop: Workshop, log: LogBook, row: Deployment, origin: Origin) -> None:
         self.api = api
         self.log = log
-        self.record = Record(api, shop, log, row)
+        self.record = VersionRecord(api, shop, log, row) if origin.version else Record(api, shop, log, row)
         self._shop = shop
         self._line = Line(api, shop, self.record, self._close_idle)
         self._crashes = Crashes(shop.pace)
-        self._source = Source(Path(api.directory), shop.blobs)
+        self._origin = origin
         self._target: Digest | None = None
         """The tree that the last look decided for; a look that finds it again has nothing to do."""
         self._undone: Digest | None = None
@@ -64,7 +67,7 @@ class Runner:
         self._again = False
         self._looking: asyncio.Task[None] | None = None
         self._starter: Starter
-        self._boxes = Boxes(api, shop, log, self._lost, lambda line: self._starter.progress(line))
+        self._boxes = Boxes(api, shop, log, self._lost, lambda line: self._starter.progress(line), origin.version)
         self._starter = Starter(api, shop, self.record, self._line, self._boxes, log, self._pending)
         self._loans = Loans(api, shop, self._line, self._boxes, self._manifest_of)
 
@@ -80,13 +83,18 @@ class Runner:
         self._wake.set()
 
     def run(self) -> None:
-        """Begin, or go on, converging on what the directory holds; what failed is tried again."""
+        """Begin, or go on, converging on what the origin holds; what failed is tried again."""
+        failed = self.record.state is State.FAILED
         if self._looking is None:
             if self.live is None:
                 self.record.change(State.STARTING, desired=DesiredState.RUNNING)
             self._line.route()
             self._looking = asyncio.create_task(self._converge(), name=f"runner-{self.api.slug}")
-        self.wake(again=self.record.state is State.FAILED)
+        elif failed:
+            self._refused = None  # told again, if it comes to the same
+            self.record.change(State.STARTING)
+            self._line.route()
+        self.wake(again=failed)
 
     def retry(self) -> None:
         """What kept it from running, or from being ended, may have passed: try again."""
@@ -103,16 +111,16 @@ class Runner:
 
     async def resume(self, sandbox: Sandbox) -> bool:
         """Take over a sandbox in which an earlier server's last good generation may still answer."""
-        api_id, number = self.api.id, self.record.row.last_good
         box = self._boxes.adopt(sandbox, self.api.manifest)
         with suppress(ApimarketError):
             ports = await box.generations()
-            generation, tree = await self._shop.storage.read(lambda tx: _kept(tx, api_id, number or 0))
+            kept = await self.record.kept(ports.keys())
             for found, port in ports.items():
                 box.adopt(found, port)
-                if found != number or tree is None:
+                if kept is None or found != kept[0].number:
                     self._line.keep(box.stop(found))
-            if generation is not None and tree is not None and generation.number in ports:
+            if kept is not None:
+                generation, tree = kept
                 self.record.newest = generation
                 self._target = generation.tree
                 self._line.swap(generation, tree, box, Ready(ports[generation.number], "", 0.0, 0.0))
@@ -122,6 +130,14 @@ class Runner:
     def announce(self) -> None:
         """Let the gateway know that the API exists."""
         self._line.route()
+
+    async def settled(self) -> bool:
+        """Wait until it serves, or has failed or was stopped; returns whether it serves."""
+        while self.live is None:
+            if self.record.state in (State.FAILED, State.STOPPED):
+                return False
+            await self.record.moved.wait()
+        return True
 
     async def first_outcome(self) -> None:
         """Wait while it is starting; not while something is installed or built, which takes longer."""
@@ -188,20 +204,17 @@ class Runner:
     async def _converge(self) -> None:
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._shop.pace.scan_s):
+                async with asyncio.timeout(self._origin.scan_s):
                     await self._wake.wait()
             self._wake.clear()
             again, self._again = self._again, False
             try:
                 await self._look(again, time.perf_counter(), time.time_ns())
             except Exception as error:
-                if not await asyncio.to_thread(self._source.root.is_dir):
-                    self._shop.watch(self.api.id, frozenset())  # once it is back, it is another directory
                 self._refuse(failure_of(error))
 
     async def _look(self, again: bool, started: float, wall_ns: int) -> None:
-        snapshot = await asyncio.to_thread(self._source.read)
-        self._shop.watch(self.api.id, snapshot.directories)
+        snapshot = await self._origin.look()
         digest = snapshot.tree.digest
         if digest in (self._target, self._undone) and not again:
             return
@@ -223,7 +236,7 @@ class Runner:
             return
         text = await self._manifest_text(entry.sha256)
         try:
-            self.api = self._line.api = await self._shop.registry.reload_manifest(self.api, text)
+            self.api = self._line.api = await self._origin.take_manifest(self.api, text)
         except InvalidManifest:
             self._target = tree.digest  # said once for each save, not at every look
             self._manifest_read = None  # so that the text from before is taken as new again
@@ -331,6 +344,8 @@ class Runner:
     async def _served(self, first: int | None, without: set[Digest]) -> list[tuple[Generation, Tree]]:
         """Generations that served, newest first but `first` before all, one a tree."""
         api_id = self.api.id
+        if self._origin.version:
+            return []  # nothing may stand in for a version
 
         def question(tx: ReadTx) -> list[tuple[Generation, Tree]]:
             seen, found = set(without), []

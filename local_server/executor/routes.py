@@ -14,9 +14,11 @@ from local_server.domain.deployments import Failure, Generation
 from local_server.domain.errors import NothingToUndo
 from local_server.domain.events import LogLine
 from local_server.domain.registry import Api
+from local_server.executor.fleet import Move
 from local_server.executor.service import Executor
 from local_server.registry.reference import register_convertor
 from local_server.wire.apis import ApiView, DeployApi, FailureView, GenerationView, LogLineView
+from local_server.wire.versions import DeployVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,15 @@ def make_routers(ports: ExecutorPorts) -> tuple[APIRouter, APIRouter]:
     control = APIRouter(tags=["executor"])
     service = APIRouter(tags=["executor service"])
 
-    async def deploy(request: Request, id: str) -> ApiView:
-        """Run the API from its directory, now and after every restart of the server."""
+    async def deploy(request: Request, id: str, body: DeployVersion | None = None) -> ApiView:
+        """Run the API from its directory, now and after every restart of the server; or, with a `version`, make an
+        immutable version of what serves now, run that beside, and move the traffic to it once it is ready."""
         api = await ports.find(request, id)
-        await ports.executor(request).deploy(api)
+        if body is None:
+            await ports.executor(request).deploy(api)
+        else:
+            move = Move(body.version, body.weight, body.channel)
+            await ports.executor(request).deploy_version(api, body.version, move)
         return await ports.view(request, api)
 
     async def restart(request: Request, id: str) -> ApiView:
@@ -71,11 +78,17 @@ def make_routers(ports: ExecutorPorts) -> tuple[APIRouter, APIRouter]:
         return [generation_view(generation) for generation in found]
 
     async def logs(
-        request: Request, id: str, limit: int = Query(200, ge=1, le=5000), since: datetime | None = None
+        request: Request,
+        id: str,
+        limit: int = Query(200, ge=1, le=5000),
+        since: datetime | None = None,
+        version: str = Query("", max_length=64, description="What one version printed, rather than the directory."),
     ) -> list[LogLineView]:
-        """The newest lines that the API printed, oldest first. Follow them with `/api/v1/events?topics=log:ID`."""
-        api = await ports.find(request, id)
-        return log_views(api, ports.executor(request).log(api).tail(limit, since))
+        """The newest lines that the API printed, oldest first. Follow them with `/api/v1/events?topics=log:ID`, those
+        of a version with `log:ID@VERSION`."""
+        api, executor = await ports.find(request, id), ports.executor(request)
+        log = await executor.versions.log(api, version) if version else executor.log(api)
+        return log_views(api, log.tail(limit, since))
 
     for name, act in {"deploy": deploy, "restart": restart, "stop": stop, "undo": undo}.items():
         control.add_api_route(f"/apis/{{id:api}}/{name}", act, methods=["POST"], status_code=202, operation_id=name)

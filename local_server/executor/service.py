@@ -1,4 +1,5 @@
-"""Keeps every API that should run running: one runner each, and a loop that converges after whatever happened.
+"""Keeps every API that should run running: one runner for each directory and each version, and a loop that converges
+after whatever happened.
 
 Desired state is a row; what runs is what the engine reports. Start of the server, a crash, a container removed by
 hand, an engine that was away: all end in the same comparison.
@@ -10,6 +11,7 @@ import shutil
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, State
@@ -17,10 +19,16 @@ from local_server.domain.errors import ApimarketError, ApiNotFound
 from local_server.domain.events import EngineChanged
 from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
+from local_server.domain.trees import Tree
+from local_server.domain.versions import ApiVersion
 from local_server.executor.engine import EngineHealth, Sandbox, SandboxUsage
+from local_server.executor.fleet import Move
 from local_server.executor.logs import LogBook
+from local_server.executor.origins import Directory
 from local_server.executor.reload import Runner
+from local_server.executor.snapshot import Source
 from local_server.executor.traffic import Lane
+from local_server.executor.versions import Versions
 from local_server.executor.workshop import Workshop
 from local_server.storage.base import ReadTx
 
@@ -49,6 +57,7 @@ class Executor:
         self._health = EngineHealth(False, "", "not asked yet")
         self._starting: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(STARTS_AT_ONCE)
+        self.versions = Versions(shop, self._run_directory, self._tree_of)
         self._left: list[Runner] = []
         """Of removed APIs whose sandboxes could not be ended, since the engine did not answer."""
 
@@ -71,15 +80,24 @@ class Executor:
         """Take over what runs already, and start what should run. Returns once every API has a route."""
         await self._ask_engine()
 
-        def question(tx: ReadTx) -> tuple[Sequence[Api], dict[ApiId, Deployment]]:
-            return tx.registry.all(), {row.api_id: row for row in tx.deployments.all()}
+        def question(tx: ReadTx) -> tuple[Sequence[Api], dict[ApiId, Deployment], Sequence[Deployment]]:
+            rows = {row.api_id: row for row in tx.deployments.all()}
+            return tx.registry.all(), rows, tx.deployments.of_versions()
 
-        apis, rows = await self._shop.storage.read(question)
-        adopted = await self._adopt({api.id for api in apis if _wanted(rows.get(api.id))})
+        apis, rows, of_versions = await self._shop.storage.read(question)
+        wanted = [row for row in (*rows.values(), *of_versions) if _wanted(row)]
+        adopted = await self._adopt({(row.api_id, row.version) for row in wanted})
+
+        def begin(runner: Runner) -> None:
+            row = runner.record.row
+            self._begin(self._start(runner, adopted.get((row.api_id, row.version))))
+
         for api in apis:
-            runner = await self._add(api, rows.get(api.id))
-            if _wanted(rows.get(api.id)):
-                self._begin(self._start(runner, adopted.get(api.id)))
+            if api.directory:
+                runner = await self._add(api, rows.get(api.id))
+                if _wanted(rows.get(api.id)):
+                    begin(runner)
+        await self.versions.open(apis, of_versions, begin)
 
     async def watch_engine(self) -> None:
         """Ask again and again whether the engine answers; when it is back, so are the APIs. Never returns."""
@@ -92,7 +110,7 @@ class Executor:
                 self._shop.publish(EngineChanged(self.engine_name, health.available, health.detail))
             if self._health.available:
                 self._left = [runner for runner in self._left if runner.has_leftovers]
-                for runner in (*self._runners.values(), *self._left):
+                for runner in (*self._runners.values(), *self.versions.runners(), *self._left):
                     runner.retry()
 
     async def close(self, *, stop_apis: bool = False) -> None:
@@ -101,6 +119,7 @@ class Executor:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
         ends = [self._end(runner, stop_apis) for runner in self._runners.values()]
+        ends.append(self.versions.close(stop=stop_apis))
         for outcome in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(outcome, Exception):
                 logger.error("an API could not be let go", exc_info=outcome)
@@ -110,27 +129,41 @@ class Executor:
     # -- Acts ----------------------------------------------------------------------------------------------------
 
     async def deploy(self, api: Api) -> None:
-        """Run it, now and after every restart. Returns at once; `status` tells how it goes."""
-        runner = self._runners.get(api.id) or await self._add(api, None)
-        runner.run()
+        """Run its directory, and the versions that the traffic leads to, now and after every restart. Returns at once;
+        `status` tells how it goes."""
+        await self.versions.run_traffic(api)
+        if api.directory:
+            await self._run_directory(api)
+
+    async def deploy_version(self, api: Api, semver: str, move: Move) -> ApiVersion:
+        """Make a version of what serves now, unless there is one of these very files, and run it; then `move`, once it
+        is ready. Returns at once. Raises what `Versions.make` and `.begin` do."""
+        version = await self.versions.make(api, semver)
+        await self.versions.begin(api, move)
+        return version
 
     async def know(self, api: Api) -> None:
         """Give it a URL that says it is stopped."""
-        if api.id not in self._runners:
+        if api.directory and api.id not in self._runners:
             await self._add(api, None)
 
     async def restart(self, api: Api) -> None:
-        """A fresh process of what the directory holds, with nothing dropped."""
+        """A fresh process of what the directory holds, with nothing dropped. What serves is versions of: those."""
+        if not api.directory:
+            await self.versions.restart(api)
+            return
         runner = self._runners.get(api.id) or await self._add(api, None)
         running = runner.record.state is not State.STOPPED
         runner.run()
         if running:
             runner.wake(again=True)
+        await self.versions.run_traffic(api)
 
     async def stop(self, api: Api) -> None:
-        """End it after the requests under way, and keep it ended."""
+        """End it and all its versions after the requests under way, and keep them ended."""
         if (runner := self._runners.get(api.id)) is not None:
             await runner.stop()
+        await self.versions.stop_all(api)
 
     async def undo(self, api: Api) -> Generation | None:
         """Back to the generation before; the directory counts again at the next save. None: there is none."""
@@ -145,6 +178,7 @@ class Executor:
             if runner.has_leftovers:
                 self._left.append(runner)
             await runner.log.close()
+        self._left += await self.versions.remove(api)
         self._shop.traffic.forget(api.id)
         directory = self._shop.directory(api.id)
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
@@ -162,7 +196,7 @@ class Executor:
     # -- Questions -----------------------------------------------------------------------------------------------
 
     def status(self, api_id: ApiId) -> Status:
-        runner = self._runners.get(api_id)
+        runner = self._shown(api_id)
         if runner is None:
             return Status(DesiredState.STOPPED, State.STOPPED, None, "", None, None)
         record = runner.record
@@ -170,16 +204,41 @@ class Executor:
         return Status(record.row.desired_state, record.state, record.failure, record.progress, record.newest, serving)
 
     def log(self, api: Api) -> LogBook:
-        return self._runner(api).log
+        runner = self._shown(api.id)
+        if runner is None:
+            raise ApiNotFound(api.slug)
+        return runner.log
 
     async def usage(self, api_id: ApiId) -> SandboxUsage | None:
-        runner = self._runners.get(api_id)
+        runner = self._shown(api_id)
         return await runner.usage() if runner else None
 
     async def generations(self, api: Api, limit: int = 50) -> Sequence[Generation]:
         return await self._shop.storage.read(lambda tx: tx.deployments.generations(api.id, limit))
 
     # -- Small parts ---------------------------------------------------------------------------------------------
+
+    def _shown(self, api_id: ApiId) -> Runner | None:
+        """Whose state is the API's: the directory's; without one, that of the version that has most of the traffic."""
+        runner = self._runners.get(api_id)
+        if runner is None and (fleet := self.versions.known(api_id)) is not None:
+            return fleet.main
+        return runner
+
+    async def _run_directory(self, api: Api) -> Runner:
+        runner = self._runners.get(api.id) or await self._add(api, None)
+        runner.run()
+        return runner
+
+    async def _tree_of(self, api: Api) -> Tree | None:
+        """What its directory serves now; when nothing serves, what it holds. Raises UnusableDirectory, StorageFull."""
+        runner = self._runners.get(api.id)
+        if runner is not None and runner.live is not None:
+            return runner.live.tree
+        if not api.directory:
+            return None
+        source = await asyncio.to_thread(Source, Path(api.directory), self._shop.blobs)
+        return (await asyncio.to_thread(source.read)).tree
 
     def _runner(self, api: Api) -> Runner:
         runner = self._runners.get(api.id)
@@ -194,7 +253,7 @@ class Executor:
         row = replace(row, state=State.STOPPED, engine=self.engine_name)
         log = LogBook(api.id, self._shop.directory(api.id), self._shop.system, self._shop.publish)
         await log.open()
-        runner = Runner(api, self._shop, log, row)
+        runner = Runner(api, self._shop, log, row, Directory(api, self._shop))
         newest = await self._shop.storage.read(lambda tx: tx.deployments.generations(api.id, 1))
         runner.record.newest = newest[0] if newest else None
         self._runners[api.id] = runner
@@ -209,8 +268,9 @@ class Executor:
             runner.run()
             await runner.first_outcome()
 
-    async def _adopt(self, wanted: set[ApiId]) -> dict[ApiId, Sandbox]:
-        adopted: dict[ApiId, Sandbox] = {}
+    async def _adopt(self, wanted: set[tuple[ApiId, str]]) -> dict[tuple[ApiId, str], Sandbox]:
+        """What an earlier server left of the wanted APIs and versions; all else of it is ended."""
+        adopted: dict[tuple[ApiId, str], Sandbox] = {}
         if not self._health.available:
             return adopted
         try:
@@ -219,8 +279,9 @@ class Executor:
             logger.warning("what an earlier server left cannot be taken over: %s", error.detail)
             return adopted
         for sandbox in found:
-            if sandbox.api_id in wanted and sandbox.api_id not in adopted:
-                adopted[sandbox.api_id] = sandbox
+            whose = sandbox.api_id, sandbox.version
+            if whose in wanted and whose not in adopted:
+                adopted[whose] = sandbox
             else:
                 await sandbox.stop()
         return adopted

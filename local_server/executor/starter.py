@@ -43,6 +43,7 @@ class Starter:
         self._boxes = boxes
         self._log = log
         self._pending = pending
+        self._trees = shop.trees(api.id, record.row.version)
         self._event_loop = asyncio.get_running_loop()
         self._entry: str | None = None
         self.installing = False
@@ -124,14 +125,14 @@ class Starter:
         self._record.serve(live.generation)
         self._tell_success(live, unmet(launching.manifest, self._shop.engine.isolated))
         oldest = min(self._line.in_use(), live.number - KEPT_TREES)
-        self._line.keep(asyncio.to_thread(remove_older, self._shop.trees(self._api.id), oldest))
+        self._line.keep(asyncio.to_thread(remove_older, self._trees, oldest))
 
     async def _new_launch(self, tree: Tree, manifest: Manifest, timings: dict[str, float]) -> Launch:
         number = await self._record.number()
         now = self._shop.system.now()
         generation = Generation(self._api.id, number, tree.digest, "", Outcome.STARTING, now)
         self._record.begin(generation, tree)
-        directory = self._shop.trees(self._api.id) / f"{number}-{tree.digest[:12]}"
+        directory = self._trees / f"{number}-{tree.digest[:12]}"
         return Launch(generation, tree, manifest, directory, dict(timings), self._entry)
 
     async def _lay_out(self, launching: Launch) -> None:

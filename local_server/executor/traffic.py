@@ -3,7 +3,7 @@
 from typing import Protocol, TypeVar
 
 from local_server.domain.ids import ApiId
-from local_server.domain.routing import Route
+from local_server.domain.routing import Route, Steering
 
 
 class Lane(Protocol):
@@ -23,12 +23,15 @@ LaneT = TypeVar("LaneT", bound=Lane)
 class Traffic(Protocol[LaneT]):
     """A gateway, which takes back only lanes that it opened itself."""
 
-    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int]) -> LaneT:
-        """A lane to a generation that is ready. Connects lazily."""
+    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], version: str = "") -> LaneT:
+        """A lane to a generation that is ready, of the directory or of a version. Connects lazily."""
 
     def route(self, route: Route, lane: LaneT | None) -> None:
-        """From now on requests for the route's API go to `lane`; with None they are held or refused as
-        `route.availability` says. Replaces what stood there in one step."""
+        """From now on requests for the route's API, or for the version of it, go to `lane`; with None they are held
+        or refused as `route.availability` says. Replaces what stood there in one step."""
+
+    def steer(self, api_id: ApiId, steering: Steering) -> None:
+        """From now on the URLs of the API lead to its versions like this. Replaces what was said before."""
 
     def forget(self, api_id: ApiId) -> None:
         """The API is gone: its URLs answer 404."""

@@ -52,5 +52,9 @@ class Workshop:
         """Where an API's trees and log lie."""
         return self.home / "apis" / api_id
 
-    def trees(self, api_id: ApiId) -> Path:
-        return self.directory(api_id) / "trees"
+    def place(self, api_id: ApiId, version: str = "") -> Path:
+        """Of a version, or of what is the directory's."""
+        return self.directory(api_id) / "versions" / version if version else self.directory(api_id)
+
+    def trees(self, api_id: ApiId, version: str = "") -> Path:
+        return self.place(api_id, version) / "trees"

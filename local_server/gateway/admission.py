@@ -36,13 +36,13 @@ def full_name(route: Route) -> str:
 class Admission:
     """What a request under way needs of the gateway."""
 
-    lookup: Callable[[ApiId], Entry | None]
+    lookup: Callable[[ApiId, str], Entry | None]
     holds: Holds
     ticker: Ticker
 
     def current(self, route: Route) -> Entry:
         """The API's entry now. Raises ApiNotFound when it was removed meanwhile."""
-        entry = self.lookup(route.api_id)
+        entry = self.lookup(route.api_id, route.version)
         if entry is None:
             raise ApiNotFound(full_name(route))
         return entry

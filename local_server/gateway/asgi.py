@@ -12,6 +12,8 @@ from local_server.domain.executions import CallOutcome
 from local_server.domain.gateway_errors import BodyTooLarge
 from local_server.domain.quota_errors import QuotaExceeded
 from local_server.domain.quotas import costs
+from local_server.domain.routing import Steering
+from local_server.domain.version_errors import VersionGone, VersionNotFound
 from local_server.gateway import origins
 from local_server.gateway.access_log import System, Trace
 from local_server.gateway.admission import Admission, full_name, not_serving
@@ -19,7 +21,7 @@ from local_server.gateway.breaker import REST_S
 from local_server.gateway.cache import Cache
 from local_server.gateway.cache_rules import Ask
 from local_server.gateway.cached import Caching
-from local_server.gateway.callers import Callers
+from local_server.gateway.callers import Callers, caller_of
 from local_server.gateway.current import Current, current
 from local_server.gateway.hold import MAX_WAIT_S, Holds
 from local_server.gateway.hosts import SERVER, Hosts, Site
@@ -32,7 +34,7 @@ from local_server.gateway.proxy import REPEATABLE, Exchange, Request
 from local_server.gateway.quotas import Quotas, quota_headers
 from local_server.gateway.replay import head_of, replay
 from local_server.gateway.request_head import RequestHead, raw_path_of, read_head
-from local_server.gateway.table import Entry, Table, make_entry
+from local_server.gateway.table import Entry, Table, make_entry, make_group
 from local_server.gateway.ticker import Ticker
 from local_server.gateway.websocket import Tunnel
 
@@ -79,6 +81,8 @@ class Gateway:
         self.quotas = Quotas(system.now)
         self.cache = Cache(system.now)
         self._table = Table()
+        self._places: dict[ApiId, dict[str, tuple[Route, Lane | None]]] = {}
+        self._steering: dict[ApiId, Steering] = {}
         self.ticker = Ticker()
         self._holds = Holds(max_hold_s)
         self._admission = Admission(self.lookup, self._holds, self.ticker)
@@ -86,25 +90,43 @@ class Gateway:
 
     # -- Traffic ------------------------------------------------------------------------------------------------------
 
-    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int]) -> Lane:
-        """A lane to a generation that is ready. Connects lazily."""
-        lane = Lane(api_id, generation, digest, address, self.cache.shelf())
+    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], version: str = "") -> Lane:
+        """A lane to a generation that is ready, of the directory or of a version. Connects lazily."""
+        lane = Lane(api_id, generation, digest, address, self.cache.shelf(), version)
         lane.breaker.changed = lambda _: self._circuit_changed(lane)
         self._lanes = {known for known in self._lanes if not known.closed} | {lane}
         return lane
 
     def route(self, route: Route, lane: Lane | None) -> None:
-        """From now on requests for the route's API go to `lane`; with None they are held or refused as
-        `route.availability` says. One step: no request sees a state between. Only `lane` keeps what was answered: with
-        another before it the API may have been changed since."""
+        """From now on requests for the route's API, or for the version of it, go to `lane`; with None they are held
+        or refused as `route.availability` says. One step: no request sees a state between. Only `lane` keeps what was
+        answered there: with another before it the API may have been changed since."""
         for other in self._lanes:
-            if other.api_id == route.api_id and other is not lane:
+            if (other.api_id, other.version) == (route.api_id, route.version) and other is not lane:
                 other.shelf.clear()
-        self._table = self._table.with_entry(make_entry(route, lane))
-        self._holds.changed(route.api_id)
+        self._places.setdefault(route.api_id, {})[route.version] = (route, lane)
+        self._regroup(route.api_id)
+
+    def steer(self, api_id: ApiId, steering: Steering) -> None:
+        """From now on the URLs of the API lead to its versions like this. One step. Where the traffic moves, nothing
+        that was answered before is given again: what went elsewhere may have changed it."""
+        if steering.shares != self._steering.get(api_id, Steering()).shares:
+            for lane in self._lanes:
+                if lane.api_id == api_id:
+                    lane.shelf.clear()
+        self._steering[api_id] = steering
+        self._regroup(api_id)
+
+    def _regroup(self, api_id: ApiId) -> None:
+        places = self._places.get(api_id)
+        if places:
+            self._table = self._table.with_group(api_id, make_group(places, self._steering.get(api_id, Steering())))
+            self._holds.changed(api_id)
 
     def forget(self, api_id: ApiId) -> None:
         """The API is gone: its URLs answer 404."""
+        self._places.pop(api_id, None)
+        self._steering.pop(api_id, None)
         self._table = self._table.without(api_id)
         self.inspector.forget(api_id)
         self._holds.changed(api_id)
@@ -136,13 +158,14 @@ class Gateway:
         """Send a kept request again, on `lane` or, without one, to whatever serves now, as its caller's would go. It
         needs no key, and counts for no limit, statistics or log. Raises ApiNotFound; ApiUnavailable when nothing
         serves. The API's own failure is an answer like any other."""
-        entry = self.lookup(exchange.execution.api_id)
+        kept = exchange.execution
+        entry = self.lookup(kept.api_id, kept.version) or self.lookup(kept.api_id)
         if entry is None:
             raise ApiNotFound(exchange.prefix.strip("/"))
         admission = self._admission
         if lane is not None:
             entry = pinned = make_entry(entry.route, lane)
-            admission = Admission(lambda _: pinned, self._holds, self.ticker)
+            admission = Admission(lambda *_: pinned, self._holds, self.ticker)
         elif entry.lane is None:
             raise not_serving(entry.route)
         request_id = self.system.new_id()
@@ -151,8 +174,9 @@ class Gateway:
         lines = forwarded(scope, head, request_id, exchange.prefix.encode("latin-1"))
         return await replay(admission, entry, exchange, head, lines, request_id)
 
-    def lookup(self, api_id: ApiId) -> Entry | None:
-        return self._table.by_id.get(api_id)
+    def lookup(self, api_id: ApiId, version: str = "") -> Entry | None:
+        """What stands at the directory of an API, or at a version of it."""
+        return self._table.lookup(api_id, version)
 
     def record(self, trace: Trace) -> None:
         """A request is over."""
@@ -190,6 +214,8 @@ class Gateway:
             error = self._not_found(raw, site)
             await send_problem(send, error, self.system.new_id(), websocket=websocket)
             return
+        if entry.split:
+            entry = entry.of(caller_id(head, address_of(scope)))
         await self._exchange(scope, receive, send, head, entry, path or b"/")
 
     def find(self, site: Site, raw: bytes) -> tuple[Entry | None, bytes]:
@@ -202,12 +228,22 @@ class Gateway:
         second = raw.find(b"/", 1)
         third = raw.find(b"/", second + 1)
         if second < 0 or third < 0:
-            return self._table.by_path.get(raw[1:]), b""
-        return self._table.by_path.get(raw[1:third]), raw[third:]
+            return self._named(raw[1:]), b""
+        return self._named(raw[1:third]), raw[third:]
 
-    def _not_found(self, raw: bytes, site: Site) -> ApiNotFound:
+    def _named(self, name: bytes) -> Entry | None:
+        """The API of `owner/slug` or `owner/slug@pin`, which many programs write with `%40`."""
+        entry = self._table.by_path.get(name)
+        if entry is None and b"%40" in name:
+            entry = self._table.by_path.get(name.replace(b"%40", b"@"))
+        return entry
+
+    def _not_found(self, raw: bytes, site: Site) -> ApimarketError:
         if site.is_server:
             name = b"/".join(raw.split(b"/", 3)[1:3]).decode("latin-1")[:130]
+            api, mark, pin = name.replace("%40", "@").partition("@")
+            if mark and (known := self._table.pins(api)) is not None:
+                return VersionNotFound(api, pin, known)
         else:
             name = f"{site.owner}/{site.slug}" if site.owner else site.slug
         return ApiNotFound(name, self._table.close_names(name))
@@ -233,7 +269,7 @@ class Gateway:
         route = entry.route
         cors = origins.answer_headers(route.cors, head.origin) if route.cors else []
         try:
-            if refusal := self._refusal(route, head):
+            if refusal := self._refusal(entry, head):
                 await _turn_away(send, refusal, trace, [], websocket)
                 return
             if cors and method == "OPTIONS" and await self._preflight(scope, send, route, head.origin, trace):
@@ -283,7 +319,7 @@ class Gateway:
         try:
             await Exchange(
                 self._admission,
-                self.lookup(express.entry.route.api_id) or express.entry,
+                self.lookup(express.entry.route.api_id, express.entry.route.version) or express.entry,
                 request,
                 express.trace,
                 fresh=True,
@@ -291,8 +327,11 @@ class Gateway:
         finally:
             self.record(express.trace)
 
-    def _refusal(self, route: Route, head: RequestHead) -> ApimarketError | None:
-        """Whether a page may not call; `Callers` says the same of whoever sent it."""
+    def _refusal(self, entry: Entry, head: RequestHead) -> ApimarketError | None:
+        """Whether nobody may call any more, or a page may not; `Callers` says the same of whoever sent it."""
+        route = entry.route
+        if entry.sunset_at is not None and self.system.now() >= entry.sunset_at:
+            return VersionGone(full_name(route), route.version, entry.sunset_at, entry.successor)
         if head.origins > 1:
             return OriginRefused("The request carries more than one Origin header", hint="Send one, or none.")
         if head.origin or head.fetch_site:
@@ -330,6 +369,11 @@ async def _turn_away(send: Send, error: ApimarketError, trace: Trace, cors: RawH
         trace.capture.take_refusal(error, trace.request_id)
     extra = cors + refusal_headers(error)
     trace.bytes_out = await send_problem(send, error, trace.request_id, websocket=websocket, extra=extra)
+
+
+def caller_id(head: RequestHead, address: str) -> bytes:
+    """Who calls, as far as the shares of the traffic go: whoever has the key, else whoever is at the address."""
+    return head.key or caller_of(address).encode()
 
 
 def address_of(scope: Scope) -> str:

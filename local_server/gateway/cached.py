@@ -89,8 +89,9 @@ class Caching:
         hit = find_hit(lane.shelf, self._ask, how)
         if hit is None:
             return False
-        self._trace.cached, self._trace.generation = True, lane.generation
-        await give(hit, self._request, self._trace, self._entry.headers)
+        trace = self._trace
+        trace.cached, trace.generation, trace.version = True, lane.generation, lane.version
+        await give(hit, self._request, trace, self._entry.headers)
         return True
 
     async def _follow(self, landed: asyncio.Event, shelf: Shelf) -> None:

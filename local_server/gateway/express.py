@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from local_server.domain.errors import ApimarketError, MalformedRequest
 from local_server.domain.executions import CallOutcome, outcome_of_status
 from local_server.gateway.access_log import Trace, outcome_of_refusal
-from local_server.gateway.asgi import address_of, forwarded, local_port, refusal_headers
+from local_server.gateway.asgi import address_of, caller_id, forwarded, local_port, refusal_headers
 from local_server.gateway.cache import note_change
 from local_server.gateway.cache_hit import Hit, find_hit, tell
 from local_server.gateway.cache_rules import Ask
@@ -58,8 +58,10 @@ def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: byte
     entry, path = gateway.find(site, raw)
     if entry is None or not path or head.chunked or head.origins or head.fetch_site:
         return False
+    if entry.split:
+        entry = entry.of(caller_id(head, address_of(scope)))
     lane, route = entry.lane, entry.route
-    if lane is None or lane.closed or route.cors or not lane.breaker.closed:
+    if lane is None or lane.closed or route.cors or not lane.breaker.closed or entry.sunset_at is not None:
         return False
     by_path = site.is_server
     hit: Hit | None = None
@@ -214,7 +216,7 @@ class Express:
         connection.begin(self._method == "HEAD")
         connection.watcher = self
         connection.request_done = True
-        trace.generation = self._lane.generation
+        trace.generation, trace.version = self._lane.generation, self._lane.version
         trace.bytes_in = len(self.body)
         trace.sent_s = perf_counter()
         self._deadline_s = self._protocol.loop.time() + self.entry.route.timeout_s
@@ -327,7 +329,7 @@ class Express:
         connection = self._connection
         if connection.answered or self._method not in REPEATABLE or self.disconnected:
             return False
-        entry = self._gateway.lookup(self.entry.route.api_id)
+        entry = self._gateway.lookup(self.entry.route.api_id, self.entry.route.version)
         return entry is not None and (entry.lane is not self._lane or connection.uses > 1)
 
     def refuse(self, error: ApimarketError) -> None:
@@ -368,7 +370,7 @@ def outcome_of_break(error: Exception) -> CallOutcome:
 
 def kept(hit: Hit, entry: Entry, lane: Lane, trace: Trace, added: RawHeaders, *, by_path: bool) -> bytes:
     """The whole of an answer from what is kept; `trace` is told."""
-    trace.cached, trace.generation = True, lane.generation
+    trace.cached, trace.generation, trace.version = True, lane.generation, lane.version
     status, headers, body = hit.answer(
         trace.method == "HEAD", [], added, entry.headers, trace.request_id, by_path=by_path
     )

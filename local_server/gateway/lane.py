@@ -23,8 +23,18 @@ class Traveller(Protocol):
 class Lane:
     """Made by `Gateway.open`; has the shape of the executor's `Lane`."""
 
-    def __init__(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], shelf: Shelf) -> None:
+    def __init__(
+        self,
+        api_id: ApiId,
+        generation: int,
+        digest: str,
+        address: tuple[str, int],
+        shelf: Shelf,
+        version: str = "",
+    ) -> None:
         self.api_id = api_id
+        self.version = version
+        """The immutable version that it leads to; empty: a generation of the directory."""
         self.generation = generation
         self.digest = digest
         self.address = address

@@ -266,7 +266,7 @@ class Exchange:
         line_count = len(request.head.lines) // 4 + len(request.forwarded) + len(more) + 1 + request.head.chunked
         if problem := block_problem(block, line_count):
             raise MalformedRequest(problem)
-        self._trace.generation = lane.generation
+        self._trace.generation, self._trace.version = lane.generation, lane.version
         if self._first is not None:
             connection.write(block + b"\r\n" + self._framed(self._first, last=not self._more))
         else:

@@ -22,6 +22,7 @@ _DROPPED = frozenset(
         # Said by the gateway:
         b"x-request-id",
         b"x-apimarket-generation",
+        b"x-apimarket-version",
         b"x-apimarket-pending-error",
     }
 )

@@ -5,18 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import format_datetime
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from local_server.domain.ids import ApiId
-from local_server.domain.routing import Route
+from local_server.domain.routing import Notice, Route, Steering
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from local_server.gateway.asgi_types import RawHeaders
     from local_server.gateway.hosts import Site
     from local_server.gateway.lane import Lane
 
 _HEADER_LIMIT = 300
+_DEV = "dev"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +31,49 @@ class Entry:
     route: Route
     lane: Lane | None
     prefix: bytes
-    """`/owner/slug`, as it stands in a path."""
+    """`/owner/slug`, as it stands in a path, with the pin that was asked for."""
     headers: RawHeaders
     """What every answer of this lane carries."""
+    sunset_at: datetime | None = None
+    """From then on it is refused."""
+    successor: str | None = None
+    split: tuple[tuple[int, Entry], ...] = ()
+    """Where several share the traffic: up to which percent of the callers, and whose they are."""
+
+    def of(self, caller: bytes) -> Entry:
+        """Whose share of the traffic a caller is in: always the same one, as long as the shares are. As a share
+        grows, nobody leaves it."""
+        if not self.split:
+            return self
+        digest = blake2b(caller, digest_size=8, key=self.route.api_id.encode()[:64]).digest()
+        point = int.from_bytes(digest, "big") * 100 >> 64
+        return next(entry for upto, entry in self.split if point < upto)
 
 
-def make_entry(route: Route, lane: Lane | None) -> Entry:
+def make_entry(route: Route, lane: Lane | None, pin: str = "", notice: Notice | None = None) -> Entry:
     headers: RawHeaders = []
     if lane is not None:
         headers.append((b"x-apimarket-generation", lane.digest.encode("ascii", "replace")))
+    if route.version:
+        headers.append((b"x-apimarket-version", route.version.encode()))
     if route.pending_error:
         headers.append((b"x-apimarket-pending-error", header_text(route.pending_error)))
-    return Entry(route, lane, f"/{route.owner}/{route.slug}".encode(), headers)
+    if notice is not None:
+        headers += _notice_headers(route, notice)
+    prefix = f"/{route.owner}/{route.slug}" + (f"@{pin}" if pin else "")
+    ends = (notice.sunset_at, notice.successor) if notice is not None else (None, None)
+    return Entry(route, lane, prefix.encode(), headers, *ends)
+
+
+def _notice_headers(route: Route, notice: Notice) -> RawHeaders:
+    """RFC 9745, RFC 8594, and the link relation of RFC 5829 to where callers should go."""
+    headers: RawHeaders = [(b"deprecation", b"@%d" % int(notice.deprecated_at.timestamp()))]
+    if notice.sunset_at is not None:
+        headers.append((b"sunset", format_datetime(notice.sunset_at, usegmt=True).encode()))
+    if notice.successor is not None:
+        link = f'</{route.owner}/{route.slug}@{notice.successor}/>; rel="successor-version"'
+        headers.append((b"link", link.encode()))
+    return headers
 
 
 def header_text(text: str) -> bytes:
@@ -46,19 +82,76 @@ def header_text(text: str) -> bytes:
     return "".join(char if " " <= char <= "~" else "?" for char in line).encode()
 
 
+Places = Mapping[str, tuple[Route, "Lane | None"]]
+"""What stands at one API: the number of a version, empty for the directory -> how it is found, and its lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One API: the directory and the versions."""
+
+    by_version: Mapping[str, Entry]
+    """Empty: the directory."""
+    plain: Entry
+    """Where its URL without a pin leads."""
+    by_pin: Mapping[str, Entry]
+
+    @property
+    def name(self) -> str:
+        return f"{self.plain.route.owner}/{self.plain.route.slug}"
+
+
+def make_group(places: Places, steering: Steering) -> Group:
+    """`places` is not empty."""
+    notices = steering.notices
+    by_version = {
+        version: make_entry(route, lane, version, notices.get(version)) for version, (route, lane) in places.items()
+    }
+    by_pin = {}
+    for pin, target in {_DEV: _DEV, **steering.pins}.items():
+        version = _version(target)
+        if version in places:
+            by_pin[pin] = make_entry(*places[version], pin, notices.get(version))
+    return Group(by_version, _plain(places, steering), by_pin)
+
+
+def _plain(places: Places, steering: Steering) -> Entry:
+    """Of those that share the traffic, one that does not serve leaves its share to those that do."""
+    shares = [(version, share) for target, share in steering.shares if (version := _version(target)) in places]
+    shares = shares or [("" if "" in places else next(iter(places)), 100)]
+    serving = [(version, share) for version, share in shares if places[version][1] is not None] or shares
+    entries = [(share, make_entry(*places[version], "", steering.notices.get(version))) for version, share in serving]
+    (_, first), *others = entries
+    if not others:
+        return first
+    split, total, seen = [], sum(share for share, _ in entries), 0
+    for share, entry in entries:
+        seen += share
+        split.append((-(-seen * 100 // total), entry))
+    return Entry(first.route, first.lane, first.prefix, first.headers, None, None, tuple(split))
+
+
+def _version(target: str) -> str:
+    return "" if target == _DEV else target
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    by_id: Mapping[ApiId, Entry] = field(default_factory=lambda: MappingProxyType({}))
+    by_id: Mapping[ApiId, Group] = field(default_factory=lambda: MappingProxyType({}))
     by_path: Mapping[bytes, Entry] = field(default_factory=lambda: MappingProxyType({}))
-    """Key: `owner/slug`."""
+    """Key: `owner/slug`, and `owner/slug@pin`."""
     by_slug: Mapping[str, Entry | None] = field(default_factory=lambda: MappingProxyType({}))
     """None where several owners have the slug: then the short host name means none of them."""
 
-    def with_entry(self, entry: Entry) -> Table:
-        return _table({**self.by_id, entry.route.api_id: entry})
+    def with_group(self, api_id: ApiId, group: Group) -> Table:
+        return _table({**self.by_id, api_id: group})
 
     def without(self, api_id: ApiId) -> Table:
-        return _table({key: entry for key, entry in self.by_id.items() if key != api_id})
+        return _table({key: group for key, group in self.by_id.items() if key != api_id})
+
+    def lookup(self, api_id: ApiId, version: str = "") -> Entry | None:
+        group = self.by_id.get(api_id)
+        return group.by_version.get(version) if group is not None else None
 
     def at_site(self, site: Site) -> Entry | None:
         """The API of a host name."""
@@ -66,16 +159,28 @@ class Table:
             return self.by_path.get(f"{site.owner}/{site.slug}".encode())
         return self.by_slug.get(site.slug)
 
+    def pins(self, name: str) -> list[str] | None:
+        """What may follow the `@` after `owner/slug`; None: there is no such API."""
+        entry = self.by_path.get(name.encode("latin-1", "replace"))
+        if entry is None:
+            return None
+        group = self.by_id[entry.route.api_id]
+        return list(dict.fromkeys([*(version for version in group.by_version if version), *group.by_pin]))
+
     def close_names(self, name: str) -> list[str]:
         """At most three `owner/slug` that look like `name`."""
-        full = {key.decode(): key.decode() for key in self.by_path}
+        full = {group.name: group.name for group in self.by_id.values()}
         known = full if "/" in name else {key.rpartition("/")[2]: key for key in full}
         return [known[match] for match in difflib.get_close_matches(name[:130], known, n=3, cutoff=0.6)]
 
 
-def _table(entries: dict[ApiId, Entry]) -> Table:
+def _table(groups: dict[ApiId, Group]) -> Table:
     by_slug: dict[str, Entry | None] = {}
-    for entry in entries.values():
-        by_slug[entry.route.slug] = None if entry.route.slug in by_slug else entry
-    by_path = {entry.prefix[1:]: entry for entry in entries.values()}
-    return Table(MappingProxyType(entries), MappingProxyType(by_path), MappingProxyType(by_slug))
+    by_path: dict[bytes, Entry] = {}
+    for group in groups.values():
+        slug = group.plain.route.slug
+        by_slug[slug] = None if slug in by_slug else group.plain
+        for entries in (group.by_version, group.by_pin):
+            by_path.update((entry.prefix[1:], entry) for entry in entries.values())
+        by_path[group.name.encode()] = group.plain
+    return Table(MappingProxyType(groups), MappingProxyType(by_path), MappingProxyType(by_slug))

@@ -136,7 +136,7 @@ class Tunnel:
                 )
         except OSError as error:
             raise ConnectFailed(error.strerror or "did not answer") from None
-        self._trace.generation = lane.generation
+        self._trace.generation, self._trace.version = lane.generation, lane.version
         await self._handshake(upstream)
         return upstream
 

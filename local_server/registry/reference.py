@@ -20,6 +20,8 @@ SUB_RESOURCES = (
     "stats",
     "generations",
     "versions",
+    "traffic",
+    "channels",
     "keys",
     "call",
     "plans",

@@ -137,6 +137,12 @@ class Registry:
             wanted["api.visibility"] = str(visibility)
         if not wanted:
             return api
+        if not api.directory:
+            raise UnusableDirectory(
+                f"The directory of {api.full_name}",
+                "is elsewhere: it was published to here",
+                "Publish a version whose apimarket.toml says so.",
+            )
         return await self._take(api, await asyncio.to_thread(_edit_manifest, api, wanted))
 
     async def remove(self, api: Api) -> None:

@@ -94,9 +94,11 @@ def check_length(size_bytes: int) -> None:
 def take_upload(api: Api, body: IO[bytes], content_type: str, *, replace: bool = False) -> Uploaded:
     """The blocking part of `Uploads.take`, without the registry."""
     root = Path(api.directory)
-    if not root.is_dir():
+    if not api.directory or not root.is_dir():
         raise UnusableDirectory(
-            str(root), "does not exist any more", f"Put it back, or remove the API: apimarket rm {api.slug}"
+            api.directory or api.full_name,
+            "does not exist any more",
+            f"Put it back, or remove the API: apimarket rm {api.slug}",
         )
     try:
         with Staging(root) as staging:

@@ -71,7 +71,10 @@ class ApiView(BaseModel):
     circuit: str = "closed"
     """closed; open: it did not answer five requests in a row, and the gateway refuses others for it until it does;
     half_open: one is trying just now"""
+    shares: dict[str, int] = Field(default_factory=dict)
+    """Where the URL leads, in percent, by version, or `dev` for the directory; empty: all to the directory."""
     directory: str
+    """Empty: it exists as versions only, published from elsewhere."""
     summary: str = ""
     tags: list[str] = Field(default_factory=list)
     visibility: str = "private"

@@ -7,8 +7,14 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 from pydantic import BaseModel
 
-from local_server.client import documents, market_documents, outbox_documents, token_documents
-from local_server.wire import accounts, analytics, apis, exchanges, market, outbox, server, tokens
+from local_server.client import (
+    documents,
+    market_documents,
+    outbox_documents,
+    token_documents,
+    version_documents,
+)
+from local_server.wire import accounts, analytics, apis, exchanges, market, outbox, server, tokens, versions
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.FailureDocument, apis.FailureView),
@@ -83,6 +89,13 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (outbox_documents.FileConflictDocument, outbox.FileConflictView),
     (outbox_documents.ConflictDocument, outbox.ConflictView),
     (outbox_documents.ResolvedDocument, outbox.ResolvedView),
+    (version_documents.VersionDocument, versions.VersionView),
+    (version_documents.ShareDocument, versions.ShareView),
+    (version_documents.PendingMoveDocument, versions.PendingMove),
+    (version_documents.TrafficSplitDocument, versions.TrafficSplitView),
+    (version_documents.ChannelsDocument, versions.ChannelsView),
+    (version_documents.DeployVersionDocument, versions.DeployVersion),
+    (version_documents.MoveTrafficDocument, versions.MoveTraffic),
 ]
 NAMES = {document: model.__name__ for document, model in PAIRS}
 
@@ -112,7 +125,8 @@ class TestDocuments:
         assert of_document == of_model
 
     def test_every_document_is_compared(self) -> None:
-        everything = vars(documents) | vars(market_documents) | vars(outbox_documents) | vars(token_documents)
+        modules = (documents, market_documents, outbox_documents, token_documents, version_documents)
+        everything = {name: value for module in modules for name, value in vars(module).items()}
         written = {value for name, value in everything.items() if name.endswith("Document")}
 
         assert written == {document for document, _ in PAIRS}

@@ -95,7 +95,10 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
             api = server.ask("POST", "/api/v1/apis", {"directory": str(directory)}).json
             wait_for(lambda: server.ask("GET", "/api/v1/apis/hello").json["serving"])
             key = server.ask("POST", "/api/v1/apis/hello/keys", {"name": "one"}).json["info"]["id"]
-            yield Subject(server, {"id": api["id"], "key_id": key})
+            made = {"version": "1.0.0", "weight": 0, "channel": "beta"}
+            assert server.ask("POST", "/api/v1/apis/hello/deploy", made).status == 202
+            wait_for(lambda: server.ask("GET", "/api/v1/apis/hello/channels").json["channels"].get("beta"))
+            yield Subject(server, {"id": api["id"], "key_id": key, "version": "1.0.0", "name": "beta"})
 
 
 @pytest.fixture(autouse=True)

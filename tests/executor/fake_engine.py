@@ -147,6 +147,7 @@ class FakeSandbox:
     def __init__(self, machine: FakeMachine, agent: FakeAgent) -> None:
         self.id = agent.id
         self.api_id: ApiId = agent.spec.api_id
+        self.version = agent.spec.version
         self.layer_key = agent.spec.layer.key
         self.agent = agent
         self._machine = machine

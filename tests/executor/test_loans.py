@@ -11,10 +11,9 @@ from local_server.domain.errors import ApiUnavailable, DependenciesFailed
 from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
 from local_server.executor import loans
 from local_server.gateway.lane import Lane
-from tests.executor import test_reload
-from tests.executor.test_reload import PACE, World, until, world
+from tests.executor import world as worlds
+from tests.executor.world import PACE, World, until
 
-__all__ = ["world"]
 LENT_S = 0.3
 
 
@@ -24,7 +23,7 @@ WARM_S = 0.4
 @pytest.fixture(autouse=True)
 def _briefly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     warm_s = WARM_S if request.cls is TestWarm else 0.0
-    monkeypatch.setattr(test_reload, "PACE", replace(PACE, warm_s=warm_s, lent_s=LENT_S))
+    monkeypatch.setattr(worlds, "PACE", replace(PACE, warm_s=warm_s, lent_s=LENT_S))
 
 
 @pytest.fixture

@@ -4,32 +4,17 @@ A manifest, timings, a failure and the entries of a tree are JSON columns. Keys 
 dataclass's default, so that a field may be added without a migration.
 """
 
-from dataclasses import fields
-from decimal import Decimal
 from typing import Any
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, Outcome, State
 from local_server.domain.errors import UnusableDirectory
 from local_server.domain.executions import CallOutcome, Execution
 from local_server.domain.ids import ApiId, Digest, KeyId, RequestId, UserId
-from local_server.domain.manifest import (
-    GatewaySpec,
-    Manifest,
-    PlanSpec,
-    RateLimit,
-    RunSpec,
-    Runtime,
-    Visibility,
-)
+from local_server.domain.manifest_document import flat, manifest_document, manifest_from
 from local_server.domain.registry import Api, ApiStage, User
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.storage.dialect import Dialect
 from local_server.storage.sql.connection import Row
-
-
-def _flat(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass by name, as they are (`dataclasses.asdict` cannot copy every kind of mapping)."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def storable(text: str) -> str:
@@ -49,48 +34,6 @@ def user_row(dialect: Dialect, user: User) -> Row:
 
 def user_from(dialect: Dialect, row: Row) -> User:
     return User(UserId(row["id"]), row["handle"], dialect.moment(row["created_at"]))
-
-
-def manifest_document(manifest: Manifest) -> dict[str, Any]:
-    rate_limit = manifest.gateway.rate_limit
-    return {
-        **_flat(manifest),
-        "run": {**_flat(manifest.run), "env": dict(manifest.run.env)},
-        "gateway": {**_flat(manifest.gateway), "rate_limit": _flat(rate_limit) if rate_limit else None},
-        "plans": [_plan_document(plan) for plan in manifest.plans],
-    }
-
-
-def manifest_from(document: dict[str, Any]) -> Manifest:
-    given = document | _tuples(document, "tags")
-    given["runtime"] = Runtime(document["runtime"])
-    given["visibility"] = Visibility(document["visibility"])
-    given["run"] = RunSpec(**document["run"] | _tuples(document["run"], "command", "secrets"))
-    given["gateway"] = _gateway_from(document["gateway"])
-    given["plans"] = tuple(_plan_from(plan) for plan in document.get("plans", []))
-    return Manifest(**given)
-
-
-def _plan_document(plan: PlanSpec) -> dict[str, Any]:
-    price = plan.overage_price
-    return {**_flat(plan), "overage_price": None if price is None else f"{price:f}"}
-
-
-def _plan_from(document: dict[str, Any]) -> PlanSpec:
-    price = document.get("overage_price")
-    return PlanSpec(**document | {"overage_price": None if price is None else Decimal(price)})
-
-
-def _gateway_from(document: dict[str, Any]) -> GatewaySpec:
-    given = document | _tuples(document, "cors")
-    if document.get("rate_limit") is not None:
-        given["rate_limit"] = RateLimit(**document["rate_limit"])
-    return GatewaySpec(**given)
-
-
-def _tuples(document: dict[str, Any], *names: str) -> dict[str, tuple[Any, ...]]:
-    """JSON knows lists only."""
-    return {name: tuple(document[name]) for name in names if document.get(name) is not None}
 
 
 def _directory(path: str) -> str:
@@ -142,7 +85,7 @@ def api_from(dialect: Dialect, row: Row) -> Api:
 def deployment_row(dialect: Dialect, deployment: Deployment) -> dict[str, Any]:
     error = deployment.last_error
     return {
-        **_flat(deployment),
+        **flat(deployment),
         "last_error": None if error is None else storable(error),
         "updated_at": dialect.time(deployment.updated_at),
     }
@@ -164,10 +107,10 @@ def deployment_from(dialect: Dialect, row: Row, version: str = "") -> Deployment
 def generation_row(dialect: Dialect, generation: Generation) -> Row:
     failure = generation.failure
     return {
-        **_flat(generation),
+        **flat(generation),
         "started_at": dialect.time(generation.started_at),
         "timings_ms": dialect.json(dict(generation.timings_ms)),
-        "failure": None if failure is None else dialect.json(_flat(failure)),
+        "failure": None if failure is None else dialect.json(flat(failure)),
     }
 
 

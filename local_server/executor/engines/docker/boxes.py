@@ -25,6 +25,7 @@ def sandbox_box(
     command, mounts, environment = _RUNTIMES[spec.runtime](spec, cache, search_path, go_agent)
     own = {
         "api": spec.api_id,
+        "version": spec.version,
         "name": spec.name,
         "layer": spec.layer.key,
         "runtime": spec.runtime.value,
@@ -42,7 +43,7 @@ def sandbox_box(
         spec.memory_mb,
         spec.cpus,
         restart="unless-stopped",
-        hostname=spec.name.rpartition("/")[2],
+        hostname=spec.name.rpartition("/")[2].partition("@")[0],
         offline=not spec.egress,
     )
 
@@ -91,7 +92,9 @@ _RUNTIMES = {Runtime.PYTHON: _python, Runtime.NODE: _node, Runtime.GO: _go}
 
 def sandbox_identity(spec: SandboxSpec, container: str, ports: range) -> ContainerIdentity:
     places = _places(spec.runtime, spec.trees, spec.layer.path)
-    return ContainerIdentity(container, spec.api_id, spec.layer.key, spec.name, spec.memory_mb, places, ports)
+    return ContainerIdentity(
+        container, spec.api_id, spec.layer.key, spec.name, spec.memory_mb, places, ports, spec.version
+    )
 
 
 def builder_identity(box: Box, container: str) -> ContainerIdentity:
@@ -108,7 +111,8 @@ def adopted_identity(labels: Mapping[str, str], container: str) -> ContainerIden
         first, last = map(int, own["ports"].split("-"))
         ports = range(first, last + 1)
         memory_mb = int(own["memory_mb"])
-        return ContainerIdentity(container, ApiId(own["api"]), own["layer"], own["name"], memory_mb, places, ports)
+        api_id, version = ApiId(own["api"]), own.get("version", "")
+        return ContainerIdentity(container, api_id, own["layer"], own["name"], memory_mb, places, ports, version)
     except (KeyError, ValueError):
         return None
 

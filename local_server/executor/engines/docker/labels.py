@@ -26,4 +26,4 @@ class Labels:
     def new_name(self, what: str) -> str:
         """A container name: readable in `docker ps`, never taken."""
         readable = "".join(char if char.isalnum() or char in "-_." else "-" for char in what)
-        return f"apimarket-{readable[:40]}-{secrets.token_hex(4)}"
+        return f"apimarket-{readable[:100]}-{secrets.token_hex(4)}"

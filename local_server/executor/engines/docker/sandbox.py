@@ -56,12 +56,14 @@ class ContainerIdentity:
     memory_mb: int
     places: tuple[Place, ...]
     ports: range
+    version: str = ""
 
 
 class DockerSandbox:
     def __init__(self, daemon: Daemon, identity: ContainerIdentity, *, dial: bool) -> None:
         self.id = identity.id
         self.api_id = identity.api_id
+        self.version = identity.version
         self.layer_key = identity.layer_key
         self._identity = identity
         self._daemon = daemon

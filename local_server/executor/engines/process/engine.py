@@ -108,6 +108,7 @@ class ProcessEngine:
             directory,
             spec.memory_mb,
             view,
+            spec.version,
         )
 
     def _command(self, spec: SandboxSpec, go_agent: Path | None) -> tuple[list[str], dict[str, str]]:

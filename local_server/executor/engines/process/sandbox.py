@@ -49,12 +49,14 @@ class Program:
     """Its own, for HOME and temporary files; deleted at the end."""
     memory_mb: int | None = None
     view: View | None = None
+    version: str = ""
 
 
 class ProcessSandbox:
     def __init__(self, program: Program) -> None:
         self.id = program.id
         self.api_id = program.api_id
+        self.version = program.version
         self.layer_key = program.layer_key
         self._program = program
         self._process: asyncio.subprocess.Process | None = None

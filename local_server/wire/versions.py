@@ -1,0 +1,135 @@
+"""Versions of an API, their channels, and where its traffic goes."""
+
+from datetime import UTC, datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+
+from local_server.wire.apis import FailureView
+
+
+class VersionView(BaseModel):
+    """`versions NAME --json`, one row each."""
+
+    version: str
+    """Its number: `1.2.0`."""
+    id: str
+    tree: str
+    url: str
+    """Leads to this version, whatever becomes of the traffic."""
+    state: str
+    """stopped, building, starting, running, failed, stopping"""
+    desired_state: str
+    serving: bool
+    weight: int
+    """Percent of the traffic of the URL without a pin."""
+    channels: list[str]
+    """Those that lead to it, `latest` among them."""
+    error: str | None = None
+    """One line: why it does not serve."""
+    failure: FailureView | None = None
+    progress: str = ""
+    published: bool
+    """Signed, and published from a registry to this one."""
+    created_at: datetime
+    deprecated_at: datetime | None = None
+    sunset_at: datetime | None = None
+    """From this time on its callers are answered 410."""
+    yanked_at: datetime | None = None
+    yanked_reason: str = ""
+
+
+class DeployVersion(BaseModel):
+    """POST /api/v1/apis/{id}/deploy: make a version of what serves now, run it, and move the traffic to it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+    """Its number; one that exists must have the very files that serve now."""
+    weight: int = Field(100, ge=0, le=100)
+    """Percent of the traffic, once it is ready; 0: it only gets a URL of its own."""
+    channel: str | None = None
+    """Leads to it from then on."""
+
+
+class ShareView(BaseModel):
+    target: str
+    """The number of a version, or `dev`: the working directory."""
+    weight: int
+    """Percent."""
+
+
+class PendingMove(BaseModel):
+    """Waits for a version to become ready."""
+
+    target: str
+    weight: int
+    channel: str | None = None
+    back: bool = False
+    """A roll-back to where the traffic was before."""
+
+
+class TrafficSplitView(BaseModel):
+    shares: list[ShareView]
+    """Where the URL without a pin leads."""
+    pending: PendingMove | None = None
+    earlier: list[list[ShareView]]
+    """What it was before, newest first: where roll-backs go."""
+    revision: int
+    """Counts the moves."""
+
+
+class MoveTraffic(BaseModel):
+    """PUT /api/v1/apis/{id}/traffic: once the target is ready."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str
+    """The number of a version, or `dev`: the working directory."""
+    weight: int = Field(100, ge=1, le=100)
+    """Percent; the others share the rest as they shared all before."""
+
+
+class RollBack(BaseModel):
+    """POST /api/v1/apis/{id}/rollback"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str | None = None
+    """None: where the traffic was before the last move. Else a version, or `dev`."""
+
+
+class ChannelsView(BaseModel):
+    channels: dict[str, str]
+    """Name -> the number of the version that it leads to; `latest` among them."""
+
+
+class PutChannel(BaseModel):
+    """PUT /api/v1/apis/{id}/channels/{name}"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: str
+
+
+class MarkVersion(BaseModel):
+    """PATCH /api/v1/apis/{id}/versions/{version}: what is given changes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    deprecated: bool | None = None
+    """Callers are told; false takes it back, with its sunset."""
+    sunset_at: AwareDatetime | None = None
+    """From this time on callers are answered 410. Given alone, it deprecates too; `deprecated` without it takes the
+    sunset back."""
+    yanked: bool | None = None
+    """A yanked version is found under its full number alone."""
+    reason: str = Field("", max_length=500)
+    """Why it is yanked."""
+
+    @field_validator("sunset_at")
+    @classmethod
+    def _in_utc(cls, sunset_at: datetime | None) -> datetime | None:
+        try:
+            return sunset_at.astimezone(UTC) if sunset_at is not None else None
+        except OverflowError:
+            raise ValueError("there is no such time in UTC") from None
