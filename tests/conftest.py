@@ -1,17 +1,19 @@
-"""What this machine can test: a test that needs Docker or a browser is skipped, with the reason and the way to enable
-it, where there is none. Under CI=true there is no such excuse: its skip fails the run, and so does any other whose
-reason begins with "needs".
+"""What this machine can test: a test that needs Docker, a browser or PostgreSQL is skipped, with the reason and the way
+to enable it, where there is none. Under CI=true there is no such excuse: its skip fails the run, and so does any other
+whose reason begins with "needs".
 """
 
 import os
 import shutil
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.postgres import clusters
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -51,6 +53,25 @@ def browser_trouble() -> str:
     if any(shutil.which(name) for name in _CHROMIUM):
         return ""
     return f"Chromium is not on PATH (looked for {', '.join(_CHROMIUM)}); on Debian: apt install chromium"
+
+
+@pytest.fixture(scope="session")
+def postgres18() -> Iterator[clusters.Cluster]:
+    """From PyPI."""
+    yield from _cluster(18)
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[clusters.Cluster]:
+    """Debian's."""
+    yield from _cluster(15)
+
+
+def _cluster(version: int) -> Iterator[clusters.Cluster]:
+    if reason := clusters.trouble(version):
+        pytest.skip(reason)
+    with clusters.running(version) as cluster:
+        yield cluster
 
 
 _NEEDS = {"docker": docker_trouble, "browser": browser_trouble}

@@ -35,6 +35,7 @@ async def keep_pruning(storage: Storage, system: System, keep: Keep) -> None:
     """Prune soon, then every hour. Never returns."""
     await asyncio.sleep(FIRST_S)
     while True:
+        await storage.keep_house(system.now())
         deleted = await prune(storage, system, keep)
         logger.info("forgot %d rows of the request log and of its rollups", deleted)
         await asyncio.sleep(EVERY_S)

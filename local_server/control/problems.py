@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from local_server.domain.account_errors import LoginRefused, TooManyAttempts
-from local_server.domain.errors import ApimarketError, TokenRequired
+from local_server.domain.errors import ApimarketError, StorageUnavailable, TokenRequired
 from local_server.wire.problems import MEDIA_TYPE, Problem
 
 logger = logging.getLogger("apimarket.control")
@@ -29,7 +29,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
         title=error.title, status=error.status, detail=error.detail, code=error.code, hint=error.hint, **error.extra
     )
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, (TokenRequired, LoginRefused)) else {}
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, (TooManyAttempts, StorageUnavailable)):
         headers["Retry-After"] = str(error.retry_after_s)
     return _answer(request, problem, headers)
 

@@ -364,6 +364,35 @@ class StorageUnreadable(ApimarketError):
         )
 
 
+class StorageUnavailable(ApimarketError):
+    """The database server does not answer, or has nothing to spare. Nothing was changed. `place` is where it is,
+    without who logs in."""
+
+    status, code, title = 503, "storage_unavailable", "The database does not answer"
+    retry_after_s = 2
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(
+            f"The database at {place} cannot be used now: {reason}",
+            hint="It is tried again with every request. Look whether PostgreSQL runs there and takes more connections.",
+            extra={"place": place},
+        )
+
+
+class StorageUncertain(StorageUnavailable):
+    """The connection broke in the moment of a commit, and the database did not come back to say what became of it."""
+
+    code, title = "storage_uncertain", "Whether that was kept is not known"
+
+    def __init__(self, place: str) -> None:
+        ApimarketError.__init__(
+            self,
+            f"The connection to {place} broke while a change was being committed; it was kept whole, or not at all",
+            hint="Look before you do it again. A request with an Idempotency-Key may simply be sent again.",
+            extra={"place": place},
+        )
+
+
 class ServerUnreachable(ApimarketError):
     """Raised by the client, never sent by the server."""
 

@@ -73,7 +73,7 @@ class Subscription(Generic[E]):
         self._queue.clear()
         return items
 
-    def put(self, item: E) -> None:
+    def put(self, item: E | Lost) -> None:
         """From the event loop's thread. Never waits."""
         if self._closed:
             return
@@ -82,6 +82,11 @@ class Subscription(Generic[E]):
             self._queue.append(LOST)
         self._queue.append(item)
         self._arrived.set()
+
+    def lose(self) -> None:
+        """Whatever waits is given up for one `Lost`: more is missing than this reader was too slow for."""
+        self._queue.clear()
+        self.put(LOST)
 
     def close(self) -> None:
         """What waits can still be read; then the iteration ends."""
@@ -100,6 +105,11 @@ class Bus:
         """Hand `event` to everyone who is subscribed now. From the event loop's thread."""
         for subscription in self._subscriptions:
             subscription.put(event)
+
+    def lose(self) -> None:
+        """Events went missing on their way here, nobody knows which: everybody has to read everything anew."""
+        for subscription in self._subscriptions:
+            subscription.lose()
 
     def subscribe(self) -> Subscription[Event]:
         """Events from the moment the context is entered: `async with bus.subscribe() as events: async for event in

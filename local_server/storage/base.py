@@ -2,7 +2,11 @@
 
 Work is shipped to it as functions. `await storage.write(lambda tx: ...)` runs its function inside one transaction on
 the writer; `await storage.read(lambda tx: ...)` runs beside it on a snapshot. Store methods are plain, synchronous
-domain acts. Events go out after the commit, in order, and not at all if the function raises.
+domain acts. Events go out after the commit, in the order of the commits, and not at all if the function raises.
+
+In SQLite an act is alone; in PostgreSQL others write beside it. There what a store reads of one row by its key stays as
+it was read until the act ends, and an act that another one got into the way of is rolled back and run again. So an act
+does nothing but through its `tx`, and may be run twice.
 
     await storage.write(lambda tx: tx.registry.add(api))
 
@@ -404,11 +408,15 @@ class Storage(Protocol):
         """Chosen at random when the store was made; tells this installation's containers from another's."""
 
     async def write(self, act: Callable[[Tx], T]) -> T:
-        """Run `act` in one transaction, alone. What it raises rolls everything back and is raised here.
-        Raises StorageFull when the disk is. Cancelling the caller does not undo an act that has begun."""
+        """Run `act` in one transaction. What it raises rolls everything back and is raised here.
+        Raises StorageFull when the disk is, StorageUnavailable when the database server is gone. Cancelling the caller
+        does not undo an act that has begun."""
 
     async def read(self, question: Callable[[ReadTx], T]) -> T:
         """Run `question` on one consistent snapshot."""
+
+    async def keep_house(self, now: datetime) -> None:
+        """What the database wants done every day; call it more often."""
 
     async def close(self) -> None:
         """Finish what has begun, then close. May be called twice."""

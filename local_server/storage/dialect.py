@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
+from local_server.storage import pg_words
+
 MAX_SEARCH_CHARS = 300
 MAX_SEARCH_WORDS = 32
 # What a C string or UTF-8 cannot hold; a search term with one of these in it would be an error, not a word.
@@ -86,6 +88,37 @@ class SqliteDialect:
         if not words:
             return None
         return " ".join(words + [f"tags : {_quoted(tag)}" for tag in tags if _spoken(tag)])
+
+
+class PostgresDialect:
+    # Weights as close to SQLite's as four letters allow: the slug is A, tags are B, the summary is C, the category D.
+    search_sql = """
+        select apis.id as id, -ts_rank('{0.2, 0.4, 0.6, 1.0}', apis.words, cast(:query as tsquery)) as rank
+        from apis where apis.words @@ cast(:query as tsquery)
+    """
+
+    def words_sql(self, table: str) -> WordsSql:
+        return WordsSql(table, f"{table}.words @@ cast(:query as tsquery)", f"{table}.place")
+
+    def time(self, at: datetime) -> datetime:
+        if at.tzinfo is None:
+            raise ValueError(f"{at!r} is naive; storage takes aware times")
+        return at.astimezone(UTC)
+
+    def moment(self, value: datetime) -> datetime:
+        return value.astimezone(UTC)
+
+    def json(self, value: Any) -> str:
+        # ASCII only, into a column of type `json`, which keeps the text as it is: `jsonb` refuses \u0000 and halves of
+        # surrogate pairs, and file names have both.
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+
+    def parsed(self, value: Any) -> Any:
+        return value  # by the driver
+
+    def search_query(self, text: str, tags: Sequence[str] = ()) -> str | None:
+        words = _spoken(text[:MAX_SEARCH_CHARS])
+        return pg_words.tsquery(words, [tag for tag in tags if _spoken(tag)]) if words else None
 
 
 def _spoken(text: str) -> Sequence[str]:

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -79,6 +80,15 @@ class SqliteConnection:
 
     def change_many(self, sql: str, params: Iterable[Params]) -> None:
         self._begun().executemany(sql, params)
+
+    def locking(self, table: str) -> str:
+        return ""  # who writes, writes alone
+
+    def alone(self, name: str) -> None:
+        pass
+
+    def drop_days(self, table: str, before: datetime) -> int:
+        return 0
 
     def _begun(self) -> sqlite3.Connection:
         # Some failures (a full disk) make SQLite roll back by itself; whoever caught one and went on would then
@@ -152,6 +162,9 @@ class SqliteStorage:
     async def read(self, question: Callable[[ReadTx], T]) -> T:
         assert self._readers is not None
         return await self._readers.run(lambda db: self._answer(question, db))
+
+    async def keep_house(self, now: datetime) -> None:
+        """Nothing: the file is tidied up when it is closed."""
 
     async def close(self) -> None:
         if self._closing is None:

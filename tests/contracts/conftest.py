@@ -8,7 +8,9 @@ import pytest
 
 from local_server.domain.events import Event
 from local_server.storage.base import Storage
+from local_server.storage.postgres import PostgresStorage
 from local_server.storage.sqlite import SqliteStorage
+from tests.postgres.clusters import VERSIONS, Cluster
 from tests.storage.factories import ALICE
 
 OpenStorage = Callable[[], Awaitable[Storage]]
@@ -31,16 +33,24 @@ def published() -> Published:
     return Published()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(
+    params=["sqlite", *(pytest.param(f"postgres{version}", marks=pytest.mark.postgres) for version in VERSIONS)]
+)
 async def open_storage(
     request: pytest.FixtureRequest, tmp_path: Path, published: Published
 ) -> AsyncIterator[OpenStorage]:
     """Opens the same store each time; closed at the end."""
     opened: list[Storage] = []
+    url = ""
+    if request.param != "sqlite":
+        cluster: Cluster = request.getfixturevalue(request.param)
+        url = cluster.database()
 
     async def open_one() -> Storage:
-        assert request.param == "sqlite"
-        opened.append(await SqliteStorage.open(tmp_path / "apimarket.db", published.take))
+        if url:
+            opened.append(await PostgresStorage.open(url, published.take))
+        else:
+            opened.append(await SqliteStorage.open(tmp_path / "apimarket.db", published.take))
         return opened[-1]
 
     yield open_one

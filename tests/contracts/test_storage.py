@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable
 
 import pytest
 
@@ -102,7 +101,10 @@ class TestWrite:
         with pytest.raises(asyncio.CancelledError):
             await task
         go_on.set()
-        assert await storage.write(lambda tx: tx.registry.get(ApiId(an_id(1)))) is not None
+        async with asyncio.timeout(10):
+            while not published:
+                await asyncio.sleep(0.01)
+        assert await storage.read(lambda tx: tx.registry.get(ApiId(an_id(1)))) is not None
         assert published == [ApiRegistered(ApiId(an_id(1)))]
 
 
@@ -118,16 +120,18 @@ class TestEvents:
         assert published == [ApiRegistered(ApiId("a"))]
 
     async def test_keep_the_order_of_the_commits(self, storage: Storage, published: Published) -> None:
-        def act(number: int) -> Awaitable[None]:
-            def emit_two(tx: Tx) -> None:
-                tx.emit(ApiRegistered(ApiId(str(number))))
-                tx.emit(ApiChanged(ApiId(str(number))))
+        await add_apis(storage, an_api(1))
 
-            return storage.write(emit_two)
+        def emit_two(tx: Tx) -> None:
+            api = tx.registry.get(ApiId(an_id(1)))
+            assert api is not None
+            number = tx.registry.save(api, api.revision).revision
+            tx.emit(ApiRegistered(ApiId(str(number))))
+            tx.emit(ApiChanged(ApiId(str(number))))
 
-        await asyncio.gather(*(act(number) for number in range(30)))
+        await asyncio.gather(*(storage.write(emit_two) for _ in range(30)))
         expected: list[Event] = []
-        for number in range(30):
+        for number in range(2, 32):
             expected += [ApiRegistered(ApiId(str(number))), ApiChanged(ApiId(str(number)))]
         assert published == expected
 

@@ -99,8 +99,6 @@ class TestCatalogue:
         ["api-1", "forec", "FORECAST", "geo", "alice", "hour", "frohlich", "city", "api-1 geo hour", "alice/api-1"],
     )
     async def test_words_are_found_wherever_they_stand(self, storage: Storage, text: str) -> None:
-        if storage.description.startswith("postgres") and text == "frohlich":
-            pytest.skip("the index of words of PostgreSQL keeps marks")
         await listed(storage, a_listing(1))
         assert await storage.read(found(text)) == ["api-1"]
 

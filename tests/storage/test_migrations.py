@@ -9,6 +9,7 @@ from sqlite_utils import Database
 
 from local_server.domain.events import Event
 from local_server.domain.usage import Step, Tally
+from local_server.storage.migrations.postgres import STEPS as POSTGRES_STEPS
 from local_server.storage.migrations.sqlite import MIGRATIONS, STEPS
 from local_server.storage.sqlite import SqliteStorage
 from tests.storage.factories import ALICE, NOON, an_api
@@ -224,6 +225,12 @@ class TestVersions:
             db.execute(f"update api_versions set {column} = {column}")
         db.execute("update api_versions set yanked_at = created_at, sunset_at = created_at")
         db.close()
+
+
+class TestPostgres:
+    def test_has_the_same_steps(self) -> None:
+        """One that is missing there: add its template to storage/migrations/postgres.py."""
+        assert list(POSTGRES_STEPS) == list(STEPS)
 
 
 class TestReopening:

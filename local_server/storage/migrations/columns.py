@@ -20,7 +20,7 @@ SQLITE: Mapping[str, str] = {
 
 POSTGRES: Mapping[str, str] = {
     "time": "timestamptz",
-    "json": "jsonb",
+    "json": "json",
     "bytes": "bytea",
     "flag": "boolean",
     "bigint": "bigint",

@@ -51,7 +51,7 @@ class SqlAccountsReader:
         return self._account(f"where {column}", {"login": storable(login)})
 
     def _account(self, rest: str, params: Row) -> Account | None:
-        rows = self._connection.execute(_ACCOUNT + rest, params)
+        rows = self._connection.execute(_ACCOUNT + rest + self._connection.locking("users"), params)
         return account_from(self._dialect, rows[0]) if rows else None
 
 

@@ -23,6 +23,8 @@ from local_server.storage.sql.catalogue_rows import (
 from local_server.storage.sql.connection import Connection, Row
 from local_server.storage.sql.rows import storable
 
+_CHANGES = "catalogue"
+"""Who changes the catalogue does it alone: each change has a number, and the numbers are those of the commits."""
 _IDS_AT_ONCE = 500
 _MOST_NAMED = 50
 _MOST_COUNTED = 1_000
@@ -216,7 +218,7 @@ class SqlCatalogueReader:
         return str(value) if sort is Sort.NAME else int(value)
 
     def _one(self, condition: str, params: Row) -> Card | None:
-        found = self._many(f"where {condition}", params)
+        found = self._many(f"where {condition}{self._connection.locking('listings')}", params)
         return found[0] if found else None
 
     def _many(self, rest: str, params: Row) -> Sequence[Card]:
@@ -226,6 +228,7 @@ class SqlCatalogueReader:
 
 class SqlCatalogueStore(SqlCatalogueReader):
     def put(self, listing: Listing, texts: ListingTexts, now: datetime) -> None:
+        self._connection.alone(_CHANGES)
         known = self.card(listing.api_id)
         standing = known.standing if known else Standing()
         if known is not None:
@@ -247,12 +250,14 @@ class SqlCatalogueStore(SqlCatalogueReader):
             self._tell(listing.api_id, gone=True)
 
     def remove(self, api_id: ApiId) -> None:
+        self._connection.alone(_CHANGES)
         known = self.card(api_id)
         self._connection.change("delete from listings where api_id = :api_id", {"api_id": api_id})
         if known is None or _is_public(known):  # it may have gone with its API a moment ago
             self._tell(api_id, gone=True)
 
     def stand(self, api_id: ApiId, standing: Standing, now: datetime) -> None:
+        self._connection.alone(_CHANGES)
         card = self.card(api_id)
         if card is not None:
             row = self._ranked(card.listing, standing, now) | standing_row(standing)

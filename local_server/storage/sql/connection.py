@@ -1,6 +1,7 @@
 """The little that the SQL of the stores asks of a database driver."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from local_server.storage.dialect import Dialect
@@ -28,3 +29,16 @@ class Connection(Protocol):
 
     def change_many(self, sql: str, params: Iterable[Params]) -> None:
         """Run one statement once for each of `params`, in order."""
+
+    # -- Where other transactions write at the same time. In SQLite none does. ----------------------------------
+
+    def locking(self, table: str) -> str:
+        """What a SELECT ends with so that its rows of `table` stay as they are read until this transaction ends. For
+        whoever reads a row to write it back."""
+
+    def alone(self, name: str) -> None:
+        """Go on when no other transaction that asked for the same name is under way. For whoever acts upon rows that
+        are not there yet, or upon more of them than can be locked one by one."""
+
+    def drop_days(self, table: str, before: datetime) -> int:
+        """Drop whole days of a table that is kept in days, as far as they ended by then; how many rows went."""

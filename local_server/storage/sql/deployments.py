@@ -83,7 +83,8 @@ class SqlDeploymentsReader:
         self._dialect = connection.dialect
 
     def get(self, api_id: ApiId) -> Deployment | None:
-        rows = self._connection.execute(f"{_DEPLOYMENT} where api_id = :api_id", {"api_id": api_id})
+        locking = self._connection.locking("deployments")
+        rows = self._connection.execute(f"{_DEPLOYMENT} where api_id = :api_id{locking}", {"api_id": api_id})
         return deployment_from(self._dialect, rows[0]) if rows else None
 
     def all(self) -> Sequence[Deployment]:
@@ -144,6 +145,8 @@ class SqlDeploymentsStore(SqlDeploymentsReader):
         return self._last_generation(api_id) + 1
 
     def add_tree(self, tree: Tree) -> None:
+        # A prune beside us would not see the row that will point at the tree, and take away one that is there already.
+        self._connection.alone("trees")
         self._connection.execute(
             "insert into trees (digest, entries, size_bytes) values (:digest, :entries, :size_bytes) "
             "on conflict (digest) do nothing",
@@ -151,12 +154,16 @@ class SqlDeploymentsStore(SqlDeploymentsReader):
         )
 
     def prune(self, api_id: ApiId, keep: int) -> None:
+        self._connection.alone("trees")
         self._connection.execute(_PRUNE_GENERATIONS, {"api_id": api_id, "keep": max(keep, 0)})
         self._connection.execute(f"delete from trees where digest not in ({_LIVE_TREES})", {})  # noqa: S608
 
     def _last_generation(self, api_id: ApiId) -> int:
         """Raises ApiNotFound."""
-        rows = self._connection.execute("select last_generation from apis where id = :id", {"id": api_id})
+        rows = self._connection.execute(
+            f"select last_generation from apis where id = :id{self._connection.locking('apis')}",  # noqa: S608
+            {"id": api_id},
+        )
         if not rows:
             raise ApiNotFound(api_id)
         return int(rows[0]["last_generation"])

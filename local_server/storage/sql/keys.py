@@ -46,7 +46,8 @@ class SqlKeysReader:
 
     def get(self, key_id: KeyId, owner: UserId | None = None) -> ApiKey | None:
         params = {"id": storable(key_id), "owner": owner}
-        found = self._many("where id = :id and (:owner is null or user_id = :owner)", params)
+        locking = self._connection.locking("api_keys")
+        found = self._many(f"where id = :id and user_id = coalesce(:owner, user_id){locking}", params)
         return found[0] if found else None
 
     def of_api(self, api_id: ApiId) -> Sequence[ApiKey]:
@@ -87,6 +88,7 @@ class SqlKeysStore(SqlKeysReader):
         self._connection.change(_FOLLOW, params)
 
     def used(self, times: Mapping[KeyId, datetime]) -> None:
+        # In one order everywhere, so that two servers that write at once never wait for each other in a ring.
         self._connection.change_many(
-            _USED, [{"id": key_id, "at": self._dialect.time(at)} for key_id, at in times.items()]
+            _USED, [{"id": key_id, "at": self._dialect.time(times[key_id])} for key_id in sorted(times)]
         )

@@ -41,8 +41,8 @@ class SqlMeteringReader:
 
 class SqlMeteringStore(SqlMeteringReader):
     def count(self, events: Iterable[UsageEvent]) -> int:
-        fresh = [event for event in events if self._is_new(event)]
         # In one order everywhere, so that two servers that count at once never wait for each other in a ring.
+        fresh = [event for event in sorted(events, key=_identity) if self._is_new(event)]
         for (subscription_id, day), units in sorted(by_day(fresh).items()):
             params = {"subscription_id": subscription_id, "day": day.isoformat(), "units": units}
             self._connection.change(_TOTAL, params)
@@ -60,3 +60,7 @@ class SqlMeteringStore(SqlMeteringReader):
             "units": event.units,
         }
         return self._connection.change(_EVENT, params) == 1
+
+
+def _identity(event: UsageEvent) -> tuple[str, str, str]:
+    return event.subscription_id, event.source, event.event_id

@@ -70,7 +70,7 @@ class SqlOutboxReader:
         self._dialect = connection.dialect
 
     def get(self, op: OpId) -> Outgoing | None:
-        found = self._many("where op = :op", {"op": op})
+        found = self._many(f"where op = :op{self._connection.locking('outbox')}", {"op": op})
         return found[0] if found else None
 
     def latest(self, limit: int = 100) -> Sequence[Outgoing]:
@@ -109,8 +109,10 @@ class SqlRemotesReader:
         self._dialect = connection.dialect
 
     def get(self, url: str) -> Remote | None:
+        locking = self._connection.locking("remotes")
         rows = self._connection.execute(
-            'select url, marketplace_id, account, "cursor" from remotes where url = :url', {"url": url}
+            f'select url, marketplace_id, account, "cursor" from remotes where url = :url{locking}',  # noqa: S608
+            {"url": url},
         )
         return remote_from(rows[0]) if rows else None
 
@@ -120,7 +122,8 @@ class SqlRemotesReader:
 
     def ref(self, remote: str, owner: str, slug: str) -> RemoteRef | None:
         params = {"remote": remote, "owner": owner, "slug": slug}
-        found = self._refs("where remote = :remote and owner = :owner and slug = :slug", params)
+        locking = self._connection.locking("remote_refs")
+        found = self._refs(f"where remote = :remote and owner = :owner and slug = :slug{locking}", params)
         return found[0] if found else None
 
     def refs(self, remote: str) -> Sequence[RemoteRef]:

@@ -19,7 +19,7 @@ _SELECT = """
     from apis join users on users.id = apis.user_id
 """
 
-_LISTED = "apis.status <> :removed and (:user_id is null or apis.user_id = :user_id)"
+_LISTED = "apis.status <> :removed and apis.user_id = coalesce(:user_id, apis.user_id)"
 
 _INSERT = """
     insert into apis (id, user_id, slug, directory, visibility, status, category, tags, summary, manifest, revision,
@@ -69,7 +69,7 @@ class SqlRegistryReader:
         )
 
     def _one(self, rest: str, params: Row) -> Api | None:
-        rows = self._connection.execute(_SELECT + rest, params)
+        rows = self._connection.execute(_SELECT + rest + self._connection.locking("apis"), params)
         return api_from(self._dialect, rows[0]) if rows else None
 
     def _many(self, rest: str, params: Row) -> Sequence[Api]:
@@ -83,7 +83,10 @@ class SqlRegistryStore(SqlRegistryReader):
         self._connection.execute(_INSERT, api_row(self._dialect, api))
 
     def save(self, api: Api, expected_revision: int) -> Api:
-        rows = self._connection.execute("select revision from apis where id = :id", {"id": api.id})
+        rows = self._connection.execute(
+            f"select revision from apis where id = :id{self._connection.locking('apis')}",  # noqa: S608 -- constants
+            {"id": api.id},
+        )
         if not rows:
             raise ApiNotFound(api.full_name)
         if rows[0]["revision"] != expected_revision:

@@ -39,7 +39,8 @@ class SqlReviewsReader:
         self._dialect = connection.dialect
 
     def get(self, api_id: ApiId, user_id: UserId) -> Review | None:
-        found = self._many(" and reviews.user_id = :user_id", {"api_id": api_id, "user_id": user_id})
+        locking = self._connection.locking("reviews")
+        found = self._many(f" and reviews.user_id = :user_id{locking}", {"api_id": api_id, "user_id": user_id})
         return found[0] if found else None
 
     def of_api(self, api_id: ApiId, limit: int, behind: tuple[datetime, UserId] | None) -> Sequence[Review]:

@@ -23,26 +23,16 @@ _COUNTS = (
 )
 _COLUMNS = ", ".join(("api_id", "starts_at", *_COUNTS))
 
-_PUT = """
-    insert into {table} ({columns}) values ({values})
-    on conflict (api_id, starts_at) do update set {updates}
-"""
-
-
-def _put(step: Step) -> str:
-    return _PUT.format(
-        table=_TABLES[step],
-        columns=_COLUMNS,
-        values=", ".join(f":{name}" for name in ("api_id", "starts_at", *_COUNTS)),
-        updates=", ".join(f"{name} = excluded.{name}" for name in _COUNTS),
-    )
+_VALUES = ", ".join(f":{name}" for name in ("api_id", "starts_at", *_COUNTS))
+_UPDATES = ", ".join(f"{name} = :{name}" for name in _COUNTS)
 
 
 def _sql_of_each_step(sql: str) -> Mapping[Step, str]:
-    return {step: sql.format(table=_TABLES[step], columns=_COLUMNS) for step in Step}
+    return {step: sql.format(table=_TABLES[step], columns=_COLUMNS, values=_VALUES, updates=_UPDATES) for step in Step}
 
 
-_PUTS = {step: _put(step) for step in Step}
+_ADD = _sql_of_each_step("insert into {table} ({columns}) values ({values}) on conflict (api_id, starts_at) do nothing")
+_REPLACE = _sql_of_each_step("update {table} set {updates} where api_id = :api_id and starts_at = :starts_at")
 _ONE = _sql_of_each_step("select {columns} from {table} where api_id = :api_id and starts_at = :starts_at")
 _SINCE = _sql_of_each_step(
     "select {columns} from {table} where api_id = :api_id and starts_at >= :since order by starts_at"
@@ -78,20 +68,32 @@ class SqlRollups:
     def count(self, rows: Iterable[Execution]) -> None:
         """Add rows that were never counted before."""
         for step, rollups in tallied(rows).items():
-            for rollup in rollups:
+            # In one order everywhere, so that two servers that count at once never wait for each other in a ring.
+            for rollup in sorted(rollups, key=_place):
                 self._merge(step, rollup)
 
     def prune(self, step: Step, before: datetime, limit: int) -> int:
         return self._connection.change(_PRUNE[step], {"before": self._dialect.time(before), "limit": max(limit, 0)})
 
     def _merge(self, step: Step, rollup: Rollup) -> None:
+        tally = self._stored(step, rollup)
+        if tally is None:
+            if self._connection.change(_ADD[step], rollup_row(self._dialect, rollup)) == 1:
+                return
+            tally = self._stored(step, rollup)  # somebody else's, who was there between our two statements
+            assert tally is not None
+        tally.add(rollup.tally)
+        merged = Rollup(rollup.api_id, rollup.starts_at, tally)
+        self._connection.change(_REPLACE[step], rollup_row(self._dialect, merged))
+
+    def _stored(self, step: Step, rollup: Rollup) -> Tally | None:
         key = {"api_id": rollup.api_id, "starts_at": self._dialect.time(rollup.starts_at)}
-        stored = self._connection.execute(_ONE[step], key)
-        if stored:
-            tally = rollup_from(self._dialect, stored[0]).tally
-            tally.add(rollup.tally)
-            rollup = Rollup(rollup.api_id, rollup.starts_at, tally)
-        self._connection.change(_PUTS[step], rollup_row(self._dialect, rollup))
+        rows = self._connection.execute(_ONE[step] + self._connection.locking(_TABLES[step]), key)
+        return rollup_from(self._dialect, rows[0]).tally if rows else None
+
+
+def _place(rollup: Rollup) -> tuple[ApiId, datetime]:
+    return rollup.api_id, rollup.starts_at
 
 
 def tallied(rows: Iterable[Execution]) -> Mapping[Step, Sequence[Rollup]]:

@@ -70,7 +70,7 @@ class SqlSubscriptionsReader:
         return int(row["live"])
 
     def _one(self, rest: str, params: Row) -> Subscription | None:
-        found = self._many(rest, params)
+        found = self._many(rest + self._connection.locking("subscriptions"), params)
         return found[0] if found else None
 
     def _many(self, rest: str, params: Row) -> Sequence[Subscription]:

@@ -208,7 +208,9 @@ class SqlUsageStore(SqlUsageReader):
         return found
 
     def prune(self, before: datetime, limit: int = 10_000) -> int:
-        return self._connection.change(_PRUNE, {"before": self._dialect.time(before), "limit": max(limit, 0)})
+        dropped = self._connection.drop_days("executions", before)
+        params = {"before": self._dialect.time(before), "limit": max(limit, 0)}
+        return dropped + self._connection.change(_PRUNE, params)
 
     def prune_rollups(self, step: Step, before: datetime, limit: int = 10_000) -> int:
         return self._rollups.prune(step, before, limit)

@@ -76,8 +76,10 @@ class SqlVersionsReader:
         return {row["name"]: row["semver"] for row in rows}
 
     def traffic(self, api_id: ApiId) -> Traffic:
+        locking = self._connection.locking("traffic")
         rows = self._connection.execute(
-            "select pointer, earlier, revision from traffic where api_id = :api_id", {"api_id": api_id}
+            f"select pointer, earlier, revision from traffic where api_id = :api_id{locking}",  # noqa: S608
+            {"api_id": api_id},
         )
         return _traffic_from(self._dialect, rows[0]) if rows else Traffic()
 
