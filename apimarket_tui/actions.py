@@ -17,7 +17,10 @@ Scope = Literal[
     "market",
     "offer",
     "listing",
+    "publish",
     "console",
+    "sync",
+    "conflict",
     "doctor",
 ]
 
@@ -34,7 +37,10 @@ SCOPE_TITLES: dict[Scope, str] = {
     "market": "Market",
     "offer": "The selected API of the market",
     "listing": "One API of the market",
+    "publish": "Publish",
     "console": "Try it",
+    "sync": "Sync",
+    "conflict": "Two sides",
     "doctor": "Doctor & settings",
 }
 
@@ -136,6 +142,14 @@ ACTIONS: tuple[Action, ...] = (
         "deploy NAME, stop NAME",
     ),
     Action("undo", ("z",), "undo", "Go back to the generation that served before", "row", "undo NAME"),
+    Action(
+        "publish",
+        ("P", "p"),
+        "publish",
+        "See what publishing would do, then do it",
+        "row",
+        "publish NAME",
+    ),
     Action("copy", ("y",), "copy URL", "Copy the API's URL", "row", bar=False, aliases=("yank",)),
     Action("browse", ("o",), "browser", "Open the API's URL in a browser", "row", bar=False),
     Action("edit", ("e",), "edit", "Open the API's directory in $EDITOR", "row", bar=False),
@@ -195,6 +209,74 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy-offer", ("y",), "copy URL", "Copy the API's URL", "offer", bar=False),
     Action("next-page", ("right_square_bracket",), "tabs", "Next tab", "listing", palette=False),
     Action("previous-page", ("left_square_bracket",), "tab", "Previous tab", "listing", bar=False, palette=False),
+    # -- Publish
+    Action(
+        "send-version",
+        ("enter", "ctrl+s"),
+        "publish",
+        "Publish what is shown; it gets there by itself, over any break",
+        "publish",
+        "publish NAME",
+    ),
+    Action(
+        "choose-version",
+        ("v",),
+        "version",
+        "Choose another version number",
+        "publish",
+        "publish NAME --version V",
+    ),
+    Action(
+        "look-again", ("r",), "look again", "Compare again with what is published", "publish", "publish NAME --dry-run"
+    ),
+    Action("give-up", ("c",), "give up", "Give up what is on its way, after asking", "publish", "sync --cancel OP"),
+    Action("copy-published", ("y",), "copy URL", "Copy the URL of what was published", "publish", bar=False),
+    # -- Sync
+    Action(
+        "settle",
+        ("enter",),
+        "open",
+        "Both sides of a conflict; else the API",
+        "sync",
+        "sync --resolve NAME",
+    ),
+    Action("ask-now", ("a",), "ask now", "Ask marketplaces what is new, and send what waits", "sync", "sync"),
+    Action(
+        "retry-outgoing", ("r",), "retry", "Try the version again now, also a rejected one", "sync", "sync --retry OP"
+    ),
+    Action("cancel-outgoing", ("c",), "give up", "Give the version up, after asking", "sync", "sync --cancel OP"),
+    Action(
+        "pull-newest",
+        ("u",),
+        "update",
+        "Bring the newest version here, into the directory if nothing there is unpublished",
+        "sync",
+        "pull NAME --write",
+    ),
+    Action("copy-outgoing", ("y",), "copy URL", "Copy the URL of a published version", "sync", bar=False),
+    Action("other-table", ("tab",), "other table", "From what is on its way to what is there, and back", "sync"),
+    # -- Two sides
+    Action("take-mine", ("m",), "take mine", "Of this file or key, take mine", "conflict", "sync --take PATH=mine"),
+    Action("take-theirs", ("t",), "theirs", "Of this file or key, take theirs", "conflict", "sync --take PATH=theirs"),
+    Action("take-base", ("b",), "before", "Of this file or key, take what was before both", "conflict"),
+    Action("merge", ("M",), "merge all", "Make one version of both sides", "conflict", "sync --resolve NAME --merge"),
+    Action(
+        "keep-mine",
+        ("K",),
+        "keep mine",
+        "My files, as a version after theirs",
+        "conflict",
+        "sync --resolve NAME --mine",
+    ),
+    Action("keep-theirs", ("T",), "keep theirs", "Give mine up", "conflict", "sync --resolve NAME --theirs"),
+    Action(
+        "fork",
+        ("F",),
+        "fork",
+        "Mine goes on under another name, in a directory of its own",
+        "conflict",
+        "sync --resolve NAME --fork NEW-NAME",
+    ),
     # -- Try it
     Action("send", ("ctrl+s", "ctrl+j"), "send", "Send the request", "console", priority=True),
     Action(
@@ -210,6 +292,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("mode-local", ("1",), "local", "Your APIs", "global", "ls", aliases=("local", "ls")),
     Action("mode-market", ("2",), "market", "Find APIs of others", "global", "search", aliases=("market",)),
     Action("mode-console", ("3",), "try it", "The Try-it console", "global", "call", aliases=("console",)),
+    Action(
+        "mode-sync",
+        ("4",),
+        "sync",
+        "What is on its way to marketplaces, and what they have",
+        "global",
+        "sync",
+        aliases=("outbox",),
+    ),
     Action(
         "mode-doctor",
         ("5",),

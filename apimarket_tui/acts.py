@@ -31,6 +31,11 @@ class ApiActs:
     def do_try(self, api: "ApiView") -> None:
         self._app.run_worker(self._app.open_console(api), name="console", group="console")
 
+    def do_publish(self, api: "ApiView") -> None:
+        from apimarket_tui.screens.publish import PublishScreen
+
+        self._app.push_screen(PublishScreen(api.id))
+
     def do_copy(self, api: "ApiView") -> None:
         self._app.copy_to_clipboard(one_line(api.url))
         self._app.tell(f"copied {api.url}")

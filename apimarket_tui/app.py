@@ -17,8 +17,9 @@ from apimarket_tui.acts import ApiActs
 from apimarket_tui.backend import Backend, Trouble
 from apimarket_tui.clean import clean
 from apimarket_tui.kept import Kept
-from apimarket_tui.live import FleetChanged, LinkChanged, Live, ServerChanged
+from apimarket_tui.live import FleetChanged, LinkChanged, Live, OutgoingChanged, ServerChanged
 from apimarket_tui.marketplaces import Marketplaces
+from apimarket_tui.outbox_acts import OutboxActs
 from apimarket_tui.palette import ActionProvider
 from apimarket_tui.screens.frame import FrameScreen
 from apimarket_tui.screens.local import LocalScreen
@@ -39,6 +40,12 @@ def _console() -> Screen[Any]:
     from apimarket_tui.screens.console import ConsoleScreen
 
     return ConsoleScreen()
+
+
+def _sync() -> Screen[Any]:
+    from apimarket_tui.screens.sync import SyncScreen
+
+    return SyncScreen()
 
 
 def _doctor() -> Screen[Any]:
@@ -62,6 +69,7 @@ class ApimarketApp(App[int]):
         "local": LocalScreen,
         "market": _market,
         "console": _console,
+        "sync": _sync,
         "doctor": _doctor,
     }
     DEFAULT_MODE = "local"
@@ -88,6 +96,7 @@ class ApimarketApp(App[int]):
         self.accounts = Accounts(home, connect or _nowhere, backend.url, clock)
         self.marketplaces = Marketplaces(home, backend, self.accounts, connect or _nowhere, clock)
         self.acts = ApiActs(self)
+        self.outbox_acts = OutboxActs(self)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
@@ -109,6 +118,7 @@ class ApimarketApp(App[int]):
     # -- What the server tells goes to the screens that are open
 
     @on(FleetChanged)
+    @on(OutgoingChanged)
     @on(ServerChanged)
     @on(LinkChanged)
     def _relay(self, message: Message) -> None:
@@ -189,6 +199,9 @@ class ApimarketApp(App[int]):
 
     def do_mode_console(self) -> None:
         self.show_mode("console")
+
+    def do_mode_sync(self) -> None:
+        self.show_mode("sync")
 
     def do_mode_doctor(self) -> None:
         self.show_mode("doctor")

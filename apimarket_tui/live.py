@@ -1,7 +1,7 @@
 """Server events become messages. One stream and one heartbeat for the whole app, batches of at most four a second.
 
-Messages are sentences: `FleetChanged`, `ServerChanged`, `LinkChanged`. They are posted to the app, which hands them to
-the screens that are open.
+Messages are sentences: `FleetChanged`, `OutgoingChanged`, `ServerChanged`, `LinkChanged`. They are posted to the app,
+which hands them to the screens that are open.
 """
 
 import asyncio
@@ -14,9 +14,11 @@ from textual.message import Message
 
 from apimarket_tui.backend import Backend, Trouble, attempt, trouble_of
 from apimarket_tui.fleet import Fleet
+from apimarket_tui.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from local_server.wire.events import WireEvent
+    from local_server.wire.outbox import OutboxEntryView, OutboxView
     from local_server.wire.server import ServerView
 
 BATCH_S = 0.25
@@ -28,6 +30,10 @@ REREAD_S = 30.0
 
 class FleetChanged(Message, bubble=False):
     """APIs or their figures changed: read the fleet again."""
+
+
+class OutgoingChanged(Message, bubble=False):
+    """What is on its way to marketplaces, or what they have, changed."""
 
 
 class ServerChanged(Message, bubble=False):
@@ -52,6 +58,7 @@ class Live:
         retry_s: float = RETRY_S,
     ) -> None:
         self.fleet = Fleet()
+        self.outgoing = Outgoing()
         self.server: ServerView | None = None
         self.heard_at: datetime | None = None
         """When the server last answered."""
@@ -62,6 +69,8 @@ class Live:
         self._backend, self._post, self._clock = backend, post, clock
         self._batch_s, self._heartbeat_s, self._retry_s = batch_s, heartbeat_s, retry_s
         self._dirty = asyncio.Event()
+        self._changed: set[type[Message]] = set()
+        """What the next batch tells of."""
         self._stale = asyncio.Event()
         self._beat = asyncio.Event()
 
@@ -98,13 +107,19 @@ class Live:
             self.fleet.replace(apis)
             self.loaded = True
             self._answered()
-            self._dirty.set()
+            self.changed()
+            outbox = await attempt(self._backend.outbox())
+            if not isinstance(outbox, Trouble):
+                self.take_outbox(outbox)
+            elif not outbox.unreachable:
+                self.outgoing.refused = outbox
+                self._tell(OutgoingChanged)
 
     async def keep_events(self) -> None:
         """Follow the stream; where the server refuses it (a wrong token), say so and try again."""
         while True:
             try:
-                async for event in following(self._backend, ("api", "traffic", "engine")):
+                async for event in following(self._backend, ("api", "traffic", "engine", "outbox")):
                     self._apply(event)
             except Exception as error:
                 trouble = trouble_of(error)
@@ -118,7 +133,9 @@ class Live:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            self._post(FleetChanged())
+            changed, self._changed = self._changed, set()
+            for message in changed:
+                self._post(message())
             await asyncio.sleep(self._batch_s)
 
     # -- What others tell
@@ -136,6 +153,23 @@ class Live:
 
     def changed(self) -> None:
         """The fleet was changed by an answer to an act of ours."""
+        self._tell(FleetChanged)
+
+    def take_outgoing(self, entry: "OutboxEntryView") -> None:
+        """One version moved on."""
+        self.outgoing.put(entry)
+        self._tell(OutgoingChanged)
+
+    def take_outbox(self, outbox: "OutboxView") -> None:
+        self.outgoing.replace(outbox)
+        self._tell(OutgoingChanged)
+
+    def reread(self) -> None:
+        """Read all lists again: what was done may have changed more than its answer tells."""
+        self._stale.set()
+
+    def _tell(self, message: type[Message]) -> None:
+        self._changed.add(message)
         self._dirty.set()
 
     def _answered(self) -> None:
@@ -164,12 +198,15 @@ class Live:
                     told = {"engine": event.engine, "engine_available": event.available, "engine_detail": event.detail}
                     self._take_server(self.server.model_copy(update=told))
                 return
+            case "outbox":
+                self.take_outgoing(event.entry)
+                return
             case "resync":
                 self._stale.set()
                 return
             case _:
                 return
-        self._dirty.set()
+        self._tell(FleetChanged)
 
 
 _RESTLESS = {"uptime_s", "memory_bytes"}

@@ -21,9 +21,10 @@ class ConfirmScreen(ModalScreen[bool]):
         Binding("left,right", "app.focus_next", show=False),
     ]
 
-    def __init__(self, question: str, more: str, verb: str) -> None:
+    def __init__(self, question: str, more: str, verb: str, stay: str = "Keep") -> None:
+        """`verb` is what yes does, `stay` what no does."""
         super().__init__()
-        self._question, self._more, self._verb = question, more, verb
+        self._question, self._more, self._verb, self._stay = question, more, verb, stay
 
     def compose(self) -> ComposeResult:
         yield TooSmall()
@@ -32,7 +33,7 @@ class ConfirmScreen(ModalScreen[bool]):
             yield Static(Content.styled(clean(self._more), "$dim"), classes="more")
             with Horizontal(classes="buttons"):
                 yield Button(Content(f"{self._verb} (y)"), variant="error", id="yes", compact=True)
-                yield Button(Content("Keep (esc)"), id="no", compact=True)
+                yield Button(Content(f"{self._stay} (esc)"), id="no", compact=True)
 
     def on_mount(self) -> None:
         self.query_one("#no", Button).focus()

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from apimarket_tui import actions
 from apimarket_tui.actions import Action
-from apimarket_tui.live import FleetChanged, LinkChanged, ServerChanged
+from apimarket_tui.live import FleetChanged, LinkChanged, OutgoingChanged, ServerChanged
 from apimarket_tui.widgets.bars import Banner, KeyBar, Standing, TopBar
 from apimarket_tui.widgets.prompt import Kind, Prompt
 from apimarket_tui.words import runs, span
@@ -131,7 +131,10 @@ class FrameScreen(Screen[None]):
         live = self.market.live
         session = self.market.accounts.current
         account = f"{session.handle}@{session.host}" if session is not None else ""
-        self.query_one(TopBar).show(Standing(live.server, self.market.backend.url, live.lost is not None, account))
+        marks = live.outgoing.marks
+        self.query_one(TopBar).show(
+            Standing(live.server, self.market.backend.url, live.lost is not None, account, marks)
+        )
         self.query_one(Banner).show(self._banner())
 
     def _banner(self) -> str:
@@ -150,6 +153,10 @@ class FrameScreen(Screen[None]):
     @on(FleetChanged)
     def _fleet_changed(self) -> None:
         self.show_fleet()
+
+    @on(OutgoingChanged)
+    def _outgoing_changed(self) -> None:
+        self.show_standing()
 
     @on(ServerChanged)
     @on(LinkChanged)
@@ -194,7 +201,7 @@ class FrameScreen(Screen[None]):
                 return
         elif event.kind == "find":
             self.found(event.text)
-        elif event.kind == "generation":
+        elif event.kind in ("generation", "version", "fork"):
             refusal = self.answered(event.text)
             if refusal:
                 self.query_one(Prompt).note(refusal, bad=True)

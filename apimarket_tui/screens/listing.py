@@ -125,6 +125,7 @@ class ListingScreen(FrameScreen):
             table.show([]) if missing else table.refuse(answer)
             return
         table.show(answer.versions)
+        self._find_focus()
 
     def _take(self, listing: "ListingView", at: datetime) -> None:
         self._listing, self._read_at, self._card = listing, at, listing.api
@@ -135,6 +136,7 @@ class ListingScreen(FrameScreen):
             tabs.retitle(index, f"{TABS[index].title()} {number}" if number else TABS[index].title())
         self._show_heading()
         self._lay_out_readme()
+        self._find_focus()
 
     # -- Text that is laid out for the width there is
 
@@ -211,6 +213,11 @@ class ListingScreen(FrameScreen):
         if isinstance(part, WordedTable):
             part = part.table
         self.set_focus(part if part.display else None)
+
+    def _find_focus(self) -> None:
+        """A table that had no rows may have some now."""
+        if self.focused is None:
+            self.focus_main()
 
     def do_next_page(self) -> None:
         self.query_one(TabLine).go(1)

@@ -26,6 +26,11 @@ class Standing:
     lost: bool
     account: str = ""
     """`handle@host` of the session with another server."""
+    marks: tuple[int, int, int] = (0, 0, 0)
+    """Versions on their way, those that wait for a decision, and newer ones elsewhere."""
+
+
+MARKS = (("↑", "$warning"), ("✗", "$error"), ("↓", "$accent"))
 
 
 class TopBar(Widget):
@@ -77,6 +82,9 @@ class TopBar(Widget):
             parts += Content.styled(" no isolation", "$warning")
         parts += Content.assemble((f"  gateway {where} ", "$foreground"), ("●", "$success"))
         parts += Content.styled(f"  {one_line(server.owner)}", "$accent")
+        for number, (sign, style) in zip(standing.marks, MARKS, strict=True):
+            if number:
+                parts += Content.styled(f"  {sign}{number}", style)
         if standing.account and self.size.width >= 100:
             parts += Content.styled(f" · {one_line(standing.account)}", "$primary")
         elif standing.account:

@@ -13,12 +13,21 @@ from textual.widgets import Input, Static
 
 from apimarket_tui.clean import one_line
 
-Kind = Literal["filter", "find", "command", "generation"]
-SIGNS: dict[Kind, str] = {"filter": "/", "find": "/", "command": ":", "generation": "g"}
+Kind = Literal["filter", "find", "command", "generation", "version", "fork"]
+SIGNS: dict[Kind, str] = {
+    "filter": "/",
+    "find": "/",
+    "command": ":",
+    "generation": "g",
+    "version": "v",
+    "fork": "→",
+}
 PLACEHOLDERS: dict[Kind, str] = {
     "filter": "name, language, state or tag",
     "find": "text in the log",
     "generation": "which generation to compare with, as: 13",
+    "version": "the version's number, as: 1.2.0; nothing: the next",
+    "fork": "the name under which mine goes on",
     "command": "a command, as: logs NAME",
 }
 
@@ -54,6 +63,7 @@ class Prompt(Horizontal):
     def open(self, kind: Kind, text: str = "", suggestions: Sequence[str] = ()) -> None:
         self.kind = kind
         self.display = True
+        text = one_line(text)
         self.query_one("#sign", Static).update(Content.styled(SIGNS[kind], "bold $primary"))
         self.note("")
         field = self.query_one("#typed", Input)

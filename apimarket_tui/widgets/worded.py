@@ -42,14 +42,11 @@ class WordedTable(Vertical, Generic[Row]):
             self._say(refusal(trouble))
 
     def _say(self, word: Content | None) -> None:
-        had_focus = self.table.has_focus
         self.table.display = word is None
         nothing: Any = self.query_one(".nothing", Static)
         nothing.display = word is not None
         if word is not None:
             nothing.update(word)
-        elif not had_focus and self.display and self.screen.focused is None:
-            self.table.focus()
 
 
 def refusal(trouble: Trouble) -> Content:

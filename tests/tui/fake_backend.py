@@ -27,6 +27,7 @@ from local_server.wire.outbox import PulledView, PullVersion
 from local_server.wire.server import Check, ServerView
 
 from .fake_market import NOW, FakeMarket, Remote
+from .fake_outbox import FakeOutbox
 
 URL = "http://127.0.0.1:8080"
 
@@ -435,11 +436,12 @@ def _an_older(number: int, newest: int, serving: bool) -> GenerationView:
     return a_generation(number, "serving" if serving else "drained", seconds_ago)
 
 
-class FakeBackend(FakeMarket):
+class FakeBackend(FakeMarket, FakeOutbox):
     url = URL
 
     def __init__(self, apis: Sequence[ApiView] | None = None) -> None:
-        super().__init__(Remote([]))
+        FakeMarket.__init__(self, Remote([]))
+        FakeOutbox.__init__(self)
         self.elsewhere = Remote()
         """The marketplace of every other server."""
         self.pull_gate: asyncio.Event | None = None

@@ -13,9 +13,11 @@ from apimarket_tui.app import ApimarketApp
 from apimarket_tui.screens.detail import TABS
 from apimarket_tui.widgets.peek import Peek
 from local_server.client.errors import ApimarketClientError
+from local_server.wire.events import OutboxUpdated
 
 from .fake_backend import NOW, FakeBackend, a_server
 from .fake_market import MARKET_URL
+from .fake_outbox import an_entry, an_outbox
 from .screen_text import screen_text
 
 Step = Callable[[Pilot[Any]], Awaitable[None]]
@@ -129,6 +131,57 @@ def listing(*pressed: str) -> Step:
     return step
 
 
+def sync(*pressed: str) -> Step:
+    """What is on its way, in every state, and keys pressed there."""
+
+    async def step(pilot: Pilot[Any]) -> None:
+        app: ApimarketApp = pilot.app  # type: ignore[assignment]
+        app.backend.out = an_outbox()  # type: ignore[attr-defined]
+        await press(pilot, "4")
+        await until(pilot, lambda: len(app.live.outgoing.all()) > 0)
+        await settle(pilot)
+        await press(pilot, *pressed)
+
+    return step
+
+
+def publish(*pressed: str) -> Step:
+    async def step(pilot: Pilot[Any]) -> None:
+        await keys("P")(pilot)
+        await until(pilot, lambda: "What changes for callers" in screen_text(pilot.app))
+        await press(pilot, *pressed)
+
+    return step
+
+
+async def _publish_under_way(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    await publish("enter")(pilot)
+    moved = an_entry("weather", "uploading", "1.3.0", 0, sent_bytes=41_000, total_bytes=92_460)
+    app.backend.emit(OutboxUpdated(entry=moved))  # type: ignore[attr-defined]
+    await until(pilot, lambda: "uploading" in screen_text(app))
+
+
+async def _published(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    await publish("enter")(pilot)
+    app.backend.emit(OutboxUpdated(entry=an_entry("weather", "applied", "1.3.0", 0)))  # type: ignore[attr-defined]
+    await until(pilot, lambda: "y copies it" in screen_text(app))
+
+
+async def _publish_refused(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    app.backend.refusals["publish"] = ApimarketClientError(  # type: ignore[attr-defined]
+        "No marketplace is known here",
+        hint="Log in to one: apimarket login NAME --remote URL",
+        code="no_remote",
+        status=409,
+        title="Where to?",
+    )
+    await keys("P")(pilot)
+    await until(pilot, lambda: "No marketplace is known" in screen_text(app))
+
+
 async def _login_refused(pilot: Pilot[Any]) -> None:
     await press(pilot, "A")
     await type_text(pilot, "ana")
@@ -224,6 +277,16 @@ SCREENS: dict[str, Step] = {
     "subscribe": listing("s"),
     "subscribed": listing("s", "enter"),
     "clone": listing("p"),
+    "publish": publish(),
+    "publish-under-way": _publish_under_way,
+    "published": _published,
+    "publish-refused": _publish_refused,
+    "sync": sync(),
+    "sync-there": sync("tab"),
+    "sync-empty": keys("4"),
+    "conflict": sync("enter"),
+    "conflict-chosen": sync("enter", "m", "t"),
+    "conflict-confirm": sync("enter", "K"),
     "console": keys("3"),
     "console-answer": _answered,
     "doctor": keys("5"),

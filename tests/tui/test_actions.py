@@ -11,6 +11,7 @@ from apimarket_tui.offers import Offer
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.requests import RequestsPane
+from apimarket_tui.screens.conflict import ConflictScreen
 from apimarket_tui.screens.console import ConsoleScreen
 from apimarket_tui.screens.detail import DetailScreen
 from apimarket_tui.screens.doctor import DoctorScreen
@@ -20,6 +21,8 @@ from apimarket_tui.screens.help import help_lines
 from apimarket_tui.screens.listing import ListingScreen
 from apimarket_tui.screens.local import LocalScreen
 from apimarket_tui.screens.market import MarketScreen
+from apimarket_tui.screens.publish import PublishScreen
+from apimarket_tui.screens.sync import SyncScreen
 
 OWNERS: dict[str, type] = {
     "local": LocalScreen,
@@ -33,6 +36,9 @@ OWNERS: dict[str, type] = {
     "market": MarketScreen,
     "offer": Offer,
     "listing": ListingScreen,
+    "publish": PublishScreen,
+    "sync": SyncScreen,
+    "conflict": ConflictScreen,
     "console": ConsoleScreen,
     "doctor": DoctorScreen,
 }
@@ -56,6 +62,9 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("exchange",),
         ("market", "offer"),
         ("listing", "offer"),
+        ("publish",),
+        ("sync",),
+        ("conflict",),
         ("console",),
         ("doctor",),
     ],

@@ -18,6 +18,17 @@ from local_server.wire.analytics import StatsView
 from local_server.wire.apis import FailureView, LogLineView, TemplateView
 from local_server.wire.exchanges import CompareView, ExchangeView, HeaderChangeView, ReplayView
 from local_server.wire.market import EndpointView, ListingView, NewSubscriptionView, ReviewsView, Subscribe
+from local_server.wire.outbox import (
+    ConflictView,
+    ContractChangeView,
+    FieldConflictView,
+    FileChangeView,
+    FileConflictView,
+    OutboxView,
+    RemoteView,
+    SideView,
+    TroubleView,
+)
 from local_server.wire.server import Check
 from local_server.wire.sync import PublishedApiView
 
@@ -46,6 +57,7 @@ from .fake_market import (
     some_reviews,
     some_versions,
 )
+from .fake_outbox import a_conflict, a_side, a_there, an_entry
 from .screen_text import screen_text
 from .screens import market, press, running, settle, until
 
@@ -244,6 +256,80 @@ async def test_a_marketplaces_refusal_is_text() -> None:
     )
     async with running(backend, size=(120, 40)) as pilot:
         await market()(pilot)
+        assert "[/x] [id]" in check(pilot)
+
+
+def hostile_conflict() -> ConflictView:
+    value = {HOSTILE: [HOSTILE, {"deep": HOSTILE}]}
+    side = a_side(3, text=f"{HOSTILE}\n{HOSTILE}")
+    fields = [FieldConflictView(key=HOSTILE, base=None, mine=value, theirs=HOSTILE)]
+    files = [
+        FileConflictView(path=HOSTILE, kind="text", mine=side, draft=f"<<<<<<< {HOSTILE}\n{HOSTILE}\n======="),
+        FileConflictView(path="apimarket.toml", kind="manifest", fields=fields),
+        FileConflictView(path=f"1{HOSTILE}", kind="binary", mine=side, theirs=side),
+        FileConflictView(path=f"2{HOSTILE}", kind="name", other=HOSTILE),
+    ]
+    version = SideView(version=HOSTILE, tree=HOSTILE)
+    values = {"name": HOSTILE, "remote": HOSTILE, "base": version, "mine": version, "theirs": version}
+    return a_conflict().model_copy(update=values | {"merged": [f"3{HOSTILE}"], "files": files})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (),
+        ("tab",),
+        ("down",),
+        ("down", "down"),
+        ("c",),
+        ("y",),
+        *(("enter", *["down"] * number) for number in range(5)),
+        ("enter", "m", "t"),
+        ("enter", "F"),
+        ("enter", "F", "enter"),
+    ],
+    ids=lambda keys: "+".join(keys) or "sync",
+)
+async def test_no_screen_of_sync_lets_it_through(keys: tuple[str, ...]) -> None:
+    backend = HostileBackend()
+    trouble = TroubleView(code=HOSTILE, detail=HOSTILE, hint=HOSTILE)
+    words = {"name": HOSTILE, "version": HOSTILE, "remote": HOSTILE, "url": HOSTILE, "trouble": trouble}
+    entries = [
+        an_entry("bad", state, **words, op=f"{state}{HOSTILE}")
+        for state in ("conflict", "rejected", "queued", "applied", HOSTILE)
+    ]
+    remote = RemoteView(url=HOSTILE, account=HOSTILE, marketplace_id=HOSTILE, trouble=trouble)
+    there = a_there(HOSTILE, HOSTILE, None, visibility=HOSTILE, yanked={HOSTILE: HOSTILE}, remote=HOSTILE)
+    backend.out = OutboxView(entries=entries, remotes=[remote], apis=[there])
+    backend.the_conflict = hostile_conflict()
+    async with running(backend, size=(120, 40)) as pilot:
+        await press(pilot, "4")
+        await until(pilot, lambda: "[/x] [id]" in screen_text(pilot.app))
+        await press(pilot, *keys)
+        assert "[/x] [id]" in check(pilot)
+
+
+@pytest.mark.parametrize("keys", [(), ("enter",), ("v",)], ids=["shown", "sent", "version"])
+async def test_no_publish_lets_it_through(keys: tuple[str, ...]) -> None:
+    backend = HostileBackend()
+    change = FileChangeView(path=HOSTILE, change="changed", size_bytes=1)
+    contract = ContractChangeView(rule=HOSTILE, severity=HOSTILE, operation=HOSTILE, text=HOSTILE)
+    backend.plan_fields = {
+        "name": HOSTILE,
+        "remote": HOSTILE,
+        "version": HOSTILE,
+        "tree": HOSTILE,
+        "published": HOSTILE,
+        "asked_version": HOSTILE,
+        "warnings": [HOSTILE],
+        "files": [change],
+        "contract": [contract],
+    }
+    async with running(backend, size=(120, 40)) as pilot:
+        await choose_bad(pilot)
+        await press(pilot, "P")
+        await until(pilot, lambda: "What changes" in screen_text(pilot.app))
+        await press(pilot, *keys)
         assert "[/x] [id]" in check(pilot)
 
 
