@@ -64,7 +64,7 @@ class MarketplaceClient:
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")
-        headers = {"Accept": "application/json", "User-Agent": "apimarket"}
+        headers = {"User-Agent": "apimarket"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx2.AsyncClient(
             headers=headers,
@@ -72,6 +72,8 @@ class MarketplaceClient:
             trust_env=False,
             follow_redirects=False,
         )
+        # They say what goes without saying (RFC 9110, 12.5.1; RFC 9112, 9.3), in each request again.
+        del self._http.headers["accept"], self._http.headers["connection"]
 
     async def __aenter__(self) -> Self:
         return self

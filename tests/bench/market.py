@@ -12,6 +12,7 @@ import random
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,14 +20,19 @@ from local_server.domain.catalogue import Endpoint, Listing, ListingTexts, Stand
 from local_server.domain.catalogue_search import NO_FILTERS, Filters, Sort
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Visibility
+from local_server.domain.packs import make_frame
+from local_server.events.bus import Bus
 from local_server.marketplace.catalogue import Catalogue, Question
 from local_server.storage.base import Storage, Tx
 from local_server.storage.sqlite import SqliteStorage
 from local_server.system import RealSystem
+from tests.publishing.conftest import Account, Market, a_pack, in_pieces
 from tests.storage.factories import ALICE, NOON, an_api, an_id
 
 BATCH = 500
 ASKED = 200
+PUBLISHERS, PUBLISHED, FILES = 8, 40, 5
+"""So many accounts at once, each so many new APIs of so many files."""
 STANDING = 10
 """One in so many has been reviewed, subscribed to and called."""
 WORDS, README_WORDS = 20_000, 120
@@ -139,6 +145,49 @@ async def bench(storage: Storage, listings: int) -> None:
     await measure("publish again", [lambda m=m, t=t: publish(m, t) for m, t, _ in ids])  # type: ignore[misc]
 
 
+@dataclass(frozen=True)
+class Publisher:
+    """One account with packs that are made and signed already: only the marketplace's part is measured."""
+
+    account: Account
+    packs: Sequence[tuple[str, bytes]]
+
+    async def publish(self, market: Market) -> list[float]:
+        """Milliseconds of each."""
+        took = []
+        for slug, pack in self.packs:
+            began = time.perf_counter()
+            await market.open.intake.publish(self.account.user, self.account.user.handle, slug, in_pieces(pack))
+            took.append((time.perf_counter() - began) * 1000)
+        return took
+
+
+async def publisher(market: Market, number: int, dice: Dice) -> Publisher:
+    account = await market.account(number + 2, f"publisher-{number}")
+    packs = []
+    for turn in range(PUBLISHED):
+        slug = f"{dice.words(1)[0]}-{number}-{turn}"
+        files = {f"part_{part}.py": " ".join(dice.words(100)).encode() for part in range(FILES)}
+        files["README.md"] = " ".join(dice.words(README_WORDS)).encode()
+        head = account.head(slug, files, "1.0.0", visibility="public")
+        packs.append((slug, a_pack(head, [make_frame(content) for content in files.values()])))
+    return Publisher(account, packs)
+
+
+async def bench_publishing(storage: Storage, home: Path) -> None:
+    market, dice = Market(home, storage, Bus()), Dice()
+    publishers = [await publisher(market, number, dice) for number in range(PUBLISHERS)]
+    began, cpu = time.perf_counter(), time.process_time()
+    took = sorted(
+        each for times in await asyncio.gather(*(one.publish(market) for one in publishers)) for each in times
+    )
+    seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    p50, p95 = took[len(took) // 2], took[int(len(took) * 0.95)]
+    figures = f"{p50:.1f} ms | {p95:.1f} ms | {took[-1]:.1f} ms | {cpu_s * 1000 / len(took):.1f} ms"
+    print(f"| publish, {PUBLISHERS} at once | {figures} |")
+    print(f"\n{len(took)} new APIs of {FILES + 1} files were published in {seconds:.1f} s: {len(took) / seconds:.0f}/s")
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--listings", type=int, default=100_000)
@@ -148,6 +197,7 @@ async def main() -> None:
         storage = await SqliteStorage.open(path, lambda event: None)
         try:
             await bench(storage, listings)
+            await bench_publishing(storage, path.parent)
         finally:
             await storage.close()
         print(f"\n{path.stat().st_size / listings:,.0f} bytes a listing")

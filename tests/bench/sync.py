@@ -16,11 +16,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from local_server.client import Client
 from tests.bench._counting import Count, counting
 from tests.bench._gateways import Absent
 from tests.bench._publishers import PEERS, Publisher
+from tests.bench.reload import free_port
+from tests.e2e.conftest import running
 from tests.sync.conftest import machine_at
-from tests.sync.fake_marketplace import a_marketplace
 
 FILES, FILE_BYTES = 1_000, 8_000
 OURS = "apimarket publish"
@@ -62,24 +64,28 @@ def change_a_line(directory: Path) -> None:
 
 @contextmanager
 def ours(place: Path, project: Path) -> Iterator[Publisher]:
-    """A machine with its outbox, and the marketplace of the tests."""
-    with a_marketplace() as market, counting(int(market.url.rpartition(":")[2])) as proxy:
+    """A machine with its outbox, and a marketplace that is a whole server with an account's session."""
+    port = free_port()
+    with counting(port) as proxy:
+        # To those in front of the proxy it has another name.
+        env = {"APIMARKET_ALLOWED_HOSTS": f'["127.0.0.1:{proxy.port}"]', "APIMARKET_PROFILE": "hosted"}
+        with running(place / "marketplace", "process", port=port, env=env) as server:
+            session = Client(server.url).signup({"handle": "ana", "password": "correct horse", "role": "developer"})
 
-        async def publish(number: int) -> None:
-            machine = await machine_at(place / "laptop", f"http://127.0.0.1:{proxy.port}")
-            machine.api = replace(machine.api, directory=str(project))
-            try:
-                if number > 1:  # a server that runs has met the marketplace
+            async def publish(number: int) -> None:
+                machine = await machine_at(place / "laptop", f"http://127.0.0.1:{proxy.port}", session["token"])
+                machine.api = replace(machine.api, directory=str(project))
+                try:
                     async with machine.markets.visit(machine.url):
-                        pass
-                proxy.count.clear()
-                entry = await machine.publish(f"0.1.{number}")
-                if entry.state != "applied":
-                    raise SystemExit(f"not published: {entry.trouble}")
-            finally:
-                await machine.storage.close()
+                        pass  # as a server that runs, it has met the marketplace
+                    proxy.count.clear()
+                    entry = await machine.publish(f"0.1.{number}")
+                    if entry.state != "applied":
+                        raise SystemExit(f"not published: {entry.trouble}")
+                finally:
+                    await machine.storage.close()
 
-        yield Publisher(proxy.count, lambda number: asyncio.run(publish(number)))
+            yield Publisher(proxy.count, lambda number: asyncio.run(publish(number)))
 
 
 def measured(publisher: Publisher, project: Path) -> Count:

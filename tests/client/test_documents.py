@@ -59,6 +59,8 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (market_documents.FacetDocument, market.FacetView),
     (market_documents.SearchDocument, market.SearchView),
     (market_documents.EndpointDocument, market.EndpointView),
+    (market_documents.CatalogueChangeDocument, market.CatalogueChange),
+    (market_documents.CatalogueDocument, market.CatalogueFeed),
     (market_documents.PlanDocument, market.PlanView),
     (market_documents.MeasuredDocument, market.MeasuredView),
     (market_documents.ReviewSummaryDocument, market.ReviewSummaryView),

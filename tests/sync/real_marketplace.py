@@ -5,7 +5,7 @@ The tokens of the tests (`ana-token`, `bob-token`) stand for the sessions of two
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,10 +60,9 @@ class RealMarket:
         return Trees(self)
 
     @property
-    def blobs(self) -> dict[str, bytes]:
+    def blobs(self) -> "Blobs":
         """All that are on disk."""
-        root = self.home / "blobs"
-        return {path.parent.name + path.name: path.read_bytes() for path in root.glob("[0-9a-f][0-9a-f]/*")}
+        return Blobs(self.home / "blobs")
 
     @property
     def keys(self) -> "Keys":
@@ -110,6 +109,25 @@ class RealMarket:
     def _refs(self) -> list[dict[str, Any]]:
         found = self.ask("/snapshot")["apis"]
         return [refs | {"full_name": f"{refs['owner']}/{refs['slug']}"} for refs in found]
+
+
+class Blobs(Mapping[str, bytes]):
+    """Read one by one: some tests leave many, and look at few."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def __getitem__(self, sha256: str) -> bytes:
+        try:
+            return (self._root / sha256[:2] / sha256[2:]).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(sha256) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return (path.parent.name + path.name for path in self._root.glob("[0-9a-f][0-9a-f]/*"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class Trees:
@@ -172,6 +190,12 @@ class RealMarketplace:
     def __init__(self, market: RealMarket, url: str) -> None:
         self.market = market
         self.url = url
+
+    def answer_to(self, url: str) -> None:
+        """Also to those who know it by this address: at the far end of a line."""
+        hosts = self.market.runtime.gateway.hosts
+        hosts._names |= {url.partition("//")[2]}
+        hosts._cache.clear()
 
 
 @contextmanager

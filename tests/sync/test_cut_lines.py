@@ -11,6 +11,7 @@ import pytest
 from local_server.domain.outbox import OutboxState
 from tests.sync.conftest import Machine
 from tests.sync.fake_marketplace import FakeMarketplace
+from tests.sync.real_marketplace import RealMarketplace
 
 Open = Callable[..., Awaitable[Machine]]
 
@@ -39,7 +40,11 @@ class CuttingLine:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._target))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:  # nobody is at the other end now
+                client.close()
+                continue
             threading.Thread(target=self._pass_on, args=(client, server, True), daemon=True).start()
             threading.Thread(target=self._pass_on, args=(server, client, False), daemon=True).start()
 
@@ -73,8 +78,10 @@ class CuttingLine:
 
 
 @contextmanager
-def a_line(market: FakeMarketplace) -> Iterator[CuttingLine]:
+def a_line(market: FakeMarketplace | RealMarketplace) -> Iterator[CuttingLine]:
     line = CuttingLine(int(market.url.rpartition(":")[2]))
+    if isinstance(market, RealMarketplace):
+        market.answer_to(line.url)
     try:
         yield line
     finally:

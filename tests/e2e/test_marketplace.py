@@ -1,0 +1,269 @@
+"""Two laptops and one marketplace, each a whole server: an API is written, published, pulled on the other machine, and
+edited on both.
+
+The tests of one stage tell one story and come in order: each begins where the one before ended.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_server.client import Client
+from local_server.client.calls import Call
+from tests.e2e.conftest import ENGINES, RunningServer, free_port, running, wait_for
+from tests.e2e.project import Project
+from tests.sync.test_cut_lines import CuttingLine
+
+PASSWORD = "correct horse battery"
+QUOTA = 5
+SETTINGS = f"""version = "1.0.0"
+summary = "Forecasts for any place"
+tags = ["geo"]
+category = "data"
+visibility = "public"
+
+[gateway]
+auth = "key"
+
+[[plan]]
+code = "free"
+price = "0 EUR/month"
+quota = "{QUOTA}/month"
+overage = "block"
+"""
+MAIN = """
+PLACE = "Vienna"
+UNITS = "metric"
+
+
+def handler(request):
+    return {"says": TEXT, "place": PLACE, "units": UNITS}
+
+
+TEXT = "one"
+"""
+
+
+@dataclass
+class Stage:
+    market: RunningServer
+    line: CuttingLine
+    """The network between laptop A and the marketplace."""
+    a: RunningServer
+    b: RunningServer
+
+    def remote(self, laptop: RunningServer) -> str:
+        return self.line.url if laptop is self.a else self.market.url
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    root, port = tmp_path_factory.mktemp("stage"), free_port()
+    with contextlib.ExitStack() as stack:
+        line = CuttingLine(port)
+        stack.callback(line.close)
+        # To those at the end of the line the marketplace has another name.
+        hosted = {"APIMARKET_PROFILE": "hosted", "APIMARKET_ALLOWED_HOSTS": json.dumps([line.url.partition("//")[2]])}
+        market = stack.enter_context(running(root / "market" / "home", request.param, env=hosted, port=port))
+        a = stack.enter_context(running(root / "a" / "home", request.param))
+        b = stack.enter_context(running(root / "b" / "home", request.param))
+        yield Stage(market, line, a, b)
+
+
+@dataclass
+class Weather:
+    """ana's API on one of her laptops."""
+
+    stage: Stage
+    laptop: RunningServer
+    directory: Path
+
+    @property
+    def project(self) -> Project:
+        return Project(self.laptop, "weather", self.directory)
+
+    def edit(self, before: str, after: str) -> None:
+        """Save, and wait until what was saved answers."""
+        place = self.directory / "main.py"
+        text = place.read_text()
+        assert before in text
+        place.write_text(text.replace(before, after))
+        self.serves()
+
+    def serves(self) -> None:
+        """Until the directory's files answer."""
+        namespace: dict[str, Any] = {}
+        exec((self.directory / "main.py").read_text(), namespace)
+        wanted = namespace["handler"](None)
+
+        def answered() -> bool:
+            return json.loads(self.project.body or "null") == wanted
+
+        wait_for(answered, lambda: f"{wanted} to be answered; it is {self.project.body}\n{self.project.log}")
+
+    def publish(self, version: str, *, check: bool = True) -> str:
+        done = self.laptop.run(
+            "publish", "weather", "--version", version, "--remote", self.stage.remote(self.laptop), check=check
+        )
+        return done.stdout + done.stderr
+
+    def resolve(self, *how: str) -> str:
+        return self.laptop.run("sync", "--resolve", "weather", *how).stdout
+
+    def pull(self) -> str:
+        return self.laptop.run("pull", "weather", "--write").stdout
+
+
+@pytest.fixture(scope="module")
+def on_a(stage: Stage) -> Weather:
+    return Weather(stage, stage.a, stage.a.home.parent / "projects" / "weather")
+
+
+@pytest.fixture(scope="module")
+def on_b(stage: Stage) -> Weather:
+    return Weather(stage, stage.b, stage.b.home.parent / "weather")
+
+
+def head(stage: Stage) -> str:
+    """The newest version, as the marketplace says it."""
+    lines = stage.a.run("sync", "--json").stdout
+    (api,) = [api for api in json.loads(lines)["apis"] if api["name"] == "ana/weather"]
+    return str(api["version"])
+
+
+class TestPublishing:
+    def test_ana_signs_up_and_publishes_from_one_laptop(self, stage: Stage, on_a: Weather) -> None:
+        stage.a.run("signup", "ana", "--password-stdin", "--remote", stage.line.url, input=f"{PASSWORD}\n")
+        Project.write(stage.a, "weather", {"main.py": MAIN, "README.md": "# Weather\n\nSunny.\n"}, SETTINGS).add()
+        told = on_a.publish("1.0.0")
+        assert "published" in told
+        assert head(stage) == "1.0.0"
+
+    def test_the_other_laptop_pulls_and_runs_the_very_same(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
+        stage.b.run("login", "ana", "--password-stdin", "--remote", stage.market.url, input=f"{PASSWORD}\n")
+        stage.b.run("pull", "ana/weather", "--run", "--dir", str(on_b.directory))
+        stage.b.until("weather", "running")
+        on_b.serves()
+        assert digest(on_b) == digest(on_a)
+
+    def test_a_cut_line_and_a_killed_marketplace_lose_and_repeat_nothing(self, stage: Stage, on_a: Weather) -> None:
+        on_a.edit('TEXT = "one"', 'TEXT = "two"')
+        stage.line.budget = 700  # bytes: in the middle of the request
+        stage.a.run("publish", "weather", "--version", "1.1.0", "--remote", stage.line.url, "--no-wait")
+        wait_for(lambda: stage.line.cuts, "the line to be cut")
+        stage.market.kill()
+        stage.line.budget = None
+        on_a.edit('TEXT = "two"', 'TEXT = "three"')  # what is edited meanwhile changes nothing of what is sent
+        stage.market.start()
+
+        def published() -> bool:
+            return head(stage) == "1.1.0"
+
+        wait_for(published, lambda: f"1.1.0 to be published: {stage.a.run('sync').stdout}")
+        entries = json.loads(stage.a.run("sync", "--json").stdout)["entries"]
+        assert [one["state"] for one in entries if one["version"] == "1.1.0"] == ["applied"]
+        assert [line["semver"] for line in versions(stage)] == ["1.1.0", "1.0.0"]
+        on_a.publish("1.2.0")
+
+
+class TestConflicts:
+    """Both laptops publish the same number, each upon the same version; the first one is there."""
+
+    def clash(self, on_a: Weather, on_b: Weather, version: str, mine: tuple[str, str], theirs: tuple[str, str]) -> None:
+        """On A `theirs` is published; on B `mine` then is in conflict."""
+        on_a.pull()
+        on_b.pull()
+        on_a.serves()
+        on_b.serves()
+        on_a.edit(*theirs)
+        on_a.publish(version)
+        on_b.edit(*mine)
+        told = on_b.publish(version, check=False)
+        assert "conflict" in told
+        assert f"The marketplace has {version}" in told
+        assert "apimarket sync --resolve weather" in told
+
+    def test_merged_by_lines(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
+        self.clash(
+            on_a,
+            on_b,
+            "2.0.0",
+            mine=('UNITS = "metric"', 'UNITS = "imperial"'),
+            theirs=('TEXT = "three"', 'TEXT = "A"'),
+        )
+        shown = on_b.resolve()
+        assert "merges" in shown
+        wait_published(on_b, on_b.resolve("--merge"))
+        on_b.serves()
+        assert body(on_b) == {"says": "A", "place": "Vienna", "units": "imperial"}
+        newest = versions(stage)[0]
+        assert newest["semver"] == "2.0.1"
+        assert newest["parents"][0] == versions(stage)[1]["id"]
+        on_a.pull()
+        assert digest(on_a) == digest(on_b)
+
+    def test_mine_is_kept_as_a_version_after_theirs(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
+        self.clash(on_a, on_b, "3.0.0", mine=('TEXT = "A"', 'TEXT = "mine"'), theirs=('TEXT = "A"', 'TEXT = "theirs"'))
+        assert "choose" in on_b.resolve()
+        wait_published(on_b, on_b.resolve("--mine"))
+        assert body(on_b)["says"] == "mine"
+        assert [line["semver"] for line in versions(stage)][:2] == ["3.0.1", "3.0.0"]
+        on_a.pull()
+        on_a.serves()
+        assert body(on_a)["says"] == "mine"
+
+    def test_theirs_replaces_mine(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
+        self.clash(on_a, on_b, "4.0.0", mine=('TEXT = "mine"', 'TEXT = "no"'), theirs=('TEXT = "mine"', 'TEXT = "yes"'))
+        on_b.resolve("--theirs")
+        on_b.serves()
+        assert body(on_b)["says"] == "yes"
+        assert versions(stage)[0]["semver"] == "4.0.0"
+
+    def test_mine_goes_on_under_another_name(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
+        self.clash(
+            on_a, on_b, "5.0.0", mine=('TEXT = "yes"', 'TEXT = "fork"'), theirs=('TEXT = "yes"', 'TEXT = "stays"')
+        )
+        told = on_b.resolve("--fork", "climate")
+        on_b.serves()
+        assert body(on_b)["says"] == "stays"
+        stage.b.until("climate", "running")
+        wait_for(lambda: client(stage, "ana").search("climate")["apis"], lambda: f"climate to be listed: {told}")
+        assert versions(stage)[0]["semver"] == "5.0.0"
+        assert json.loads(Project(stage.b, "climate", Path()).body)["says"] == "fork"
+
+
+# -- Small parts -----------------------------------------------------------------------------------------------------
+
+
+def client(stage: Stage, handle: str) -> Client:
+    return Client(stage.market.url, Client(stage.market.url).login(handle, PASSWORD)["token"])
+
+
+def versions(stage: Stage) -> list[dict[str, Any]]:
+    """Newest first, as the marketplace has them."""
+    found = client(stage, "ana").send(Call("GET", "/api/v1/sync/apis/ana/weather", "sync:PublishedApiView"))
+    return list(found["versions"])
+
+
+def wait_published(weather: Weather, told: str) -> None:
+    """Until nothing of it is on its way."""
+    wait_for(
+        lambda: all(
+            one["state"] in ("applied", "canceled")
+            for one in json.loads(weather.laptop.run("sync", "--json").stdout)["entries"]
+        ),
+        lambda: f"{told}\n{weather.laptop.run('sync').stdout}",
+    )
+
+
+def body(weather: Weather) -> dict[str, Any]:
+    return dict(json.loads(weather.project.body))
+
+
+def digest(weather: Weather) -> str:
+    return str(weather.project.row["generation"]["digest"])
