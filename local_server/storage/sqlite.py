@@ -62,24 +62,32 @@ class SqliteConnection:
         self._raw = raw
         self._over = False
 
+    @property
+    def over(self) -> bool:
+        """It cannot be committed any more."""
+        return self._over or not self._raw.in_transaction
+
     def end(self) -> None:
         """Nothing goes through from now on, whoever still holds the transaction's stores."""
         self._over = True
 
     def execute(self, sql: str, params: Params) -> Sequence[Row]:
-        return self._begun().execute(sql, params).fetchall()
+        with self._statement() as raw:
+            return raw.execute(sql, params).fetchall()
 
     def change(self, sql: str, params: Params) -> int:
-        return self._begun().execute(sql, params).rowcount
+        with self._statement() as raw:
+            return raw.execute(sql, params).rowcount
 
     def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        raw = self._begun()
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = rows[start : start + _ROWS_AT_ONCE]
-            raw.execute(_insert_sql(table, tuple(columns), len(part)), tuple(chain.from_iterable(part)))
+        with self._statement() as raw:
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                part = rows[start : start + _ROWS_AT_ONCE]
+                raw.execute(_insert_sql(table, tuple(columns), len(part)), tuple(chain.from_iterable(part)))
 
     def change_many(self, sql: str, params: Iterable[Params]) -> None:
-        self._begun().executemany(sql, params)
+        with self._statement() as raw:
+            raw.executemany(sql, params)
 
     def locking(self, table: str) -> str:
         return ""  # who writes, writes alone
@@ -90,12 +98,17 @@ class SqliteConnection:
     def drop_days(self, table: str, before: datetime) -> int:
         return 0
 
-    def _begun(self) -> sqlite3.Connection:
-        # Some failures (a full disk) make SQLite roll back by itself; whoever caught one and went on would then
-        # write outside any transaction.
-        if self._over or not self._raw.in_transaction:
+    @contextmanager
+    def _statement(self) -> Iterator[sqlite3.Connection]:
+        # Some failures (a full disk) make SQLite undo the one statement, or the whole transaction. Whoever caught one
+        # and went on would keep half of an act, or write outside any transaction.
+        if self.over:
             raise RuntimeError("This transaction is over; nothing more can be done in it")
-        return self._raw
+        try:
+            yield self._raw
+        except sqlite3.OperationalError:
+            self._over = True
+            raise
 
 
 @lru_cache(maxsize=2 * _ROWS_AT_ONCE)
@@ -203,7 +216,7 @@ def _transaction(db: Database, path: Path, begin: str) -> Iterator[SqliteConnect
         try:
             raw.execute(begin)
             yield connection
-            if not raw.in_transaction:
+            if connection.over:
                 raise RuntimeError("The database gave the transaction up, and the act went on regardless")
             raw.execute("commit")
         except BaseException:
