@@ -334,6 +334,7 @@ class Express:
 
     def refuse(self, error: ApimarketError) -> None:
         """Answer in the API's place."""
+        self.keep_alive = self.keep_alive and not isinstance(error, MalformedRequest)
         if self.trace.capture is not None:
             self.trace.capture.take_refusal(error, self.trace.request_id)
         self._protocol.transport.write(refusal(error, self.trace, keep_alive=self.keep_alive))

@@ -3,7 +3,7 @@
 import json
 
 from local_server.domain.account_errors import RateLimited
-from local_server.domain.errors import ApimarketError, ApiUnavailable
+from local_server.domain.errors import ApimarketError, ApiUnavailable, MalformedRequest
 from local_server.domain.quota_errors import QuotaExceeded, QuotaUncounted
 from local_server.gateway.asgi_types import RawHeaders, Send
 from local_server.gateway.http_date import http_date
@@ -49,6 +49,8 @@ async def send_problem(
     """Answer with `error`, also in place of a WebSocket handshake. Returns the bytes of the body."""
     body = problem_body(error, request_id)
     headers = problem_headers(error, request_id, body) + (extra or [])
+    if isinstance(error, MalformedRequest):  # where the next one begins is not clear either (RFC 9112, 6.3)
+        headers.append((b"connection", b"close"))
     kind = "websocket.http.response" if websocket else "http.response"
     await send({"type": f"{kind}.start", "status": error.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": body, "more_body": False})

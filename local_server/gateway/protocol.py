@@ -118,8 +118,14 @@ class HardenedProtocol(HttpToolsProtocol):
         self._in_head = False
         if self._gateway is not None and self._may_be_short():
             self._parts = []
-        else:
-            super().on_headers_complete()
+            return
+        other_protocol = self.parser.should_upgrade() and not self._should_upgrade()
+        if other_protocol and self._announces_body():
+            self._refusal = MalformedRequest("asks for another protocol, and has a body; send it without Upgrade")
+            raise self._refusal
+        super().on_headers_complete()
+        if other_protocol:  # as `curl --http2`: it is answered in this one, and the parser goes no further
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         if self._parts is None:
@@ -139,6 +145,9 @@ class HardenedProtocol(HttpToolsProtocol):
         else:
             self._leave_short_way()
             super().on_message_complete()
+
+    def _announces_body(self) -> bool:
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
 
     # -- The short way ------------------------------------------------------------------------------------------------
 

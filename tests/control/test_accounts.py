@@ -348,7 +348,9 @@ class TestKeys:
             seen = [each for client in clients for each in client.result()]
         assert {status for began, status in seen if began > answered_at[0]} == {401}
         assert {status for _, status in seen} == {200, 401}
-        assert max(began for began, status in seen if status == 200) - asked_at < 1.0
+        last_s = max(began for began, status in seen if status == 200) - asked_at
+        print(f"the last call let in began {last_s * 1000:.1f} ms after the revocation was asked for")
+        assert last_s < 1.0
 
 
 class TestEnforcement:

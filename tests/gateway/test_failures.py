@@ -139,6 +139,24 @@ class TestBroken:
         rig.api("x", echo_port)
         assert (await call).content == b"abc"
 
+    async def test_in_the_middle_of_an_upload_it_is_a_502(self, rig: Rig) -> None:
+        async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(1000)
+
+        async def body() -> object:
+            for _ in range(1000):
+                yield bytes(65536)
+                await asyncio.sleep(0)
+
+        async with raw_server(leave) as port:
+            lane = rig.api("x", port)
+            assert lane is not None
+            answer = await rig.client.post("/me/x/", content=body())  # type: ignore[arg-type]
+            assert (answer.status_code, answer.json()["code"]) == (502, "upstream_failed")
+            record = await rig.record()
+        assert (record.outcome, lane.in_flight, len(lane.pool)) == (CallOutcome.UPSTREAM_FAILED, 0, 0)
+
 
 class TestClientHangsUp:
     @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"])

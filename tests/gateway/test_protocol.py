@@ -143,3 +143,20 @@ class TestClarity:
         for garbage in (b"\x16\x03\x01\x02\x00\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0" * 100):
             assert (await rig.raw(garbage)).startswith(b"HTTP/1.1 400")
         await until(lambda: not lane.in_flight)
+
+    async def test_an_offer_of_another_protocol_is_declined_and_the_request_answered(
+        self, rig: Rig, echo_port: int
+    ) -> None:
+        """What `curl --http2` sends."""
+        rig.api("x", echo_port)
+        offer = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABk")
+        answer = await rig.raw(head(rig, *offer) + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close\r\n" in answer
+
+    async def test_with_a_body_it_is_refused_rather_than_never_answered(self, rig: Rig, echo_port: int) -> None:
+        rig.api("x", echo_port)
+        offer = ("connection: upgrade", "upgrade: h2c", "content-length: 2")
+        answer = await rig.raw(head(rig, *offer, method="POST") + b"\r\nhi")
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b"send it without Upgrade" in answer
