@@ -160,7 +160,10 @@ class Intake:
         size_bytes = _size_in(await self._wanted(user, upload_id, only), sha256)
         if not await self._missing(user.id, {sha256: size_bytes}):
             return size_bytes
-        return await asyncio.to_thread(self._parts.offset, user.id, sha256)
+        here = await asyncio.to_thread(self._parts.offset, user.id, sha256)
+        if here == size_bytes:  # the server ended before it was a blob
+            await self._take_in(user.id, sha256, size_bytes)
+        return here
 
     async def append(
         self,
@@ -180,8 +183,7 @@ class Intake:
             return size_bytes, True
         here = await self._parts.append(user.id, sha256, size_bytes, offset, pieces)
         if here == size_bytes:
-            await self._grant(user.id, {sha256: size_bytes})
-            failpoint("publish.part-kept")
+            await self._take_in(user.id, sha256, size_bytes)
         return here, here == size_bytes
 
     # -- Small parts -------------------------------------------------------------------------------------------
@@ -239,6 +241,9 @@ class Intake:
         if stored:
             until = self._system.now() + LEASE
             await self._storage.write(lambda tx: tx.uploads.grant(user_id, stored, until))
+
+    async def _take_in(self, user_id: UserId, sha256: str, size_bytes: int) -> None:
+        await self._parts.take_in(user_id, sha256, lambda: self._grant(user_id, {sha256: size_bytes}))
 
     async def _wanted(self, user: User, upload_id: str, only: PublishScope | None) -> _Wanted:
         def question(tx: ReadTx) -> tuple[Upload | None, Tree | None]:

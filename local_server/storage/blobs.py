@@ -80,18 +80,14 @@ class BlobStore:
         finally:
             os.close(source)
 
-    def adopt(self, path: Path, sha256: str) -> str:
-        """Move a file of the same file system in, if it holds what `sha256` says; what it holds. Blobs that are here
-        already stay, and the file is removed."""
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found == sha256:
-            if self._keep(sha256, path.stat().st_size):
-                path.unlink(missing_ok=True)
-            else:
-                os.utime(path)
-                self._take_in(path, sha256)
-        return found
+    def adopt(self, path: Path, sha256: str) -> None:
+        """Move a file of the same file system in, whose content was checked. A blob that is here already stays, and the
+        file is removed."""
+        if self._keep(sha256, path.stat().st_size):
+            path.unlink(missing_ok=True)
+        else:
+            os.utime(path)  # young for `collect`
+            self._take_in(path, sha256)
 
     def collect(self, keep: Set[str], grace_s: float = STALE_S) -> int:
         """Remove blobs that are not in `keep` and were not put within the last `grace_s` seconds: those may belong to

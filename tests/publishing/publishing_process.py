@@ -1,0 +1,74 @@
+"""A marketplace as a process of its own, to be killed: takes a version in, from wherever it is, and prints the outcome.
+
+python -m tests.publishing.publishing_process HOME SEMVER
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from local_server.domain.publishing import Outcome
+from local_server.domain.trees import TreeEntry
+from local_server.events.bus import Bus
+from local_server.storage.base import Storage
+from local_server.storage.sqlite import SqliteStorage
+from tests.publishing.conftest import Account, Market, a_pack, frames_of, in_pieces
+
+LARGE = bytes(range(256)) * 1024
+
+
+def files_of(semver: str) -> dict[str, bytes]:
+    """One file that every version has, one of its own, and a larger one of its own."""
+    return {"same.py": b"same\n", "main.py": semver.encode(), "large.bin": LARGE + semver.encode()}
+
+
+async def open_store(home: Path) -> Storage:
+    """`APIMARKET_TEST_DATABASE` names a PostgreSQL database; else it is SQLite."""
+    url = os.environ.get("APIMARKET_TEST_DATABASE", "")
+    if not url:
+        return await SqliteStorage.open(home / "registry.db", lambda event: None)
+    from local_server.storage.postgres import PostgresStorage
+
+    return await PostgresStorage.open(url, lambda event: None)
+
+
+async def take_in(ana: Account, semver: str) -> Outcome:
+    """What a client does, after any break: ask what became of it, send what is missing, commit."""
+    intake, files, op = ana.market.open.intake, files_of(semver), f"op-{semver}-00"
+    state = await intake.operation(ana.user, op)
+    if state.outcome is not None:
+        return state.outcome
+    if state.upload is None:
+        head = await ana.upon("one", files, semver, op=op)
+        done = await ana.send("one", head)
+        if isinstance(done, Outcome):
+            return done
+        missing, upload_id = done.missing, done.upload_id
+    else:
+        missing, upload_id = tuple(state.missing), state.upload.id
+    small = [content for content in files.values() if len(content) < 1000 and TreeEntry.of(content).sha256 in missing]
+    if small:
+        await intake.receive(ana.user, upload_id, in_pieces(a_pack({}, frames_of(small))))
+    large = files["large.bin"]
+    sha256 = TreeEntry.of(large).sha256
+    offset = await intake.offset(ana.user, upload_id, sha256)
+    if offset < len(large):
+        await intake.append(ana.user, upload_id, sha256, offset, in_pieces(large[offset:], 65536))
+    done = await intake.commit(ana.user, upload_id)
+    assert isinstance(done, Outcome), done
+    return done
+
+
+async def main(home: str, semver: str) -> None:
+    storage = await open_store(Path(home))
+    try:
+        ana = await Market(Path(home), storage, Bus()).account(1, "ana")
+        done = (await take_in(ana, semver)).published
+        print(done.semver, done.version, done.tree, done.head_rev, done.change)
+    finally:
+        await storage.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

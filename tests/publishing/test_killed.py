@@ -1,0 +1,81 @@
+"""The marketplace is killed at every named place of taking a version in: it is there whole or not at all, and once."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_server.domain.trees import TreeEntry
+from local_server.events.bus import Bus
+from tests.publishing.conftest import Market, tree_of
+from tests.publishing.publishing_process import files_of, open_store
+
+ROOT = Path(__file__).parents[2]
+NAMES = sorted(
+    {
+        name
+        for source in (ROOT / "local_server" / "publishing").glob("*.py")
+        for name in re.findall(r'"(publish\.[a-z-]+)"', source.read_text())
+    }
+)
+
+
+def run(home: Path, semver: str, failpoint: str = "", database: str = "") -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "APIMARKET_FAILPOINT": failpoint, "APIMARKET_TEST_DATABASE": database}
+    command = [sys.executable, "-m", "tests.publishing.publishing_process", str(home), semver]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+async def seen(home: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What a reader sees: the versions, oldest first, each proven to be whole, and the numbers of the feed."""
+    monkeypatch.setenv("APIMARKET_TEST_DATABASE", database)
+    storage = await open_store(home)
+    try:
+        market = Market(home, storage, Bus())
+        ana = await market.account(1, "ana")
+        refs, versions = await market.open.reading.api(ana.user, "ana", "one")
+        told = (await market.open.reading.changes(ana.user, "")).told
+        assert [one.change.number for one in told] == list(range(1, len(versions) + 1))
+        assert [one.change.refs.head.semver for one in told if one.change.refs.head] == [
+            version.semver for version in reversed(versions)
+        ]
+        assert refs.head is not None
+        assert (refs.head.semver, refs.head_rev) == (versions[0].semver, len(versions))
+        for version in versions:
+            tree, _ = await market.open.reading.tree(ana.user, version.tree, None, None)
+            assert tree == tree_of(files_of(version.semver))
+            for entry in tree.entries.values():
+                assert market.blobs.verify(entry.sha256)
+        return [(version.semver, len(told)) for version in reversed(versions)]
+    finally:
+        await storage.close()
+
+
+class TestKilled:
+    def test_there_are_places_to_be_killed_at(self) -> None:
+        assert len(NAMES) >= 13
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", NAMES)
+    async def test_it_ends_as_if_nothing_had_happened(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, name: str
+    ) -> None:
+        first = run(tmp_path, "1.0.0", database=store)
+        assert first.returncode == 0, first.stderr
+        killed = run(tmp_path, "1.1.0", name, store)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        between = await seen(tmp_path, store, monkeypatch)
+        assert between in ([("1.0.0", 1)], [("1.0.0", 2), ("1.1.0", 2)])
+
+        after = [run(tmp_path, "1.1.0", database=store) for _ in range(2)]
+
+        assert [one.returncode for one in after] == [0, 0], after[0].stderr
+        assert after[0].stdout == after[1].stdout
+        assert after[0].stdout.split()[-2:] == ["2", "2"]
+        assert await seen(tmp_path, store, monkeypatch) == [("1.0.0", 2), ("1.1.0", 2)]
+        large = TreeEntry.of(files_of("1.1.0")["large.bin"])
+        assert not list((tmp_path / "uploads").glob(f"*/{large.sha256}"))
