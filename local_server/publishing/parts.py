@@ -102,6 +102,7 @@ class Parts:
 
 
 def _digest_of(place: Path) -> str:
+    _append(place, b"")  # of an empty blob nothing ever came
     with place.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -128,6 +128,15 @@ class TestLargeBlobs:
         assert await intake.append(ana.user, upload, sha256, 0, in_pieces(content)) == (len(content), True)
         assert isinstance(await intake.commit(ana.user, upload), Outcome)
 
+    async def test_an_empty_one_is_one_too(self, open_market: OpenMarket) -> None:
+        ana = await (await open_market()).account(1, "ana")
+        intake = ana.market.open.intake
+        staged = await ana.send("one", ana.head("one", {"x": b""}, "1.0.0"))
+        assert isinstance(staged, Missing)
+        assert await intake.offset(ana.user, staged.upload_id, staged.missing[0]) == 0
+        assert await intake.append(ana.user, staged.upload_id, staged.missing[0], 0, in_pieces(b"")) == (0, True)
+        assert isinstance(await intake.commit(ana.user, staged.upload_id), Outcome)
+
     @pytest.mark.slow
     @pytest.mark.timeout(600)
     async def test_one_of_a_gigabyte_takes_little_memory(

@@ -313,8 +313,8 @@ class Marketplace(RuleBasedStateMachine):
             if self.laptops[which].pending is not None:
                 self._send(self.laptops[which], inline=False, lost=False)
             assert self.laptops[which].pending is None
-            if self.history:
-                self.pull(which)
+        for which in range(3 if self.history else 0):
+            self.pull(which)
         assert len({repr(sorted(laptop.files.items())) for laptop in self.laptops}) == 1 or not self.history
         for side in self.sides:
             self.runner.run(side.stop())
