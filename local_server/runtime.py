@@ -188,7 +188,7 @@ async def open_runtime(
             listings,
             partial(read_manifest, build=manifest_from),
             executor.remove,
-            runs=settings.profile == "hosted",
+            runs=lambda user_id: settings.profile == "hosted" or executor.isolated or user_id == registry.owner.id,
         )
         meter = Meter()
         access_log.listeners += [feed.requests, meter.take]

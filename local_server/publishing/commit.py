@@ -14,7 +14,7 @@ from local_server.domain.access_tokens import TokenId
 from local_server.domain.contract_changes import Bump, next_version
 from local_server.domain.errors import NameTaken
 from local_server.domain.events import ApiChanged, ApiRegistered, FeedMoved, VersionCreated
-from local_server.domain.ids import ApiId, Digest
+from local_server.domain.ids import ApiId, Digest, UserId
 from local_server.domain.manifest import Manifest, Visibility
 from local_server.domain.publishing import Missing, Outcome, Published
 from local_server.domain.refs import ChangeKind, Head, Refs
@@ -83,7 +83,9 @@ def standing(tx: ReadTx | Tx, draft: Draft, marketplace_id: str, now: datetime) 
 
 
 class Committing:
-    def __init__(self, system: System, listings: Listings, marketplace_id: str, *, runs: bool) -> None:
+    """`runs` says whose versions are run here."""
+
+    def __init__(self, system: System, listings: Listings, marketplace_id: str, runs: Callable[[UserId], bool]) -> None:
         self._system = system
         self._listings = listings
         self._marketplace_id = marketplace_id
@@ -131,7 +133,7 @@ class Committing:
         tx.published.add_op(request.user_id, request.op, Done(draft.request_hash, published), now)
         failpoint("publish.outcome-kept")
         tx.emit(ApiRegistered(api.id) if before is None else ApiChanged(api.id))
-        if self._runs:
+        if self._runs(api.user_id):
             tx.emit(VersionCreated(api.id, request.semver))
         tx.emit(FeedMoved(api.id, change.number))
         return Outcome(published, replayed=False)

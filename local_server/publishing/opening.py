@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from local_server.domain.ids import UserId
 from local_server.domain.publishing import Limits
 from local_server.domain.registry import Api
 from local_server.events.bus import Bus
@@ -41,14 +42,14 @@ def make_publications(
     stop: Callable[[Api], Awaitable[None]],
     *,
     limits: Limits = Limits(),
-    runs: bool = False,
+    runs: Callable[[UserId], bool] = lambda user_id: False,
 ) -> Publications:
-    """`stop` ends what runs of an API. With `runs` a published version is where its API's traffic goes from then on:
-    only for servers that are there to run other people's code."""
+    """`stop` ends what runs of an API. `runs` says of which accounts what they publish is run here, too: strangers'
+    code only where it is held apart, or where whoever runs the server meant it to."""
     storage, blobs, system = place.storage, place.blobs, place.system
     marketplace_id = storage.install_id
     parts = Parts(place.parts, blobs)
-    committing = Committing(system, listings, marketplace_id, runs=runs)
+    committing = Committing(system, listings, marketplace_id, runs)
     intake = Intake(storage, blobs, system, committing, parts, read_manifest, marketplace_id, limits)
     return Publications(
         marketplace_id=marketplace_id,

@@ -63,7 +63,7 @@ class Market:
             partial(read_manifest, build=manifest_from),
             self._stop,
             limits=self.limits,
-            runs=True,
+            runs=lambda user_id: True,
         )
 
     async def account(self, number: int, handle: str) -> "Account":
