@@ -26,9 +26,11 @@ from local_server.publishing.opening import Place, make_publications
 from local_server.publishing.routes import Publications
 from local_server.storage.base import Storage
 from local_server.storage.blobs import BlobStore
+from local_server.storage.postgres import PostgresStorage
 from local_server.storage.sql.rows import manifest_document, manifest_from
 from local_server.storage.sqlite import SqliteStorage
 from local_server.system import RealSystem, System
+from tests.postgres.clusters import Cluster
 from tests.storage.factories import NOON, a_manifest, an_id
 
 PIECE_BYTES = 4096
@@ -163,27 +165,40 @@ def a_pack(head: Mapping[str, Any], frames: Sequence[Frame] = ()) -> bytes:
 OpenMarket = Callable[..., Awaitable[Market]]
 
 
-@pytest.fixture(params=["sqlite"])
-def store(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database; empty for a file of SQLite's."""
-    return ""
+@pytest.fixture(params=["sqlite", pytest.param("postgres18", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """The URL of the database of that name, empty at first; "" stands for a file of SQLite's. A test has one name on
+    PostgreSQL."""
+    if request.param == "sqlite":
+        return lambda name: ""
+    cluster: Cluster = request.getfixturevalue(request.param)
+    made: dict[str, str] = {}
+
+    def url_of(name: str) -> str:
+        if name not in made:
+            assert not made
+            made[name] = cluster.database()
+        return made[name]
+
+    return url_of
+
+
+async def open_store(url: str, home: Path, publish: Callable[[Event], None]) -> Storage:
+    if url:
+        return await PostgresStorage.open(url, publish)
+    return await SqliteStorage.open(home / "registry.db", publish)
 
 
 @pytest.fixture
-async def open_market(tmp_path: Path) -> AsyncIterator[OpenMarket]:
+async def open_market(tmp_path: Path, database: Callable[[str], str]) -> AsyncIterator[OpenMarket]:
     opened: list[Storage] = []
 
     async def one(name: str = "market", **more: Any) -> Market:
         home = tmp_path / name
         home.mkdir(exist_ok=True)
         bus = Bus()
-
-        def publish(event: Event) -> None:
-            bus.publish(event)
-
-        storage = await SqliteStorage.open(home / "registry.db", publish)
-        opened.append(storage)
-        return Market(home, storage, bus, **more)
+        opened.append(await open_store(database(name), home, bus.publish))
+        return Market(home, opened[-1], bus, **more)
 
     yield one
     for storage in opened:

@@ -1,19 +1,16 @@
 """A marketplace as a process of its own, to be killed: takes a version in, from wherever it is, and prints the outcome.
 
-python -m tests.publishing.publishing_process HOME SEMVER
+python -m tests.publishing.publishing_process HOME SEMVER [DATABASE]
 """
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
 from local_server.domain.publishing import Outcome
 from local_server.domain.trees import TreeEntry
 from local_server.events.bus import Bus
-from local_server.storage.base import Storage
-from local_server.storage.sqlite import SqliteStorage
-from tests.publishing.conftest import Account, Market, a_pack, frames_of, in_pieces
+from tests.publishing.conftest import Account, Market, a_pack, frames_of, in_pieces, open_store
 
 LARGE = bytes(range(256)) * 1024
 
@@ -21,16 +18,6 @@ LARGE = bytes(range(256)) * 1024
 def files_of(semver: str) -> dict[str, bytes]:
     """One file that every version has, one of its own, and a larger one of its own."""
     return {"same.py": b"same\n", "main.py": semver.encode(), "large.bin": LARGE + semver.encode()}
-
-
-async def open_store(home: Path) -> Storage:
-    """`APIMARKET_TEST_DATABASE` names a PostgreSQL database; else it is SQLite."""
-    url = os.environ.get("APIMARKET_TEST_DATABASE", "")
-    if not url:
-        return await SqliteStorage.open(home / "registry.db", lambda event: None)
-    from local_server.storage.postgres import PostgresStorage
-
-    return await PostgresStorage.open(url, lambda event: None)
 
 
 async def take_in(ana: Account, semver: str) -> Outcome:
@@ -60,8 +47,8 @@ async def take_in(ana: Account, semver: str) -> Outcome:
     return done
 
 
-async def main(home: str, semver: str) -> None:
-    storage = await open_store(Path(home))
+async def main(home: str, semver: str, database: str = "") -> None:
+    storage = await open_store(database, Path(home), lambda event: None)
     try:
         ana = await Market(Path(home), storage, Bus()).account(1, "ana")
         done = (await take_in(ana, semver)).published

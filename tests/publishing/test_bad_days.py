@@ -35,6 +35,7 @@ class Clock(RealSystem):
         return self.time
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 class TestRestored:
     async def test_a_cursor_of_the_lost_days_is_gone(self, open_market: OpenMarket) -> None:
         market = await open_market("old")
@@ -139,6 +140,7 @@ class TestLargeBlobs:
 
     @pytest.mark.slow
     @pytest.mark.timeout(600)
+    @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
     async def test_one_of_a_gigabyte_takes_little_memory(
         self, open_market: OpenMarket, capsys: pytest.CaptureFixture[str]
     ) -> None:

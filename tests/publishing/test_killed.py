@@ -5,14 +5,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from local_server.domain.trees import TreeEntry
 from local_server.events.bus import Bus
-from tests.publishing.conftest import Market, tree_of
-from tests.publishing.publishing_process import files_of, open_store
+from tests.publishing.conftest import Market, open_store, tree_of
+from tests.publishing.publishing_process import files_of
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(
@@ -25,15 +26,14 @@ NAMES = sorted(
 
 
 def run(home: Path, semver: str, failpoint: str = "", database: str = "") -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "APIMARKET_FAILPOINT": failpoint, "APIMARKET_TEST_DATABASE": database}
-    command = [sys.executable, "-m", "tests.publishing.publishing_process", str(home), semver]
+    environment = {**os.environ, "APIMARKET_FAILPOINT": failpoint}
+    command = [sys.executable, "-m", "tests.publishing.publishing_process", str(home), semver, database]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
-async def seen(home: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+async def seen(home: Path, database: str) -> list[tuple[str, int]]:
     """What a reader sees: the versions, oldest first, each proven to be whole, and the numbers of the feed."""
-    monkeypatch.setenv("APIMARKET_TEST_DATABASE", database)
-    storage = await open_store(home)
+    storage = await open_store(database, home, lambda event: None)
     try:
         market = Market(home, storage, Bus())
         ana = await market.account(1, "ana")
@@ -62,13 +62,14 @@ class TestKilled:
     @pytest.mark.slow
     @pytest.mark.parametrize("name", NAMES)
     async def test_it_ends_as_if_nothing_had_happened(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, name: str
+        self, tmp_path: Path, database: Callable[[str], str], name: str
     ) -> None:
+        store = database("killed")
         first = run(tmp_path, "1.0.0", database=store)
         assert first.returncode == 0, first.stderr
         killed = run(tmp_path, "1.1.0", name, store)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        between = await seen(tmp_path, store, monkeypatch)
+        between = await seen(tmp_path, store)
         assert between in ([("1.0.0", 1)], [("1.0.0", 2), ("1.1.0", 2)])
 
         after = [run(tmp_path, "1.1.0", database=store) for _ in range(2)]
@@ -76,6 +77,6 @@ class TestKilled:
         assert [one.returncode for one in after] == [0, 0], after[0].stderr
         assert after[0].stdout == after[1].stdout
         assert after[0].stdout.split()[-2:] == ["2", "2"]
-        assert await seen(tmp_path, store, monkeypatch) == [("1.0.0", 2), ("1.1.0", 2)]
+        assert await seen(tmp_path, store) == [("1.0.0", 2), ("1.1.0", 2)]
         large = TreeEntry.of(files_of("1.1.0")["large.bin"])
         assert not list((tmp_path / "uploads").glob(f"*/{large.sha256}"))

@@ -26,7 +26,9 @@ from local_server.domain.trees import TreeEntry
 from local_server.events.bus import Bus
 from local_server.publishing.collection import leased_blobs
 from local_server.storage.base import ReadTx, Storage
+from local_server.storage.postgres import PostgresStorage
 from local_server.storage.sqlite import SqliteStorage
+from tests.postgres.clusters import Cluster
 from tests.publishing.conftest import Account, Market, a_pack, frames_of, in_pieces, tree_of
 from tests.storage.factories import NOON
 
@@ -422,10 +424,11 @@ def needed(tx: ReadTx) -> set[str]:
     return {entry.sha256 for tree in trees if tree for entry in tree.entries.values()} | leased_blobs(tx)
 
 
-@pytest.mark.slow
-def test_whatever_comes_to_mind(capsys: pytest.CaptureFixture[str]) -> None:
+def run_machine(machine: type[Marketplace], capsys: pytest.CaptureFixture[str]) -> None:
+    for name in runs:
+        runs[name] = 0
     run_state_machine_as_test(
-        Marketplace,
+        machine,
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
@@ -436,5 +439,30 @@ def test_whatever_comes_to_mind(capsys: pytest.CaptureFixture[str]) -> None:
         ),
     )
     with capsys.disabled():
-        print(f"\n{runs['machines']} traces, {runs['steps']:,} steps, {runs['versions']} versions", flush=True)
-    assert runs["versions"] > EXAMPLES
+        stores = len(machine.openers)
+        print(
+            f"\n{runs['machines']} traces, {runs['steps']:,} steps, {runs['versions']} versions on {stores} stores",
+            flush=True,
+        )
+    assert runs["versions"] > EXAMPLES / 2
+
+
+@pytest.mark.slow
+def test_whatever_comes_to_mind(capsys: pytest.CaptureFixture[str]) -> None:
+    run_machine(Marketplace, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_the_same_on_sqlite_and_postgres(postgres18: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    urls: dict[Path, str] = {}
+
+    def on_postgres(home: Path) -> Coroutine[Any, Any, Storage]:
+        if home not in urls:
+            urls[home] = postgres18.database()
+        return PostgresStorage.open(urls[home], lambda event: None)
+
+    class OnBoth(Marketplace):
+        openers = (*Marketplace.openers, on_postgres)
+
+    run_machine(OnBoth, capsys)
