@@ -13,6 +13,7 @@ from local_server.domain.events import (
     GenerationFinished,
     LogWritten,
     OutboxChanged,
+    PullMoved,
     StateChanged,
     TrafficMoved,
     VersionChanged,
@@ -31,6 +32,7 @@ from local_server.wire.events import (
     EngineUpdated,
     LogsWritten,
     OutboxUpdated,
+    PullUpdated,
     RequestsLogged,
     Resync,
     TrafficUpdated,
@@ -99,6 +101,11 @@ class Feed:
             case OutboxChanged():
                 if self._stream.wanted("outbox") and (entry := await self.outgoing(event.op)):
                     self._stream.send("outbox", OutboxUpdated(entry=entry))
+            case PullMoved():
+                moved = PullUpdated(
+                    remote=event.remote, name=event.name, done_bytes=event.done_bytes, total_bytes=event.total_bytes
+                )
+                self._stream.send("pull", moved)
             case LogWritten():
                 topic = f"log:{event.api_id}" + (f"@{event.version}" if event.version else "")
                 if self._stream.wanted(topic) and (api := await self._find(event.api_id)):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.content import Content
@@ -9,14 +10,20 @@ from textual.widgets import Static
 
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
+from apimarket_tui.live import following
 from apimarket_tui.screens.form import Field, FieldError, FormScreen
 from apimarket_tui.screens.frame import stands
-from apimarket_tui.words import span
+from apimarket_tui.toned import content_of
+from apimarket_tui.words import Spans, bar, size, span
 
 if TYPE_CHECKING:
     from apimarket_tui.marketplaces import Place
     from local_server.wire.apis import ApiView
+    from local_server.wire.events import PullUpdated
     from local_server.wire.market import ListingCard
+    from local_server.wire.outbox import PullVersion
+
+BAR_CELLS = 16
 
 
 class CloneScreen(FormScreen["ApiView"]):
@@ -30,6 +37,8 @@ class CloneScreen(FormScreen["ApiView"]):
     def __init__(self, place: "Place", card: "ListingCard", version: str) -> None:
         super().__init__()
         self._place, self._card, self._version = place, card, version
+        self._since: datetime | None = None
+        self._came: PullUpdated | None = None
 
     def about(self) -> Content:
         told = f"The files of {one_line(self._card.name)} as they were published, with their signature checked."
@@ -50,11 +59,12 @@ class CloneScreen(FormScreen["ApiView"]):
         version = typed["version"].removeprefix("v")
         name = f"{self._card.name}@{version}" if version else self._card.name
         wanted = PullVersion(name=name, remote=self._place.url, directory=typed["directory"] or None, start=True)
-        telling = asyncio.create_task(self._tell_time(), name="clone clock")
+        telling = [asyncio.create_task(one) for one in (self._keep_told(), self._follow(wanted))]
         try:
             pulled = await attempt(self.market.backend.pull_version(wanted))
         finally:
-            telling.cancel()
+            for task in telling:
+                task.cancel()
         if isinstance(pulled, Trouble):
             field = "version" if pulled.code == "not_published" and version else "directory"
             raise FieldError(field, pulled.text)
@@ -64,11 +74,26 @@ class CloneScreen(FormScreen["ApiView"]):
         here = next((api for api in apis if api.id == pulled.api_id), None)
         return here if here is not None else Trouble("It was fetched, and removed again meanwhile")
 
-    async def _tell_time(self) -> None:
+    async def _follow(self, wanted: "PullVersion") -> None:
+        """How much of it came, as the server tells. It tells of all that are fetched."""
+        async for event in following(self.market.backend, ("pull",)):
+            if event.topic == "pull" and (event.name, event.remote) == (wanted.name, wanted.remote):
+                self._came = event
+                self._show_told()
+
+    async def _keep_told(self) -> None:
         """How long it has taken, while it takes."""
-        since = self.market.clock()
+        self._since, self._came = self.market.clock(), None
         while stands(self):
-            took = span((self.market.clock() - since).total_seconds())
-            told = f"⟳ fetching and checking…  {took if took != 'now' else ''}  esc gives it up"
-            self.query_one(".more", Static).update(Content.styled(told, "$warning"))
+            self._show_told()
             await asyncio.sleep(0.5)
+
+    def _show_told(self) -> None:
+        took = span((self.market.clock() - self._since).total_seconds()) if self._since is not None else "now"
+        spans: Spans = [("⟳ fetching and checking  ", "warn")]
+        came = self._came
+        if came is not None and came.total_bytes:
+            spans.append((bar(came.done_bytes, came.total_bytes, BAR_CELLS).ljust(BAR_CELLS, "░"), "accent"))
+            spans.append((f" {size(came.done_bytes)} of {size(came.total_bytes)}", "text"))
+        spans.append((f"  {took if took != 'now' else ''}  esc gives it up", "dim"))
+        self.query_one(".more", Static).update(content_of(spans))

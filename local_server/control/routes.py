@@ -89,8 +89,8 @@ async def requests(
 
 @router.get("/events", response_class=EventStream)
 async def events(request: Request, topics: str = "api,traffic,engine") -> StreamingResponse:
-    """Server-Sent Events. Topics: api, traffic, engine, and for one API log:ID and requests:ID. A stream that broke
-    off resumes with Last-Event-ID; a `resync` event says that something was missed."""
+    """Server-Sent Events. Topics: api, traffic, engine, outbox, pull, and for one API log:ID and requests:ID. A stream
+    that broke off resumes with Last-Event-ID; a `resync` event says that something was missed."""
     runtime = runtime_of(request)
     wanted = [topic for topic in topics.split(",") if topic]
     resume = request.headers.get("last-event-id")

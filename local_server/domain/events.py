@@ -83,6 +83,18 @@ class OutboxChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class PullMoved:
+    """More of a version that is being fetched from a marketplace is here."""
+
+    remote: str
+    name: str
+    """owner/name, or owner/name@version, as it was asked for."""
+    done_bytes: int
+    total_bytes: int
+    """Of file contents that were not here."""
+
+
+@dataclass(frozen=True, slots=True)
 class VersionCreated:
     """An immutable version was added: made here, or published to here. One of an API without a directory is then
     started, and takes the traffic once it is ready if it is the newest release."""
@@ -123,6 +135,7 @@ Event = (
     | LogWritten
     | EngineChanged
     | OutboxChanged
+    | PullMoved
     | VersionCreated
     | VersionChanged
     | TrafficMoved

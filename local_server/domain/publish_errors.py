@@ -207,3 +207,14 @@ class HistoryRewritten(ApimarketError):
             hint="It was restored from a backup, it seems. Publish what is missing there again.",
             extra={"known": known, "found": found},
         )
+
+
+class NobodyWaits(ApimarketError):
+    """Who asked hung up: the answer reaches nobody, and is there for the log."""
+
+    status, code, title = 499, "nobody_waits", "Given up"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Whoever asked for it hung up before it was done", hint="Ask again: what came needs not come again."
+        )

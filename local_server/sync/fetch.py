@@ -5,7 +5,7 @@ the version and its tree are handed back, to be stored in one transaction."""
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,16 +35,28 @@ class Fetched:
     """Of blobs, as they came over the network."""
 
 
+Told = Callable[[int, int], None]
+"""How much of the contents that were not here has come, and how much there is of them; in steps of a hundredth."""
+
+
 class Fetch:
     def __init__(
-        self, storage: Storage, blobs: BlobStore, market: MarketplaceClient, marketplace_id: str, remote: str
+        self,
+        storage: Storage,
+        blobs: BlobStore,
+        market: MarketplaceClient,
+        marketplace_id: str,
+        remote: str,
+        told: Told = lambda done_bytes, total_bytes: None,
     ) -> None:
         self._storage = storage
         self._blobs = blobs
         self._market = market
         self._marketplace_id = marketplace_id
         self._remote = remote
+        self._told = told
         self._bytes = 0
+        self._done_bytes = self._told_bytes = self._total_bytes = 0
 
     async def version(self, owner: str, slug: str, semver: str, base: Digest | None = None) -> Fetched:
         """`base` is a tree of that API that this machine has. Raises AnswerDamaged, ApimarketClientError,
@@ -115,6 +127,7 @@ class Fetch:
         lacking = await asyncio.to_thread(lambda: [sha256 for sha256 in sorted(sizes) if not self._blobs.has(sha256)])
         ours = await self._storage.read(lambda tx: tx.deployments.tree(base)) if base else None
         api = f"{version.owner}/{version.slug}"
+        self._total_bytes = sum(sizes[sha256] for sha256 in lacking)
         while lacking:
             asked, rest = lacking[:MAX_WANTED], lacking[MAX_WANTED:]
             pack = await self._market.blobs(
@@ -124,6 +137,7 @@ class Fetch:
                 raise self._damaged(f"the tree of version {version.semver} lacks blobs there")
             self._bytes += sum(len(frame.data) for frame in pack.frames)
             stored = await asyncio.to_thread(self._store, pack.frames, ours, sizes)
+            self._came(sum(sizes[sha256] for sha256 in stored))
             for sha256 in set(pack.head.alone) & set(asked):
                 await self._fetch_alone(version, sha256, sizes[sha256], api)
                 stored.add(sha256)
@@ -158,10 +172,17 @@ class Fetch:
                 if file.tell() + len(piece) > size_bytes:
                     raise self._damaged(f"the blob {sha256} is longer than the tree says")
                 await asyncio.to_thread(file.write, piece)
+                self._came(len(piece))
             file.flush()
             if hasher.hexdigest() != sha256:
                 raise self._damaged(f"the blob {sha256} is not what its hash says")
             await asyncio.to_thread(self._blobs.put_file, Path(file.name))
+
+    def _came(self, count: int) -> None:
+        self._done_bytes += count
+        if self._done_bytes - self._told_bytes >= self._total_bytes // 100 or self._done_bytes == self._total_bytes:
+            self._told_bytes = self._done_bytes
+            self._told(self._done_bytes, self._total_bytes)
 
     def _damaged(self, what: str) -> AnswerDamaged:
         return AnswerDamaged(self._market.url, what)

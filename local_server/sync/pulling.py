@@ -5,12 +5,13 @@ exactly the base, nothing waits to be published, and the user asked for the file
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from local_server.client.errors import ApimarketClientError
 from local_server.client.marketplace import MarketplaceClient
+from local_server.domain.events import Event, PullMoved
 from local_server.domain.outbox import Head, Remote, RemoteRef
 from local_server.domain.publish_errors import NotPublished
 from local_server.domain.registry import Api
@@ -18,7 +19,7 @@ from local_server.domain.trees import Tree
 from local_server.failpoints import failpoint
 from local_server.storage.base import Storage, Tx
 from local_server.storage.blobs import BlobStore
-from local_server.sync.fetch import Fetch, Fetched
+from local_server.sync.fetch import Fetch, Fetched, Told
 from local_server.sync.known import known_now
 from local_server.sync.marketplaces import Marketplaces
 from local_server.sync.ports import SyncPorts
@@ -37,12 +38,30 @@ class Pulled:
     api: Api | None
 
 
+@dataclass(frozen=True, slots=True)
+class FetchedNew:
+    """Somebody's version, here and checked, and no API yet."""
+
+    ref: RemoteRef
+    revision: int
+    fetched: Fetched
+    mine: bool
+
+
 class Pulling:
-    def __init__(self, storage: Storage, blobs: BlobStore, markets: Marketplaces, ports: SyncPorts) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        blobs: BlobStore,
+        markets: Marketplaces,
+        ports: SyncPorts,
+        publish: Callable[[Event], None] = lambda event: None,
+    ) -> None:
         self._storage = storage
         self._blobs = blobs
         self._markets = markets
         self._ports = ports
+        self._publish = publish
 
     # -- News --------------------------------------------------------------------------------------------------
 
@@ -106,7 +125,7 @@ class Pulling:
             ref = known_now(url, known[0], ref, api.id)
             assert ref.head is not None
             base = ref.base.tree if ref.base else None
-            fetch = Fetch(self._storage, self._blobs, client, where.marketplace_id, url)
+            fetch = Fetch(self._storage, self._blobs, client, where.marketplace_id, url, self._teller(url, ref.name))
             fetched = await fetch.version(ref.owner, ref.slug, ref.head.semver, base)
         failpoint("pull.fetched")
         return await self._take_over(api, ref, ref.head, fetched, _newer(known[1], ref.base), write=write)
@@ -150,6 +169,10 @@ class Pulling:
     ) -> Pulled:
         """A version one may read (`owner/name`, or `owner/name@1.2.3`) as an API of this machine: same files, same
         manifest. Raises NotPublished, AnswerDamaged, NameTaken, UnusableDirectory."""
+        return await self.add_new(await self.fetch_new(name, remote), directory, start=start)
+
+    async def fetch_new(self, name: str, remote: str | None = None) -> FetchedNew:
+        """The first half: nothing is changed that shows. Raises NotPublished, AnswerDamaged."""
         full_name, _, pinned = name.partition("@")
         owner, _, slug = full_name.partition("/")
         url = await self._markets.url_for(remote)
@@ -161,18 +184,25 @@ class Pulling:
             line = next((line for line in lines if line.semver == (pinned or ref.head.semver)), None)
             if line is None:
                 raise NotPublished(name, url)
-            fetch = Fetch(self._storage, self._blobs, client, where.marketplace_id, url)
+            fetch = Fetch(self._storage, self._blobs, client, where.marketplace_id, url, self._teller(url, name))
             fetched = await fetch.version(owner, slug, line.semver)
-        target = directory or self._ports.projects / slug
+        return FetchedNew(ref, ref.head.revision, fetched, mine=owner == where.account)
+
+    async def add_new(self, new: FetchedNew, directory: Path | None, *, start: bool) -> Pulled:
+        """The second half. Raises NameTaken, UnusableDirectory."""
+        ref, fetched, version = new.ref, new.fetched, new.fetched.version
+        target = directory or self._ports.projects / version.slug
         await self._keep(ref, fetched)
         api = await self._ports.add_directory(target, fetched.tree, start)
-        version = fetched.version
-        head = Head(version.id, version.semver, version.tree, ref.head.revision)
-        mine = owner == where.account
+        head = Head(version.id, version.semver, version.tree, new.revision)
+        mine = new.mine
         await self._keep(replace(ref, api_id=api.id if mine else ref.api_id, base=head if mine else ref.base), fetched)
         return Pulled(ref, head, fetched.bytes, [version.semver], mine, True, False, api)
 
     # -- Small parts -------------------------------------------------------------------------------------------
+
+    def _teller(self, url: str, name: str) -> Told:
+        return lambda done_bytes, total_bytes: self._publish(PullMoved(url, name, done_bytes, total_bytes))
 
     async def _keep(self, ref: RemoteRef, fetched: Fetched) -> None:
         def act(tx: Tx) -> None:

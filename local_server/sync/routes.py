@@ -17,6 +17,7 @@ from local_server.domain.publish_errors import MarketplaceRefused, MarketplaceUn
 from local_server.domain.registry import Api
 from local_server.registry.reference import register_convertor
 from local_server.storage.blobs import BlobStore
+from local_server.sync.asked import while_asked
 from local_server.sync.service import Sync
 from local_server.sync.views import (
     conflict_view,
@@ -149,10 +150,12 @@ def _pulling(router: APIRouter, ports: SyncRoutePorts) -> None:
 
     @router.post("/pull", status_code=201, operation_id="pull_version")
     async def pull_version(request: Request, wanted: PullVersion) -> PulledView:
-        """A published version one may read, as an API of this machine."""
+        """A published version one may read, as an API of this machine. Who hangs up while it is fetched gives it
+        up; what came until then need not be fetched again."""
         directory = Path(wanted.directory) if wanted.directory else None
         pulling = ports.sync(request).pulling
-        return pulled_view(await pulling.pull_new(wanted.name, wanted.remote, directory, start=wanted.start))
+        fetched = await while_asked(request, pulling.fetch_new(wanted.name, wanted.remote))
+        return pulled_view(await pulling.add_new(fetched, directory, start=wanted.start))
 
 
 def _conflicts(router: APIRouter, ports: SyncRoutePorts) -> None:

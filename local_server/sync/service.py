@@ -52,7 +52,7 @@ class Sync:
         self.markets = markets
         self.worker = Worker(storage, blobs, system, markets, publish)
         self.publishing = Publishing(storage, blobs, system, markets, ports, self.worker.wake)
-        self.pulling = Pulling(storage, blobs, markets, ports)
+        self.pulling = Pulling(storage, blobs, markets, ports, publish)
         self.conflicts = Conflicts(storage, blobs, system, markets, ports, self.publishing, self.pulling)
 
     async def follow_news(self) -> None:

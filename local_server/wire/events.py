@@ -55,6 +55,18 @@ class OutboxUpdated(BaseModel):
     entry: OutboxEntryView
 
 
+class PullUpdated(BaseModel):
+    """More of a version that is being fetched from a marketplace is here."""
+
+    topic: Literal["pull"] = "pull"
+    remote: str
+    name: str
+    """As it was asked for."""
+    done_bytes: int
+    total_bytes: int
+    """Of file contents that were not here."""
+
+
 class Resync(BaseModel):
     """Events were lost (a slow reader, a restarted server): read the lists again."""
 
@@ -62,5 +74,13 @@ class Resync(BaseModel):
 
 
 WireEvent = (
-    ApiUpdated | ApiGone | TrafficUpdated | LogsWritten | RequestsLogged | EngineUpdated | OutboxUpdated | Resync
+    ApiUpdated
+    | ApiGone
+    | TrafficUpdated
+    | LogsWritten
+    | RequestsLogged
+    | EngineUpdated
+    | OutboxUpdated
+    | PullUpdated
+    | Resync
 )

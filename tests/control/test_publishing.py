@@ -1,5 +1,7 @@
 """Publishing and pulling over HTTP: a whole server on one side, a marketplace on the other."""
 
+import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,28 @@ class TestPublish:
         finally:
             sessions.forget(laptop.home, away["remote"])
         assert (refused.status, refused.json["code"]) == (503, "marketplace_unreachable")
+
+    def test_who_hangs_up_while_it_is_fetched_gives_it_up(self, laptop: Running, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            silent.settimeout(20)
+            remote = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            kept: sessions.Kept = {"token": "x", "handle": "ana", "expires_at": "2099-01-01T00:00:00Z"}
+            sessions.keep(laptop.home, remote, kept)
+            try:
+                asking = laptop.connect()
+                body = json.dumps({"name": "ana/x", "remote": remote, "directory": str(tmp_path / "x")})
+                headers = {"Authorization": f"Bearer {laptop.token}", "Content-Type": "application/json"}
+                asking.request("POST", "/api/v1/pull", body, headers)
+                asked, _ = silent.accept()
+                with asked:
+                    asked.settimeout(20)
+                    assert asked.recv(10_000).startswith(b"GET /api/v1/sync")
+                    asking.close()
+                    assert asked.recv(10_000) == b""
+            finally:
+                sessions.forget(laptop.home, remote)
+        assert not (tmp_path / "x").exists()
+        assert laptop.ask("GET", "/health").status == 200
 
     def test_the_device_key_is_the_owners_alone_and_not_in_the_database(self, laptop: Running) -> None:
         key = laptop.home / "device.key"

@@ -61,7 +61,7 @@ class Machine:
             self.storage, self.blobs, self.system, self.markets, self.events.append, chance=lambda: 0.0
         )
         self.publishing = Publishing(self.storage, self.blobs, self.system, self.markets, ports, self.worker.wake)
-        self.pulling = Pulling(self.storage, self.blobs, self.markets, ports)
+        self.pulling = Pulling(self.storage, self.blobs, self.markets, ports, self.events.append)
         self.conflicts = Conflicts(
             self.storage, self.blobs, self.system, self.markets, ports, self.publishing, self.pulling
         )

@@ -1,11 +1,13 @@
 """Pulling: nothing is believed, nothing local is lost; and two machines come to the same again, whichever way."""
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
+from local_server.domain.events import PullMoved
 from local_server.domain.manifest_toml import parse
 from local_server.domain.merge import Choices
 from local_server.domain.merge_choices import Side
@@ -116,6 +118,35 @@ class TestPull:
         assert pulled.api is not None
         assert (bob.home / "projects" / "one" / "main.py").read_text() == "print(1)\n"
         assert pulled.api.manifest == parse(public)
+
+    async def test_how_much_came_is_told_to_the_end(self, open_machine: Open) -> None:
+        one = await open_machine("one")
+        one.write({"apimarket.toml": MANIFEST + 'visibility = "public"\n', "big.bin": os.urandom(300_000)})
+        await one.publish()
+        bob = await open_machine("bob", token="bob-token")
+        await bob.storage.write(lambda tx: tx.registry.remove(bob.api.id))
+        await bob.pulling.pull_new("ana/one")
+        told = [event for event in bob.events if isinstance(event, PullMoved)]
+        assert [(event.remote, event.name) for event in told[:1]] == [(bob.url, "ana/one")]
+        steps = [event.done_bytes for event in told]
+        assert steps == sorted(steps)
+        assert steps[-1] == told[-1].total_bytes > 300_000
+        assert len(steps) <= 102
+
+    async def test_given_up_while_it_comes_nothing_shows(self, open_machine: Open) -> None:
+        one = await open_machine("one")
+        one.write({"apimarket.toml": MANIFEST + 'visibility = "public"\n'})
+        await one.publish()
+        bob = await open_machine("bob", token="bob-token")
+        await bob.storage.write(lambda tx: tx.registry.remove(bob.api.id))
+        fetching = asyncio.create_task(bob.pulling.fetch_new("ana/one"))
+        await asyncio.sleep(0)
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        assert not (bob.home / "projects" / "one").exists()
+        pulled = await bob.pulling.pull_new("ana/one")
+        assert pulled.api is not None
 
 
 class TestFeed:

@@ -17,6 +17,7 @@ from apimarket_tui.screens.new_key import KeyShownScreen
 from apimarket_tui.screens.subscribe import SubscribeScreen, minor_of
 from local_server.client import sessions
 from local_server.client.errors import ApimarketClientError
+from local_server.wire.events import PullUpdated
 
 from .fake_backend import FakeBackend
 from .fake_market import KEY, MARKET_URL, some_plans
@@ -257,7 +258,12 @@ class TestCloning:
         async with running(backend) as pilot:
             await market("p")(pilot)
             await press(pilot, "ctrl+s")
-            await until(pilot, lambda: shows(pilot, "⟳ fetching and checking…"))
+            await until(pilot, lambda: shows(pilot, "⟳ fetching and checking"))
+            await until(pilot, lambda: backend.listeners("pull") == 1)
+            moved = PullUpdated(remote=MARKET_URL, name="mara/weather-now", done_bytes=512, total_bytes=1024)
+            backend.emit(moved.model_copy(update={"name": "mara/other", "done_bytes": 1024}))
+            backend.emit(moved)
+            await until(pilot, lambda: shows(pilot, "████████░░░░░░░░ 512 B of 1.0 KB"))
             await press(pilot, "escape")
             assert isinstance(pilot.app.screen, MarketScreen)
             backend.pull_gate.set()
