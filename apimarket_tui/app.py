@@ -256,6 +256,11 @@ class ApimarketApp(App[int]):
             rows = [f"{verb} {name}" for verb in verbs if actions.commands()[verb].scope == "row" for name in names]
             self.screen.open_prompt("command", "", [*verbs, *rows[:5_000]])
 
+    def ask(self, what: str, text: str, answer: Callable[[str], str]) -> None:
+        """Ask for a line of text on the open screen; `answer` says why it is none, or nothing."""
+        if isinstance(self.screen, FrameScreen):
+            self.screen.ask(what, text, answer)
+
     def do_palette(self) -> None:
         self.action_command_palette()
 

@@ -47,9 +47,11 @@ FAILING = Condition("✗", "failing", "bad")
 
 def condition(api: "ApiView") -> Condition:
     """`failing`: the newest save does not serve, an older one still does."""
-    if api.state == "running" and api.error:
-        return FAILING
-    return _CONDITIONS.get(api.state) or Condition("?", one_line(api.state), "dim")
+    return FAILING if api.state == "running" and api.error else state_condition(api.state)
+
+
+def state_condition(state: str) -> Condition:
+    return _CONDITIONS.get(state) or Condition("?", one_line(state), "dim")
 
 
 def runs(api: "ApiView") -> bool:

@@ -18,6 +18,7 @@ from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.pane import Pane
 from apimarket_tui.panes.requests import RequestsPane
+from apimarket_tui.panes.versions import VersionsPane
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.bars import Rule, TopBar
 from apimarket_tui.widgets.lines import LineView
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from apimarket_tui.actions import Action
     from local_server.wire.apis import ApiView, ExecutionView, LogLineView
 
-TABS = ("overview", "logs", "requests", "metrics", "keys")
+TABS = ("overview", "logs", "requests", "metrics", "keys", "versions")
 LOG_START = 5_000
 """Lines read when the screen opens; later ones come as events."""
 REQUESTS_KEPT = 1_000
@@ -38,7 +39,7 @@ BATCH_S = 0.1
 
 
 class DetailScreen(FrameScreen):
-    SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "metrics", "keys", "detail", "row", "global")
+    SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "metrics", "keys", "versions", "detail", "row", "global")
     TRAIL: ClassVar[tuple[str, ...]] = ("local", "…")
     BINDINGS: ClassVar[list[BindingType]] = bindings(SCOPES)
 
@@ -62,6 +63,7 @@ class DetailScreen(FrameScreen):
             yield RequestsPane(self.current_api)
             yield MetricsPane(self.current_api)
             yield KeysPane(self.current_api)
+            yield VersionsPane(self.current_api)
 
     def on_mount(self) -> None:
         super().on_mount()

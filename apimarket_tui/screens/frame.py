@@ -62,6 +62,8 @@ class FrameScreen(Screen[None]):
     SCOPES: ClassVar[tuple[str, ...]] = ("global",)
     TRAIL: ClassVar[tuple[str, ...]] = ()
     AUTO_FOCUS = ""
+    _answer: Callable[[str], str] | None = None
+    """Who waits for what is typed."""
 
     @property
     def market(self) -> "ApimarketApp":
@@ -170,6 +172,11 @@ class FrameScreen(Screen[None]):
 
     # -- The prompt
 
+    def ask(self, what: str, text: str, answer: Callable[[str], str]) -> None:
+        """Ask for a line of text; `answer` says why it is none, or nothing."""
+        self._answer = answer
+        self.query_one(Prompt).open("ask", text, note=what)
+
     def open_prompt(self, kind: Kind, text: str = "", suggestions: Sequence[str] = ()) -> None:
         self.query_one(Prompt).open(kind, text, suggestions)
 
@@ -201,8 +208,9 @@ class FrameScreen(Screen[None]):
                 return
         elif event.kind == "find":
             self.found(event.text)
-        elif event.kind in ("generation", "version", "fork"):
-            refusal = self.answered(event.text)
+        elif event.kind in ("generation", "version", "fork", "ask"):
+            answer = self._answer if event.kind == "ask" and self._answer is not None else self.answered
+            refusal = answer(event.text.strip())
             if refusal:
                 self.query_one(Prompt).note(refusal, bad=True)
                 return

@@ -13,7 +13,7 @@ from textual.widgets import Input, Static
 
 from apimarket_tui.clean import one_line
 
-Kind = Literal["filter", "find", "command", "generation", "version", "fork"]
+Kind = Literal["filter", "find", "command", "generation", "version", "fork", "ask"]
 SIGNS: dict[Kind, str] = {
     "filter": "/",
     "find": "/",
@@ -21,6 +21,7 @@ SIGNS: dict[Kind, str] = {
     "generation": "g",
     "version": "v",
     "fork": "→",
+    "ask": "?",
 }
 PLACEHOLDERS: dict[Kind, str] = {
     "filter": "name, language, state or tag",
@@ -28,6 +29,7 @@ PLACEHOLDERS: dict[Kind, str] = {
     "generation": "which generation to compare with, as: 13",
     "version": "the version's number, as: 1.2.0; nothing: the next",
     "fork": "the name under which mine goes on",
+    "ask": "",
     "command": "a command, as: logs NAME",
 }
 
@@ -60,12 +62,12 @@ class Prompt(Horizontal):
         yield Input(compact=True, select_on_focus=False, id="typed")
         yield Static("", id="note")
 
-    def open(self, kind: Kind, text: str = "", suggestions: Sequence[str] = ()) -> None:
+    def open(self, kind: Kind, text: str = "", suggestions: Sequence[str] = (), note: str = "") -> None:
         self.kind = kind
         self.display = True
         text = one_line(text)
         self.query_one("#sign", Static).update(Content.styled(SIGNS[kind], "bold $primary"))
-        self.note("")
+        self.note(note)
         field = self.query_one("#typed", Input)
         field.suggester = SuggestFromList(list(suggestions), case_sensitive=False) if suggestions else None
         field.placeholder = PLACEHOLDERS[kind]

@@ -28,6 +28,7 @@ from local_server.wire.server import Check, ServerView
 
 from .fake_market import NOW, FakeMarket, Remote
 from .fake_outbox import FakeOutbox
+from .fake_versions import FakeVersions
 
 URL = "http://127.0.0.1:8080"
 
@@ -436,12 +437,13 @@ def _an_older(number: int, newest: int, serving: bool) -> GenerationView:
     return a_generation(number, "serving" if serving else "drained", seconds_ago)
 
 
-class FakeBackend(FakeMarket, FakeOutbox):
+class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
     url = URL
 
     def __init__(self, apis: Sequence[ApiView] | None = None) -> None:
         FakeMarket.__init__(self, Remote([]))
         FakeOutbox.__init__(self)
+        FakeVersions.__init__(self)
         self.elsewhere = Remote()
         """The marketplace of every other server."""
         self.pull_gate: asyncio.Event | None = None

@@ -261,6 +261,8 @@ SCREENS: dict[str, Step] = {
     "detail-keys": tab("keys"),
     "detail-keys-new": tab("keys", "n"),
     "detail-keys-shown": _key_shown,
+    "detail-versions": tab("versions"),
+    "detail-versions-asked": tab("versions", "down", "w"),
     "sign-in": keys("A"),
     "sign-in-refused": _login_refused,
     "sign-up": keys("A", "ctrl+e"),

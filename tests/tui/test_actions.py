@@ -11,6 +11,7 @@ from apimarket_tui.offers import Offer
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.requests import RequestsPane
+from apimarket_tui.panes.versions import VersionsPane
 from apimarket_tui.screens.conflict import ConflictScreen
 from apimarket_tui.screens.console import ConsoleScreen
 from apimarket_tui.screens.detail import DetailScreen
@@ -33,6 +34,7 @@ OWNERS: dict[str, type] = {
     "exchange": ExchangeScreen,
     "metrics": MetricsPane,
     "keys": KeysPane,
+    "versions": VersionsPane,
     "market": MarketScreen,
     "offer": Offer,
     "listing": ListingScreen,
@@ -59,6 +61,7 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("requests", "detail", "row"),
         ("metrics", "detail", "row"),
         ("keys", "detail", "row"),
+        ("versions", "detail", "row"),
         ("exchange",),
         ("market", "offer"),
         ("listing", "offer"),

@@ -58,6 +58,7 @@ from .fake_market import (
     some_versions,
 )
 from .fake_outbox import a_conflict, a_side, a_there, an_entry
+from .fake_versions import ShareView, a_version
 from .screen_text import screen_text
 from .screens import market, press, running, settle, until
 
@@ -115,6 +116,10 @@ class HostileBackend(FakeBackend):
             HOSTILE.encode("utf-8", "surrogatepass"),
             1.0,
         )
+        marks = {"error": HOSTILE, "progress": HOSTILE, "yanked_reason": HOSTILE, "tree": HOSTILE, "url": HOSTILE}
+        self.version_list = [a_version("1.0.0").model_copy(update={"version": HOSTILE, "channels": [HOSTILE]} | marks)]
+        shares = [ShareView.model_construct(target=HOSTILE, weight=50)]
+        self.split = self.split.model_copy(update={"shares": shares, "earlier": [shares]})
         words = {"slug": HOSTILE, "owner": HOSTILE, "version": HOSTILE, "category": HOSTILE, "tags": [HOSTILE]}
         words |= {"runtime": HOSTILE, "price_from": HOSTILE, "free": False}
         self.elsewhere.cards = [a_card(f"x/{HOSTILE}", HOSTILE, id=HOSTILE, **words)]
@@ -212,6 +217,11 @@ async def choose_bad(pilot: Pilot[Any]) -> None:
         ("enter", *["right_square_bracket"] * 3),
         ("enter", *["right_square_bracket"] * 4),
         ("enter", *["right_square_bracket"] * 4, "d"),
+        ("enter", *["right_square_bracket"] * 5),
+        ("enter", *["right_square_bracket"] * 5, "b"),
+        ("enter", *["right_square_bracket"] * 5, "down", "w"),
+        ("enter", *["right_square_bracket"] * 5, "down", "D"),
+        ("enter", *["right_square_bracket"] * 5, "down", "u"),
         ("enter", *["right_square_bracket"] * 4, "R", "y"),
         ("enter", "right_square_bracket", "right_square_bracket", "enter"),
         ("enter", "right_square_bracket", "right_square_bracket", "enter", "p"),

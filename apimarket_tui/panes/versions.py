@@ -1,0 +1,352 @@
+"""The immutable versions of an API, and where its traffic goes."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widget import Widget
+
+from apimarket_tui.backend import Trouble, attempt
+from apimarket_tui.clean import one_line
+from apimarket_tui.lengths import length_of
+from apimarket_tui.panes.pane import Pane
+from apimarket_tui.widgets.bars import Rule
+from apimarket_tui.widgets.table import Column, LineTable
+from apimarket_tui.widgets.worded import WordedTable
+from apimarket_tui.words import NONE, Condition, Spans, ago, bar, span, state_condition
+
+if TYPE_CHECKING:
+    from local_server.wire.apis import ApiView
+    from local_server.wire.versions import MarkVersion, TrafficSplitView, VersionView
+
+REFRESH_S = 2.0
+BAR_CELLS = 8
+DEV = "dev"
+COLUMNS = (
+    Column("version", "VERSION", 8, 20),
+    Column("state", "STATE", 10, 12),
+    Column("traffic", "TRAFFIC", 13, 13),
+    Column("channels", "CHANNELS", 10, 24, rank=2),
+    Column("life", "LIFE", 13, 16),
+    Column("made", "MADE", 7, 9, right=True, rank=3),
+    Column("why", "", 10, 200, rank=1),
+)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    versions: "list[VersionView]"
+    traffic: "TrafficSplitView"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A version, or the working directory."""
+
+    target: str
+    weight: int
+    version: "VersionView | None" = None
+
+
+def rows_of(known: Known) -> list[VersionRow]:
+    """The directory first, then as the server answers: newest first."""
+    weights = {share.target: share.weight for share in known.traffic.shares}
+    versions = [VersionRow(one.version, weights.get(one.version, one.weight), one) for one in known.versions]
+    return [VersionRow(DEV, weights.get(DEV, 0)), *versions]
+
+
+class VersionsPane(Pane):
+    def __init__(self, current: "Callable[[], ApiView | None]") -> None:
+        super().__init__(current, id="versions")
+        self._known: Known | None = None
+        self._read_at: datetime | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Rule(id="traffic-head")
+        none = Content.assemble(
+            ("No versions yet\n\n", "bold"),
+            ("v", "bold $primary"),
+            (" makes one of what serves now: it never changes, and has a URL of its own", "$dim"),
+        )
+        yield WordedTable(LineTable(COLUMNS, lambda row: row.target, self._cell), none, id="versions-table")
+
+    @property
+    def table(self) -> "WordedTable[VersionRow]":
+        return self.query_one(WordedTable)
+
+    def on_mount(self) -> None:
+        self.set_interval(REFRESH_S, self._refresh)
+
+    def main(self) -> Widget:
+        return self.table.table
+
+    # -- Asking
+
+    def opened(self) -> None:
+        api = self.api
+        kept = self.market.kept.get(("versions", api.id), Known) if api is not None else None
+        if kept is not None:
+            self._show(kept[0], kept[1])
+        self._ask()
+
+    def _refresh(self) -> None:
+        if self.in_view:
+            self._ask()
+
+    def _ask(self) -> None:
+        self.run_worker(self._load(), name="versions", group="versions")
+
+    async def _load(self) -> None:
+        api, backend = self.api, self.market.backend
+        if api is None:
+            return
+        versions = await attempt(backend.versions(api.name))
+        traffic = await attempt(backend.traffic(api.name))
+        if not self.standing:
+            return
+        for answer in (versions, traffic):
+            if isinstance(answer, Trouble):
+                self.report(answer)
+                self.table.refuse(answer)
+                return
+        assert not isinstance(versions, Trouble)
+        assert not isinstance(traffic, Trouble)
+        known = self.market.kept.put(("versions", api.id), Known(versions, traffic))
+        self._show(known, self.market.clock())
+
+    def _show(self, known: Known, at: datetime) -> None:
+        self._known, self._read_at = known, at
+        had_none = not self.table.table.display
+        self.table.show(rows_of(known) if known.versions else [])
+        if had_none and known.versions and self.in_view:
+            self.main().focus()
+        age = Content.styled(f"as of {ago(at, self.market.clock())}", "$dim")
+        self.query_one("#traffic-head", Rule).show(_traffic(known.traffic), age)
+
+    def _cell(self, row: VersionRow, column: str, width: int) -> Spans:
+        version = row.version
+        match column:
+            case "version":
+                return [(one_line(row.target), "accent" if version is None else "strong")]
+            case "state":
+                return _state(row, self.api)
+            case "traffic":
+                return _share(row.weight)
+            case "channels":
+                return [(" ".join(f"@{one_line(one)}" for one in version.channels) if version else "", "primary")]
+            case "life":
+                return _life(version, self.market.clock()) if version is not None else [("the directory", "dim")]
+            case "made":
+                return [(ago(version.created_at, self.market.clock()) if version else "", "dim")]
+            case _:
+                return _why(version)
+
+    # -- Acting
+
+    @property
+    def selected(self) -> VersionRow | None:
+        return self.table.selected
+
+    def _version(self) -> "VersionView | None":
+        """The selected version; says so where it is the directory."""
+        row = self.selected
+        if row is None or row.version is None:
+            self.market.tell("Choose a version; v makes one of what serves now")
+            return None
+        return row.version
+
+    def _act(self, told: str, act: Awaitable[T]) -> None:
+        async def do() -> None:
+            answer = await attempt(act)
+            if isinstance(answer, Trouble):
+                self.market.tell_trouble(answer)
+            else:
+                self.market.tell(told)
+            if self.standing:
+                self._ask()
+
+        self.run_worker(do(), name=told, group="version acts")
+
+    def do_make_version(self) -> None:
+        api = self.api
+        if api is not None:
+            self.market.ask("the number of a new version of what serves now", one_line(api.version), self._make)
+
+    def _make(self, text: str) -> str:
+        from local_server.wire.versions import DeployVersion
+
+        api = self.api
+        if api is None or not text:
+            return "give its number, as: 1.2.0"
+        wanted = DeployVersion(version=text.removeprefix("v"))
+        told = f"{api.name} {wanted.version} takes the traffic once it is ready"
+        self._act(told, self.market.backend.deploy_version(api.name, wanted))
+        return ""
+
+    def do_send_traffic(self) -> None:
+        row, api = self.selected, self.api
+        if row is None or api is None:
+            return
+        self._move(api, row.target, 100)
+
+    def do_canary(self) -> None:
+        row = self.selected
+        if row is not None:
+            told = f"percent of the traffic for {one_line(row.target)}, as: 10"
+            self.market.ask(told, "10" if row.weight in (0, 100) else str(row.weight), self._weigh)
+
+    def _weigh(self, text: str) -> str:
+        row, api = self.selected, self.api
+        number = text.removesuffix("%").strip()
+        if not (number.isascii() and number.isdecimal() and 1 <= int(number) <= 100):
+            return f"{text!r} is no share; give 1 to 100 percent"
+        if row is not None and api is not None:
+            self._move(api, row.target, int(number))
+        return ""
+
+    def _move(self, api: "ApiView", target: str, weight: int) -> None:
+        from local_server.wire.versions import MoveTraffic
+
+        told = f"{weight} % of {api.name}'s traffic goes to {target} once it is ready"
+        self._act(told, self.market.backend.move_traffic(api.name, MoveTraffic(target=target, weight=weight)))
+
+    def do_roll_back(self) -> None:
+        from apimarket_tui.screens.confirm import ConfirmScreen
+
+        api, known = self.api, self._known
+        if api is None or known is None or not known.traffic.earlier:
+            self.market.tell("The traffic was never anywhere else")
+            return
+        before = ", ".join(f"{one.weight} % {one_line(one.target)}" for one in known.traffic.earlier[0])
+        question = f"Roll {one_line(api.name)} back?"
+        more = f"The traffic goes back to where it was: {before}. Nothing is restarted."
+        self.app.push_screen(
+            ConfirmScreen(question, more, "Roll back", "Stay"), lambda yes: self._roll_back(api) if yes else None
+        )
+
+    def _roll_back(self, api: "ApiView") -> None:
+        self._act(f"{api.name} is as it was before", self.market.backend.roll_back(api.name))
+
+    def do_deprecate(self) -> None:
+        version = self._version()
+        if version is None:
+            return
+        if version.deprecated_at is not None:
+            from local_server.wire.versions import MarkVersion
+
+            self._mark(version, MarkVersion(deprecated=False), f"{version.version} is as good as ever")
+        else:
+            told = f"{one_line(version.version)}: when callers are refused, as: 30d; empty: they are only told"
+            self.market.ask(told, "", lambda text: self._deprecate(version, text))
+
+    def _deprecate(self, version: "VersionView", text: str) -> str:
+        from local_server.wire.versions import MarkVersion
+
+        try:
+            marks = MarkVersion(deprecated=True)
+            if text:
+                marks = MarkVersion(deprecated=True, sunset_at=self.market.clock() + length_of(text))
+        except (ValueError, OverflowError) as error:
+            return str(error) if not isinstance(error, OverflowError) else f"{text!r} is too long"
+        self._mark(version, marks, f"callers of {version.version} are told to go over to another")
+        return ""
+
+    def do_yank_version(self) -> None:
+        version = self._version()
+        if version is None:
+            return
+        if version.yanked_at is not None:
+            from local_server.wire.versions import MarkVersion
+
+            self._mark(version, MarkVersion(yanked=False), f"{version.version} is in sight again")
+        else:
+            told = f"why {one_line(version.version)} goes out of sight, for those who use it"
+            self.market.ask(told, "", lambda text: self._yank(version, text))
+
+    def _yank(self, version: "VersionView", text: str) -> str:
+        from local_server.wire.versions import MarkVersion
+
+        if not text or len(text) > 500:
+            return "say why, in up to 500 characters"
+        self._mark(version, MarkVersion(yanked=True, reason=text), f"{version.version} is yanked")
+        return ""
+
+    def _mark(self, version: "VersionView", marks: "MarkVersion", told: str) -> None:
+        api = self.api
+        if api is not None:
+            self._act(told, self.market.backend.mark_version(api.name, version.version, marks))
+
+    def do_channel(self) -> None:
+        version = self._version()
+        if version is not None:
+            told = f"the channel that leads to {one_line(version.version)}, as: beta"
+            self.market.ask(told, "", lambda text: self._channel(version, text))
+
+    def _channel(self, version: "VersionView", text: str) -> str:
+        api, channel = self.api, text.removeprefix("@")
+        if api is None or not channel:
+            return "give the channel's name, as: beta"
+        act = self.market.backend.put_channel(api.name, channel, version.version)
+        self._act(f"@{channel} leads to {version.version}", act)
+        return ""
+
+    def do_copy_pinned(self) -> None:
+        version = self._version()
+        if version is not None:
+            self.app.copy_to_clipboard(one_line(version.url))
+            self.market.tell(f"copied {version.url}")
+
+    @on(LineTable.Chosen)
+    def _chosen(self, event: LineTable.Chosen) -> None:
+        event.stop()
+
+
+def _traffic(traffic: "TrafficSplitView") -> Content:
+    told = Content.styled("traffic  ", "$dim")
+    for share in traffic.shares:
+        told += Content.assemble((one_line(share.target), "bold $foreground"), (f" {share.weight} %   ", "$accent"))
+    pending = traffic.pending
+    if pending is not None:
+        what = "back to" if pending.back else f"{pending.weight} % to"
+        told += Content.styled(f"◐ {what} {one_line(pending.target)} once it is ready", "$warning")
+    return told
+
+
+def _state(row: VersionRow, api: "ApiView | None") -> Spans:
+    if row.version is None:
+        state = state_condition(api.state) if api is not None else Condition("?", NONE, "dim")
+    else:
+        state = state_condition(row.version.state)
+    return [(state.text, state.tone)]
+
+
+def _share(weight: int) -> Spans:
+    if not weight:
+        return [(NONE, "dim")]
+    return [(bar(weight, 100, BAR_CELLS).ljust(BAR_CELLS), "accent"), (f" {weight} %", "text")]
+
+
+def _life(version: "VersionView", now: datetime) -> Spans:
+    if version.yanked_at is not None:
+        return [("✗ yanked", "bad")]
+    if version.sunset_at is not None:
+        left_s = (version.sunset_at - now).total_seconds()
+        return [("✗ ended", "bad")] if left_s <= 0 else [(f"! ends in {span(left_s)}", "warn")]
+    if version.deprecated_at is not None:
+        return [("! deprecated", "warn")]
+    return [("published", "ok")] if version.published else [("made here", "dim")]
+
+
+def _why(version: "VersionView | None") -> Spans:
+    if version is None:
+        return []
+    if version.error:
+        return [("✗ ", "bad"), (one_line(version.error), "text")]
+    if version.yanked_at is not None:
+        return [(one_line(version.yanked_reason), "dim")]
+    return [(one_line(version.progress), "warn")] if version.progress else [(one_line(version.tree)[:12], "dim")]
