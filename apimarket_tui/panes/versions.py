@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from local_server.wire.versions import MarkVersion, TrafficSplitView, VersionView
 
 REFRESH_S = 2.0
-BAR_CELLS = 8
+BAR_CELLS = 7
 DEV = "dev"
 COLUMNS = (
     Column("version", "VERSION", 8, 20),

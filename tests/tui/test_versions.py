@@ -9,7 +9,7 @@ from textual.widgets import Input
 from local_server.client.errors import ApimarketClientError
 
 from .fake_backend import FakeBackend
-from .fake_versions import TrafficSplitView
+from .fake_versions import ShareView, TrafficSplitView
 from .screen_text import screen_text
 from .screens import press, running, said, tab, type_text, until
 
@@ -39,6 +39,13 @@ class TestShown:
             assert "✗ SyntaxError" in lines["1.1.0"]
             assert "✗ yanked" in lines["1.0.0"]
             assert "✗ ended" in lines["0.9.0"]
+
+    async def test_all_of_it_has_room(self) -> None:
+        backend = FakeBackend()
+        backend.split = TrafficSplitView(shares=[ShareView(target="1.2.0", weight=100)], earlier=[], revision=1)
+        async with running(backend) as pilot:
+            await tab("versions")(pilot)
+            assert shows(pilot, "███████ 100 %")
 
     async def test_without_any_it_says_how_to_make_one(self) -> None:
         backend = FakeBackend()
