@@ -168,8 +168,9 @@ async def open_runtime(
         engine = await (choose or choose_engine)(settings, storage.install_id)
         pace = Pace(drain_s=settings.drain_s, warm_s=settings.warm_s, start_s=settings.start_s)
         shop = Workshop(
-            engine, gateway, storage, blobs, registry, system, settings.home, bus.publish, watcher.watch, pace
-        )
+            engine, gateway, storage, blobs, registry, system, settings.home, bus.publish, watcher.watch, pace,
+            settings.hosts(isolated=engine.isolated),
+        )  # fmt: skip
         executor = Executor(shop)
         listings = Listings(system, blobs.read)
         market = Market(Catalogue(storage, system), Reviews(storage, system), Subscriptions(storage, system, keys))
@@ -188,7 +189,7 @@ async def open_runtime(
             listings,
             partial(read_manifest, build=manifest_from),
             executor.remove,
-            runs=lambda user_id: settings.profile == "hosted" or executor.isolated or user_id == registry.owner.id,
+            runs=lambda user_id: shop.hosts,
         )
         meter = Meter()
         access_log.listeners += [feed.requests, meter.take]

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Watch by polling: for network mounts, where no events arrive."""
     enforce_keys: bool = False
     """Calls over loopback need a key too, where the manifest says `auth = "key"`."""
+    run_published: bool | None = None
+    """Whether a marketplace runs what is published to it; None: where the engine holds APIs apart, as Docker does."""
     inspect: int | None = Field(default=None, ge=0, le=1000)
     """How many whole exchanges of each API are kept in memory; None: 50 on a laptop, none on a marketplace."""
     log_format: Literal["text", "json"] = "text"
@@ -59,6 +61,10 @@ class Settings(BaseSettings):
     """How long the figures of each minute are kept; those of each day are kept for ever."""
     keep_hours_days: int = Field(default=60, ge=8)
     """The figures of each hour; statistics over a week are made of them."""
+
+    def hosts(self, *, isolated: bool) -> bool:
+        """Whether other people's code is run here, on an engine that holds it apart or does not."""
+        return self.profile == "hosted" and (isolated if self.run_published is None else self.run_published)
 
     @property
     def inspected(self) -> int:

@@ -6,11 +6,13 @@ import time
 import click
 
 from local_server.cli.connection import print_json, started_client
+from local_server.cli.hosting import started_there, told_there
 from local_server.cli.outcome import verb
-from local_server.cli.remotes import remote_option
+from local_server.cli.remotes import remote_of, remote_option
 from local_server.cli.text import binary_size, clean, line_of, paint, table
-from local_server.client.outbox_documents import OutboxEntryDocument, PublishPlanDocument
+from local_server.client.outbox_documents import OutboxEntryDocument, PublishDocument, PublishPlanDocument
 from local_server.client.synchronous import Client
+from local_server.client.version_documents import VersionDocument
 
 WAIT_S = 600.0
 SHOWN_FILES = 12
@@ -47,13 +49,12 @@ def publish(
     entry = answer["entry"]
     if not as_json:
         _show_plan(answer["plan"])
+    there = None
     if entry is not None and wait:
-        entry = _followed(client, entry, quiet=as_json)
-        answer["entry"] = entry
-    if as_json:
-        print_json(answer)
-    elif entry is not None:
-        click.echo(told(entry))
+        entry = answer["entry"] = _followed(client, entry, quiet=as_json)
+        if entry["state"] == "applied":
+            there = started_there(remote_of(entry["remote"]).client, entry)
+    _end(answer, there, as_json)
     if entry is not None and entry["state"] in ("conflict", "rejected"):
         sys.exit(1)
 
@@ -80,13 +81,26 @@ def _publish_directory(
     from local_server.cli.pipeline import publish_directory
 
     answer = publish_directory(directory, remote, token, version, dry_run=dry_run)
-    if as_json:
-        print_json(answer)
-    else:
+    entry, there = answer["entry"], None
+    if not as_json:
         _show_plan(answer["plan"])
-        if answer["entry"] is not None:
-            click.echo(told(answer["entry"]))
-    if answer["entry"] is not None and answer["entry"]["state"] != "applied":
+    if entry is not None and entry["state"] == "applied":
+        there = started_there(Client(entry["remote"], token, elsewhere=True), entry)
+    _end(answer, there, as_json)
+    if entry is not None and entry["state"] != "applied":
+        sys.exit(1)
+
+
+def _end(answer: PublishDocument, there: VersionDocument | None, as_json: bool) -> None:
+    """Say what came of it. Exits with 1 where it was published and does not run."""
+    entry = answer["entry"]
+    if as_json:
+        print_json({**answer, "there": there})
+    elif entry is not None:
+        click.echo(told(entry))
+        if there is not None:
+            click.echo(told_there(there, entry))
+    if there is not None and not there["serving"] and there["state"] == "failed":
         sys.exit(1)
 
 

@@ -86,6 +86,8 @@ def pull(name: str, directory: str | None, run: bool, write: bool, remote: str |
         print_json(pulled)
     else:
         _show_pulled(pulled)
+        if run and "/" in name:
+            click.echo(f"  call it with: apimarket call {clean(slug)}")
     if pulled["conflict"]:
         sys.exit(1)
 

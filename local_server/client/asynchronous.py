@@ -49,6 +49,7 @@ from local_server.wire.outbox import (
     YankVersion,
 )
 from local_server.wire.server import Ack, Check, Health, ServerView
+from local_server.wire.sync import SyncInfo
 from local_server.wire.tokens import CreateToken, NewTokenView, TokenView
 
 _CONNECT_S = 3.0
@@ -258,6 +259,11 @@ class AsyncClient(AsyncMarket, AsyncVersions):
 
     async def sync_now(self) -> OutboxView:
         answer: OutboxView = await self._send(calls.sync_now())
+        return answer
+
+    async def sync_info(self) -> SyncInfo:
+        """Of a marketplace."""
+        answer: SyncInfo = await self._send(calls.sync_info())
         return answer
 
     async def forget_marketplace(self, body: ForgetMarketplace) -> OutboxView:

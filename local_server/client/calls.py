@@ -215,6 +215,11 @@ def sync_now() -> Call:
     return Call("POST", f"{ROOT}/sync/now", "outbox:OutboxView", timeout_s=120.0)
 
 
+def sync_info() -> Call:
+    """Of a marketplace."""
+    return Call("GET", f"{ROOT}/sync", "sync:SyncInfo")
+
+
 def forget_marketplace(body: Mapping[str, Any]) -> Call:
     return Call("POST", f"{ROOT}/sync/forget", "outbox:OutboxView", body=body)
 

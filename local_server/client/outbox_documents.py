@@ -9,6 +9,26 @@ class TroubleDocument(TypedDict):
     hint: str
 
 
+class SyncLimitsDocument(TypedDict):
+    files: int
+    file_bytes: int
+    tree_bytes: int
+    openapi_bytes: int
+    pack_frames_bytes: int
+    pack_blob_bytes: int
+    pack_content_bytes: int
+    staged_bytes: int
+
+
+class SyncInfoDocument(TypedDict):
+    api: Literal["1"]
+    marketplace_id: str
+    account: str
+    cursor: str
+    limits: SyncLimitsDocument
+    runs: bool
+
+
 class OutboxEntryDocument(TypedDict):
     op: str
     api_id: str

@@ -191,6 +191,9 @@ class Client(Market, Versions):
     def sync_now(self) -> "out.OutboxDocument":
         return cast("out.OutboxDocument", self.send(calls.sync_now()))
 
+    def sync_info(self) -> "out.SyncInfoDocument":
+        return cast("out.SyncInfoDocument", self.send(calls.sync_info()))
+
     def forget_marketplace(self, body: "doc.JsonObject") -> "out.OutboxDocument":
         return cast("out.OutboxDocument", self.send(calls.forget_marketplace(body)))
 

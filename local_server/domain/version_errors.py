@@ -55,6 +55,19 @@ class OtherFiles(ApimarketError):
         )
 
 
+class PublishedNotRun(ApimarketError):
+    """Fails closed: other people's code is run where it is held apart, or where whoever runs the server said so."""
+
+    status, code, title = 409, "published_not_run", "This server does not run what is published to it"
+
+    def __init__(self, api: str) -> None:
+        super().__init__(
+            f"{api} was published to this server, which shows and hands it out, and does not run it",
+            hint=f"Run it on a machine of yours: apimarket pull {api} --run. A marketplace runs it where Docker holds "
+            "it apart (docs/marketplace.md)",
+        )
+
+
 class NothingToDeploy(ApimarketError):
     status, code, title = 409, "nothing_to_deploy", "There is nothing to make a version of"
 

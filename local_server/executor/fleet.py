@@ -16,7 +16,13 @@ from local_server.domain.manifest import MANIFEST_NAME
 from local_server.domain.manifest_toml import parse
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
-from local_server.domain.version_errors import InvalidWeight, NothingToDeploy, VersionInTraffic, VersionNotFound
+from local_server.domain.version_errors import (
+    InvalidWeight,
+    NothingToDeploy,
+    PublishedNotRun,
+    VersionInTraffic,
+    VersionNotFound,
+)
 from local_server.domain.versions import (
     DEV,
     ApiVersion,
@@ -83,11 +89,16 @@ class Fleet:
         """Read its versions, channels and traffic anew, and steer by them."""
         api_id = self.api.id
 
-        def question(tx: ReadTx) -> tuple[list[ApiVersion], Mapping[str, str], Traffic]:
-            return list(tx.versions.of_api(api_id)), tx.versions.channels(api_id), tx.versions.traffic(api_id)
+        def question(tx: ReadTx) -> tuple[list[ApiVersion], Mapping[str, str], Traffic, Api | None]:
+            found = list(tx.versions.of_api(api_id))
+            return found, tx.versions.channels(api_id), tx.versions.traffic(api_id), tx.registry.get(api_id)
 
-        found, self.channels, self.traffic = await self._shop.storage.read(question)
+        found, self.channels, self.traffic, api = await self._shop.storage.read(question)
         self.versions = {version.semver: version for version in found}
+        if api is not None and not api.directory:
+            self.api = api
+            for runner in self.runners.values():
+                runner.show_to(api.manifest.visibility)
         self.steer()
 
     def steer(self) -> None:
@@ -102,6 +113,11 @@ class Fleet:
         if self.traffic.pointer.is_directory and not self.api.directory and (newest := self.newest) is not None:
             return Pointer.to(newest)
         return self.traffic.pointer
+
+    @property
+    def runs(self) -> bool:
+        """Whether this server runs it: its own always, others' where it is there for that."""
+        return bool(self.api.directory) or self._shop.hosts
 
     @property
     def newest(self) -> str | None:
@@ -129,7 +145,9 @@ class Fleet:
             return self.runners.get(semver) or await self._add(self.get(semver), row)
 
     async def run(self, semver: str) -> Runner:
-        """Run a version, now and after every restart. Raises what `runner` does."""
+        """Run a version, now and after every restart. Raises what `runner` does, and PublishedNotRun."""
+        if not self.runs:
+            raise PublishedNotRun(self.api.full_name)
         runner = await self.runner(semver)
         runner.run()
         self.watch(runner)
@@ -265,7 +283,7 @@ class Fleet:
             return self.api
         try:
             text = await asyncio.to_thread(self._shop.blobs.path(Digest(entry.sha256)).read_text, "utf-8", "replace")
-            return replace(self.api, manifest=parse(text))
+            return replace(self.api, manifest=replace(parse(text), visibility=self.api.manifest.visibility))
         except (InvalidManifest, OSError):
             return self.api
 

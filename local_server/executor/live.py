@@ -7,9 +7,10 @@ undo may have it back at once, its processes.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from local_server.domain.deployments import Failure, Generation, Outcome, State
+from local_server.domain.manifest import Visibility
 from local_server.domain.registry import Api
 from local_server.domain.routing import Availability, Route
 from local_server.domain.trees import Tree
@@ -113,12 +114,20 @@ class Line:
                 cors=self.api.manifest.gateway.cors,
                 cache_ttl_s=self.api.manifest.gateway.cache_ttl_s,
                 max_body_bytes=self.api.manifest.gateway.max_body_mb * 1024 * 1024,
-                auth=self.api.manifest.gateway.auth,
+                auth=self._auth,
                 rate_limit=self.api.manifest.gateway.rate_limit,
                 version=self._record.row.version,
             ),
             self.live.lane if self.live else None,
         )
+
+    @property
+    def _auth(self) -> Literal["key", "none"]:
+        """On a marketplace nobody calls what is private without a key of its owner's, whatever its files say."""
+        hosted = self._shop.hosts and not self.api.directory
+        if hosted and self.api.manifest.visibility is Visibility.PRIVATE:
+            return "key"
+        return self.api.manifest.gateway.auth
 
     def in_use(self) -> int:
         """The lowest number of a generation whose files are still needed."""

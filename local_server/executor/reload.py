@@ -18,7 +18,7 @@ from local_server.domain.deployments import Deployment, DesiredState, Failure, G
 from local_server.domain.errors import ApimarketError, ApiUnavailable, InvalidManifest
 from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
 from local_server.domain.ids import ApiId, Digest
-from local_server.domain.manifest import MANIFEST_NAME, Manifest
+from local_server.domain.manifest import MANIFEST_NAME, Manifest, Visibility
 from local_server.domain.manifest_toml import parse
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
@@ -138,6 +138,12 @@ class Runner:
                 return False
             await self.record.moved.wait()
         return True
+
+    def show_to(self, visibility: Visibility) -> None:
+        """Who may see the API was changed, and not by its files."""
+        if self.api.manifest.visibility is not visibility:
+            self.api = self._line.api = replace(self.api, manifest=replace(self.api.manifest, visibility=visibility))
+            self._line.route()
 
     async def first_outcome(self) -> None:
         """Wait while it is starting; not while something is installed or built, which takes longer."""

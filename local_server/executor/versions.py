@@ -10,7 +10,7 @@ from datetime import datetime
 from local_server.domain.contract_changes import Bump, next_version
 from local_server.domain.deployments import Deployment, DesiredState
 from local_server.domain.errors import ApimarketError
-from local_server.domain.events import ApiRemoved, TrafficMoved, VersionChanged, VersionCreated
+from local_server.domain.events import ApiChanged, ApiRemoved, TrafficMoved, VersionChanged, VersionCreated
 from local_server.domain.ids import ApiId, Digest
 from local_server.domain.manifest import MANIFEST_NAME, Manifest
 from local_server.domain.manifest_document import manifest_document
@@ -78,7 +78,7 @@ class Versions:
             except ApimarketError as error:
                 logger.error("%s %s cannot be run: %s", api.full_name, row.version, error.detail)
                 continue
-            if row.desired_state is DesiredState.RUNNING:
+            if row.desired_state is DesiredState.RUNNING and fleet.runs:
                 begin(runner)
                 fleet.watch(runner)
         fleet.steer()
@@ -95,6 +95,8 @@ class Versions:
             match event:
                 case VersionCreated() | VersionChanged() | TrafficMoved():
                     await self._take_up(event.api_id)
+                case ApiChanged() if (fleet := self._fleets.get(event.api_id)) and not fleet.api.directory:
+                    await fleet.refresh()
                 case Lost():
                     for fleet in list(self._fleets.values()):
                         await self._take_up(fleet.api.id)
@@ -114,11 +116,20 @@ class Versions:
             await self._catch_up(fleet)
 
     async def _catch_up(self, fleet: Fleet) -> None:
-        """An API without a directory follows its newest release, unless the traffic was moved back from that."""
+        """An API without a directory follows its newest release, unless the traffic was moved back from that: then only
+        where it leads to a version that was yanked. One whose every version was yanked is stopped."""
+        if not fleet.runs:
+            return
+        if fleet.versions and all(version.is_yanked for version in fleet.versions.values()):
+            await fleet.stop_all()
+            return
         newest, traffic = fleet.newest, fleet.traffic
+        taken_back = any(
+            fleet.versions[semver].is_yanked for semver in traffic.pointer.versions & fleet.versions.keys()
+        )
         seen = any(newest in pointer.versions for pointer in (traffic.pointer, *traffic.earlier))
         waiting = fleet.move is not None and fleet.move.target == newest
-        if newest is not None and not seen and not waiting:
+        if newest is not None and (taken_back or not seen) and not waiting:
             try:
                 await fleet.begin(Move(newest))
             except ApimarketError as error:

@@ -47,6 +47,8 @@ class Workshop:
     publish: Callable[[Event], None]
     watch: Callable[[ApiId, frozenset[str]], None]
     pace: Pace
+    hosts: bool = True
+    """Whether what others publish here is run here."""
 
     def directory(self, api_id: ApiId) -> Path:
         """Where an API's trees and log lie."""

@@ -60,4 +60,5 @@ def make_publications(
         tokens=AccessTokens(storage, system),
         collection=Collection(storage, system, parts),
         blobs=blobs,
+        runs=runs,
     )

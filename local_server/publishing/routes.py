@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from local_server.domain.access_tokens import PublishScope
 from local_server.domain.accounts import Caller
+from local_server.domain.ids import UserId
 from local_server.domain.manifest import Visibility
 from local_server.domain.packs import MEDIA_TYPE
 from local_server.domain.publishing import Missing, Outcome
@@ -51,6 +52,8 @@ class Publications:
     tokens: AccessTokens
     collection: Collection
     blobs: BlobStore
+    runs: Callable[[UserId], bool]
+    """Of which accounts what they publish is run here, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ def _add_marketplace(router: APIRouter, ports: PublishingPorts) -> None:
             account=ports.user(request).handle,
             cursor=str(await here.reading.feed_end()),
             limits=views.limits_view(here.intake.limits),
+            runs=here.runs(ports.user(request).id),
         )
 
     @router.get("/keys")

@@ -43,6 +43,8 @@ class SyncInfo(BaseModel):
     cursor: str
     """Where the feed stands now."""
     limits: SyncLimits
+    runs: bool = False
+    """What is published here is run here, too: GET /api/v1/apis/{owner}/{slug}/versions/{version} says how."""
 
 
 class RegisterSigningKey(Strict):

@@ -14,7 +14,7 @@ from local_server.client import (
     token_documents,
     version_documents,
 )
-from local_server.wire import accounts, analytics, apis, exchanges, market, outbox, server, tokens, versions
+from local_server.wire import accounts, analytics, apis, exchanges, market, outbox, server, sync, tokens, versions
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.FailureDocument, apis.FailureView),
@@ -75,6 +75,8 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (market_documents.UsageRowDocument, market.UsageRow),
     (market_documents.CatalogueChangeDocument, market.CatalogueChange),
     (market_documents.CatalogueDocument, market.CatalogueFeed),
+    (outbox_documents.SyncLimitsDocument, sync.SyncLimits),
+    (outbox_documents.SyncInfoDocument, sync.SyncInfo),
     (outbox_documents.TroubleDocument, outbox.TroubleView),
     (outbox_documents.OutboxEntryDocument, outbox.OutboxEntryView),
     (outbox_documents.RemoteDocument, outbox.RemoteView),

@@ -1,11 +1,12 @@
-"""Two laptops and one marketplace, each a whole server: an API is written, published, pulled on the other machine, and
-edited on both.
+"""Two laptops, one marketplace and a consumer, each a whole server or a stranger over HTTP: an API is published, run
+there, pulled on the other machine, edited on both, found, subscribed to, called and reviewed.
 
 The tests of one stage tell one story and come in order: each begins where the one before ended.
 """
 
 import contextlib
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ from local_server.client import Client
 from local_server.client.calls import Call
 from tests.e2e.conftest import ENGINES, RunningServer, free_port, running, wait_for
 from tests.e2e.project import Project
+from tests.e2e.traffic import ask
 from tests.sync.test_cut_lines import CuttingLine
 
 PASSWORD = "correct horse battery"
 QUOTA = 5
+KEY = {"name": "", "scopes": ["read"], "cidrs": [], "expires_at": None, "rate_limit": None}
 SETTINGS = f"""version = "1.0.0"
 summary = "Forecasts for any place"
 tags = ["geo"]
@@ -56,6 +59,8 @@ class Stage:
     """The network between laptop A and the marketplace."""
     a: RunningServer
     b: RunningServer
+    key: str = ""
+    """ana's own, to her API there."""
 
     def remote(self, laptop: RunningServer) -> str:
         return self.line.url if laptop is self.a else self.market.url
@@ -68,7 +73,11 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         line = CuttingLine(port)
         stack.callback(line.close)
         # To those at the end of the line the marketplace has another name.
-        hosted = {"APIMARKET_PROFILE": "hosted", "APIMARKET_ALLOWED_HOSTS": json.dumps([line.url.partition("//")[2]])}
+        hosted = {
+            "APIMARKET_PROFILE": "hosted",
+            "APIMARKET_RUN_PUBLISHED": "1",
+            "APIMARKET_ALLOWED_HOSTS": json.dumps([line.url.partition("//")[2]]),
+        }
         market = stack.enter_context(running(root / "market" / "home", request.param, env=hosted, port=port))
         a = stack.enter_context(running(root / "a" / "home", request.param))
         b = stack.enter_context(running(root / "b" / "home", request.param))
@@ -237,11 +246,99 @@ class TestConflicts:
         assert json.loads(Project(stage.b, "climate", Path()).body)["says"] == "fork"
 
 
+class TestHosting:
+    """The marketplace runs what is published to it."""
+
+    def test_a_consumer_is_held_to_the_plan_and_counted_exactly(self, stage: Stage, on_a: Weather) -> None:
+        carol = Client(stage.market.url, account(stage, "carol"))
+        found = {one["name"]: one for one in carol.search("forecasts")["apis"]}["ana/weather"]
+        assert (found["version"], found["free"]) == ("5.0.0", True)
+        url = f"{stage.market.url}/ana/weather/"
+        assert ask(url).status == 401
+        key = {"X-Api-Key": str(carol.subscribe("ana/weather", {"plan": "free", "spend_cap_minor": None})["key"])}
+        answers = [ask(url, headers=key) for _ in range(QUOTA + 2)]
+        assert [answer.status for answer in answers] == [200] * QUOTA + [429] * 2
+        assert json.loads(answers[0].body) == body(on_a)
+
+        def counted() -> Any:
+            (one,) = carol.usage()
+            return one if one["usage"]["used"] == QUOTA else None
+
+        usage = wait_for(counted, lambda: f"{QUOTA} calls to be counted: {carol.usage()}")["usage"]
+        assert (usage["quota_left"], usage["beyond"]) == (0, 0)
+        carol.write_review("ana/weather", {"rating": 5, "text": "Always sunny"})
+        (review,) = carol.reviews("ana/weather")["reviews"]
+        assert (review["reviewer"], review["rating"]) == ("carol", 5)
+
+    def test_a_version_that_does_not_start_leaves_the_old_one_and_is_told(self, stage: Stage, on_a: Weather) -> None:
+        broken = stage.a.home.parent / "broken"
+        broken.mkdir()
+        text = (on_a.directory / "main.py").read_text()
+        (broken / "main.py").write_text(f"import os\nraise RuntimeError('not today')\n{text}")
+        (broken / "apimarket.toml").write_text((on_a.directory / "apimarket.toml").read_text())
+        told = from_pipeline(stage, broken, "5.1.0")
+        assert told.returncode == 1
+        assert "published" in told.stdout
+        assert "does not start there: RuntimeError: not today (main.py:2)" in told.stdout
+        assert says(stage) == "stays"
+        assert traffic(stage) == {"5.0.0": 100}
+
+    def test_the_next_one_takes_over_and_is_rolled_back(self, stage: Stage, on_a: Weather) -> None:
+        mended = stage.a.home.parent / "mended"
+        mended.mkdir()
+        text = (on_a.directory / "main.py").read_text()
+        (mended / "main.py").write_text(text.replace('TEXT = "stays"', 'TEXT = "mended"'))
+        (mended / "apimarket.toml").write_text((on_a.directory / "apimarket.toml").read_text())
+        told = from_pipeline(stage, mended, "5.2.0")
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert "runs there" in told.stdout
+        assert (says(stage), says(stage, "@5.0.0")) == ("mended", "stays")
+        client(stage, "ana").roll_back("ana/weather")
+        wait_for(lambda: says(stage) == "stays", "the traffic to be back")
+        client(stage, "ana").roll_back("ana/weather", "5.2.0")
+        wait_for(lambda: says(stage) == "mended", "the traffic to be there again")
+
+    def test_it_all_comes_back_after_a_kill(self, stage: Stage) -> None:
+        stage.market.kill()
+        stage.market.start()
+        wait_for(lambda: says(stage) == "mended", lambda: f"it to answer again\n{stage.market.words()}")
+        assert says(stage, "@5.0.0") == "stays"
+
+    def test_yanked_it_gives_way_to_the_newest_that_is_not(self, stage: Stage, on_a: Weather) -> None:
+        stage.a.run("yank", "weather", "5.2.0", "--reason", "too sunny")
+        client(stage, "ana").move_traffic("ana/weather", {"target": "5.0.0", "weight": 100})
+        wait_for(lambda: says(stage) == "stays", lambda: f"5.0.0 to answer: {traffic(stage)}")
+        assert says(stage, "@5.2.0") == "mended"  # who pinned it keeps it
+
+
 # -- Small parts -----------------------------------------------------------------------------------------------------
 
 
 def client(stage: Stage, handle: str) -> Client:
     return Client(stage.market.url, Client(stage.market.url).login(handle, PASSWORD)["token"])
+
+
+def account(stage: Stage, handle: str) -> str:
+    """The session of a stranger with a new account on the marketplace."""
+    body = {"handle": handle, "password": PASSWORD, "role": "consumer", "email": f"{handle}@example.org"}
+    return Client(stage.market.url).signup(body)["token"]
+
+
+def from_pipeline(stage: Stage, directory: Path, version: str) -> "subprocess.CompletedProcess[str]":
+    """Publish a directory that nobody ran before."""
+    arguments = ("publish", "--dir", str(directory), "--version", version, "--remote", stage.market.url)
+    return stage.a.run(*arguments, "--token", str(client(stage, "ana")._token), check=False)
+
+
+def says(stage: Stage, pin: str = "") -> str:
+    """What ana's own key is answered through the marketplace's gateway."""
+    stage.key = stage.key or str(client(stage, "ana").create_key("ana/weather", KEY)["key"])  # type: ignore[arg-type]
+    answer = ask(f"{stage.market.url}/ana/weather{pin}/", headers={"X-Api-Key": stage.key})
+    return str(json.loads(answer.body).get("says")) if answer.status == 200 else f"{answer.status} {answer.body}"
+
+
+def traffic(stage: Stage) -> dict[str, int]:
+    return {share["target"]: share["weight"] for share in client(stage, "ana").traffic("ana/weather")["shares"]}
 
 
 def versions(stage: Stage) -> list[dict[str, Any]]:

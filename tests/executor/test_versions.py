@@ -3,13 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from local_server.domain.deployments import DesiredState, State
-from local_server.domain.events import VersionCreated
+from local_server.domain.events import VersionChanged, VersionCreated
 from local_server.domain.ids import Digest
+from local_server.domain.manifest import Visibility
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.domain.version_errors import (
@@ -17,6 +19,7 @@ from local_server.domain.version_errors import (
     InvalidSunset,
     NothingToRollBack,
     OtherFiles,
+    PublishedNotRun,
     VersionInTraffic,
     VersionNotFound,
     VersionTooLow,
@@ -28,7 +31,7 @@ from local_server.executor.versions import Ending
 from local_server.gateway.hosts import SERVER
 from local_server.storage.base import Tx
 from tests.executor.world import MANIFEST, World, until
-from tests.storage.factories import ALICE, a_manifest, a_version, an_api
+from tests.storage.factories import ALICE, NOON, a_manifest, a_version, an_api
 
 
 async def fleet(world: World) -> Fleet:
@@ -405,3 +408,61 @@ class TestPublished:
         await world.open()
         await world.until_answer("one")
         assert (await fleet(world)).traffic.pointer == Pointer.to("1.0.0")
+
+    async def test_it_leaves_a_version_that_was_yanked_for_the_newest_that_was_not(self, world: World) -> None:
+        api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
+        for semver, answer in (("1.0.0", "one"), ("1.1.0", "two")):
+            await self.publish(world, api, semver, answer)
+            await settled(world)
+        await self.yank(world, api, "1.1.0")
+        await world.until_answer("one")
+        assert await answers(world, "1.1.0") == {"1.1.0": "two"}
+        await self.yank(world, api, "1.0.0")
+        assert world.status.state is State.STOPPED
+        assert await answers(world, "") == {"": ""}
+
+    async def test_a_server_that_does_not_host_neither_runs_it_nor_can_be_made_to(self, world: World) -> None:
+        api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
+        await self.publish(world, api, "1.0.0", "one")
+        await settled(world)
+        await world.close()
+        await world.power_off()
+        world.hosts = False
+        await world.open()
+        await self.publish(world, api, "1.1.0", "two")
+        versions = world.executor.versions
+        for act in (
+            lambda: world.executor.deploy(api),
+            lambda: world.executor.restart(api),
+            lambda: versions.start(api, "1.0.0"),
+            lambda: versions.begin(api, Move("1.1.0")),
+        ):
+            with pytest.raises(PublishedNotRun):
+                await act()
+        assert not world.machine.agents
+        assert await answers(world, "", "1.0.0") == {"": "", "1.0.0": ""}
+
+    async def test_what_is_private_is_called_with_a_key_whatever_its_files_say(self, world: World) -> None:
+        api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
+        await self.publish(world, api, "1.0.0", "one")
+        await settled(world)
+        found = await fleet(world)
+        assert found.runners["1.0.0"]._line._auth == "key"
+
+        def show(tx: Tx) -> None:
+            known = tx.registry.get(api.id)
+            assert known is not None
+            manifest = replace(known.manifest, visibility=Visibility.PUBLIC)
+            tx.registry.save(replace(known, manifest=manifest), known.revision)
+
+        await world.storage.write(show)
+        await found.refresh()
+        assert found.runners["1.0.0"].api.manifest.visibility is Visibility.PUBLIC
+
+    async def yank(self, world: World, api: Api, semver: str) -> None:
+        await world.storage.write(lambda tx: tx.versions.yank(api.id, semver, NOON, "no good"))
+
+        async def events() -> AsyncIterator[VersionChanged]:
+            yield VersionChanged(api.id, semver)
+
+        await world.executor.versions.follow(events())

@@ -61,6 +61,7 @@ class World:
     home: Path
     project: Path
     machine: FakeMachine = field(default_factory=FakeMachine)
+    hosts: bool = True
     trouble: list[Any] = field(default_factory=list)
     """What the event loop was told of that nobody caught."""
 
@@ -89,6 +90,7 @@ class World:
             lambda event: None,
             self.watcher.watch,
             PACE,
+            self.hosts,
         )
         self.executor = Executor(shop)
         watching = asyncio.create_task(self.executor.watch_engine())

@@ -1,0 +1,46 @@
+"""How a published version starts on a marketplace that runs what is published to it."""
+
+import time
+
+from local_server.cli.text import clean, line_of, paint
+from local_server.client.errors import ApimarketClientError
+from local_server.client.outbox_documents import OutboxEntryDocument
+from local_server.client.synchronous import Client
+from local_server.client.version_documents import VersionDocument
+
+WAIT_S = 300.0
+"""Its dependencies may have to be installed there first."""
+
+
+def started_there(market: Client, entry: OutboxEntryDocument) -> VersionDocument | None:
+    """Wait until it serves there, or does not start. None: it is not run there, or this is not who may ask; published
+    it is all the same."""
+    try:
+        if not market.sync_info()["runs"]:
+            return None
+        deadline = time.monotonic() + WAIT_S
+        found = market.version(entry["name"], entry["version"])
+        while not _settled(found) and time.monotonic() < deadline:
+            time.sleep(0.2)
+            found = market.version(entry["name"], entry["version"])
+    except ApimarketClientError:
+        return None
+    return found
+
+
+def told_there(found: VersionDocument, entry: OutboxEntryDocument) -> str:
+    """Whether it runs, with the place of the mistake where it does not."""
+    if found["serving"]:
+        shares = "" if found["weight"] == 100 else f", with {found['weight']} % of the traffic"
+        return f"  {paint('runs there', 'green')}{shares}"
+    if found["state"] != "failed":
+        return f"  {paint('starting there still', 'yellow')}  {line_of(found['progress'])}".rstrip()
+    why = f"{paint('does not start there', 'red')}: {line_of(found['error'] or 'no reason is known')}"
+    return (
+        f"  {why}\n  what served before it serves on\n"
+        f"{paint('hint:', 'cyan')} mend it, save, and publish the next version: apimarket publish {clean(entry['api'])}"
+    )
+
+
+def _settled(found: VersionDocument) -> bool:
+    return found["serving"] or found["state"] == "failed"
