@@ -98,21 +98,22 @@ class Trace:
     def execution(self, ended_at: datetime, ended_s: float) -> Execution:
         total_s = ended_s - self.started_s
         upstream_s = self.first_byte_s - self.sent_s if self.first_byte_s else 0.0
+        # By position: names would cost twice as much.
         return Execution(
-            id=RequestId(self.request_id),
-            api_id=self.api_id,
-            generation=self.generation,
-            method=self.method,
-            path=self.path[:_PATH_LIMIT].decode("latin-1"),
-            status=self.status,
-            outcome=self.outcome,
-            started_at=ended_at - timedelta(seconds=total_s),
-            total_us=int(total_s * 1_000_000),
-            upstream_us=int(upstream_s * 1_000_000),
-            bytes_in=self.bytes_in,
-            bytes_out=self.bytes_out,
-            held=self.held,
-            key_id=self.key_id,
-            version=self.version,
-            cached=self.cached,
+            RequestId(self.request_id),
+            self.api_id,
+            self.generation,
+            self.method,
+            self.path[:_PATH_LIMIT].decode("latin-1"),
+            self.status,
+            self.outcome,
+            ended_at - timedelta(seconds=total_s),
+            int(total_s * 1_000_000),
+            int(upstream_s * 1_000_000),
+            self.bytes_in,
+            self.bytes_out,
+            self.held,
+            self.key_id,
+            self.version,
+            self.cached,
         )

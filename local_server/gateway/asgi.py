@@ -33,7 +33,7 @@ from local_server.gateway.problems import send_problem
 from local_server.gateway.proxy import REPEATABLE, Exchange, Request
 from local_server.gateway.quotas import Quotas, quota_headers
 from local_server.gateway.replay import head_of, replay
-from local_server.gateway.request_head import RequestHead, raw_path_of, read_head
+from local_server.gateway.request_head import RequestHead, forwarded_lines, raw_path_of, read_head
 from local_server.gateway.table import Entry, Table, make_entry, make_group
 from local_server.gateway.ticker import Ticker
 from local_server.gateway.websocket import Tunnel
@@ -278,7 +278,8 @@ class Gateway:
                 grant = self.callers.identify(route, head, method, address_of(scope), trace, websocket=websocket)
                 if head.length > route.max_body_bytes:
                     raise BodyTooLarge(full_name(route), route.max_body_bytes, head.length)
-                added = self.callers.limit(route, grant, address_of(scope))
+                allowance = self.callers.limit(route, grant, address_of(scope))
+                added = allowance.headers() if allowance is not None else []
                 if grant is not None and grant.quota is not None:
                     trace.purse = self.quotas.take(grant) or await self.quotas.wait(grant, full_name(route))
                     added = added + self.quotas.headers(trace.purse)
@@ -305,27 +306,30 @@ class Gateway:
 
     async def resume(self, express: Express, receive: Receive, send: Send) -> None:
         """Take the long way with a request that was admitted on the short one, and whose connection failed it."""
+        fields, entry, trace = express.fields, express.entry, express.trace
+        scope = {"client": fields.client, "scheme": fields.scheme}
+        lines = forwarded(scope, fields.head, trace.request_id, entry.prefix if fields.by_path else b"")
         request = Request(
-            express.trace.method,
+            trace.method,
             express.target,
-            express.head,
-            express.forwarded,
+            fields.head,
+            lines,
             receive,
             send,
             [],
-            express.added,
-            express.by_path,
+            express.admitted.headers(),
+            fields.by_path,
         )
         try:
             await Exchange(
                 self._admission,
-                self.lookup(express.entry.route.api_id, express.entry.route.version) or express.entry,
+                self.lookup(entry.route.api_id, entry.route.version) or entry,
                 request,
-                express.trace,
+                trace,
                 fresh=True,
             ).run()
         finally:
-            self.record(express.trace)
+            self.record(trace)
 
     def _refusal(self, entry: Entry, head: RequestHead) -> ApimarketError | None:
         """Whether nobody may call any more, or a page may not; `Callers` says the same of whoever sent it."""
@@ -382,15 +386,9 @@ def address_of(scope: Scope) -> str:
 
 
 def forwarded(scope: Scope, head: RequestHead, request_id: str, prefix: bytes) -> tuple[bytes, ...]:
-    """What the API is told about its caller; whatever the caller said of it was dropped. `prefix` only by path."""
-    client = scope.get("client")
-    scheme = "https" if scope.get("scheme") in ("https", "wss") else "http"
-    lines = (
-        b"x-forwarded-for: %b\r\n" % (client[0].encode() if client else b"unknown"),
-        b"x-forwarded-host: %b\r\n" % head.host,
-        b"x-forwarded-proto: %b\r\n" % scheme.encode(),
-        b"x-request-id: %b\r\n" % request_id.encode(),
-    )
+    """What the API is told about its caller and the request. `prefix` only by path."""
+    about_caller = forwarded_lines(scope.get("client"), scope.get("scheme") or "http", head.host)
+    lines = (*about_caller, b"x-request-id: %b\r\n" % request_id.encode())
     return (*lines, b"x-forwarded-prefix: %b\r\n" % prefix) if prefix else lines
 
 

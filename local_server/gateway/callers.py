@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from local_server.domain.account_errors import KeyNotAllowed, KeyRefused, KeyRequired, RateLimited
-from local_server.domain.keys import Grant, Scope, digest_of, grant_of, is_well_formed
+from local_server.domain.keys import Grant, Scope, grant_of, is_well_formed
 from local_server.gateway.admission import full_name
-from local_server.gateway.limits import Limits, rate_headers
+from local_server.gateway.limits import Allowance, Limits
 from local_server.gateway.request_head import KEY_START
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from local_server.domain.keys import ApiKey
     from local_server.domain.routing import Route
     from local_server.gateway.access_log import Trace
-    from local_server.gateway.asgi_types import RawHeaders
     from local_server.gateway.request_head import RequestHead
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -66,26 +65,27 @@ class Callers:
         nothing of whether the key is good."""
         if not head.keys:
             return ""
-        grant = self._grants.get(digest_of(head.key))
+        grant = self._grants.get(head.key_digest())
         return grant.key_id if grant is not None else None
 
-    def limit(self, route: Route, grant: Grant | None, address: str) -> RawHeaders:
-        """Count the call, and return what its answer has to say about the caller's limit. Raises RateLimited."""
+    def limit(self, route: Route, grant: Grant | None, address: str) -> Allowance | None:
+        """Count the call; what its answer has to say about the caller's limit, None: there is none. Raises
+        RateLimited."""
         limit = grant.rate_limit if grant is not None and grant.rate_limit is not None else route.rate_limit
         if limit is None:
-            return []
+            return None
         subject = (route.api_id, f"key {grant.key_id}" if grant is not None else caller_of(address))
         verdict = self._limits.admit(subject, limit, perf_counter())
         if not verdict.admitted:
             raise RateLimited(full_name(route), limit, verdict.reset_s)
-        return rate_headers(limit, verdict.remaining, verdict.reset_s)
+        return Allowance(limit, verdict.remaining, verdict.reset_s)
 
     def _checked(
         self, route: Route, head: RequestHead, method: str, address: str, trace: Trace, websocket: bool
     ) -> Grant:
         if head.keys > 1:
             raise KeyRefused("is not one: the request carries several", "Send one, in Authorization or in X-Api-Key.")
-        grant = self._grants.get(digest_of(head.key))
+        grant = self._grants.get(head.key_digest())
         if grant is None:
             raise _unknown(head.key)
         if grant.api_id == route.api_id:

@@ -10,33 +10,36 @@ the same rules and write the same log.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from local_server.domain.errors import ApimarketError, MalformedRequest
 from local_server.domain.executions import CallOutcome, outcome_of_status
 from local_server.gateway.access_log import Trace, outcome_of_refusal
-from local_server.gateway.asgi import address_of, caller_id, forwarded, local_port, refusal_headers
+from local_server.gateway.asgi import caller_id, refusal_headers
 from local_server.gateway.cache import note_change
 from local_server.gateway.cache_hit import Hit, find_hit, tell
 from local_server.gateway.cache_rules import Ask
 from local_server.gateway.edge import is_control
 from local_server.gateway.hold import ClientGone
+from local_server.gateway.limits import RATE_NAMES
 from local_server.gateway.problems import problem_body, problem_headers
 from local_server.gateway.proxy import REPEATABLE, answer_patience_s, broken_off, late, stalled
-from local_server.gateway.request_head import block_problem, framing_problem, read_head
-from local_server.gateway.response_head import full_headers
+from local_server.gateway.quotas import QUOTA_NAMES
+from local_server.gateway.response_head import AnswerHead, as_lines, full_headers
 from local_server.gateway.upstream import Broken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from local_server.domain.routing import Route
     from local_server.gateway.asgi import Gateway
-    from local_server.gateway.asgi_types import RawHeaders, Scope
+    from local_server.gateway.asgi_types import RawHeaders
+    from local_server.gateway.fields import Fields
     from local_server.gateway.lane import Lane
+    from local_server.gateway.limits import Allowance
     from local_server.gateway.protocol import HardenedProtocol
-    from local_server.gateway.request_head import RequestHead
     from local_server.gateway.table import Entry
     from local_server.gateway.upstream import Connection
 
@@ -44,88 +47,127 @@ MAX_BODY_BYTES = 64 * 1024
 """Of a request, and of an answer that is kept: what comes in one piece and is sent in one."""
 
 
-def express(gateway: Gateway, protocol: HardenedProtocol, method: str, url: bytes, body: bytes) -> bool:
+def express(gateway: Gateway, protocol: HardenedProtocol, fields: Fields, method: str, url: bytes, body: bytes) -> bool:
     """Begin the exchange of a request that is here whole, or answer it. False: it needs the long way, and nothing has
     happened yet."""
-    if b"#" in url or not url.startswith(b"/"):
+    raw, _, query = url.partition(b"?")
+    if fields.by_path and is_control(raw):
         return False
-    scope: Scope = cast("Scope", protocol.scope)
-    head = read_head(protocol.headers)
-    site = gateway.hosts.site(head.host, local_port(scope)) if head.hosts == 1 else None
-    raw, mark, query = url.partition(b"?")
-    if site is None or (site.is_server and is_control(raw)) or framing_problem(head) or head.length != len(body):
-        return False
-    entry, path = gateway.find(site, raw)
-    if entry is None or not path or head.chunked or head.origins or head.fetch_site:
+    entry, path = gateway.find(fields.site, raw)
+    if entry is None or not path:
         return False
     if entry.split:
-        entry = entry.of(caller_id(head, address_of(scope)))
+        entry = entry.of(caller_id(fields.head, fields.address))
     lane, route = entry.lane, entry.route
     if lane is None or lane.closed or route.cors or not lane.breaker.closed or entry.sunset_at is not None:
         return False
-    by_path = site.is_server
+    target = path + b"?" + query if query else path
     hit: Hit | None = None
     connection: Connection | None = None
     if route.cache_ttl_s and method in REPEATABLE:
-        ask = Ask(head, entry.prefix if by_path else b"", path + mark + query, gateway.callers.audience(head))
-        hit = find_hit(lane.shelf, ask)
-        if hit is not None and (len(hit.stored.body) > MAX_BODY_BYTES or protocol.flow.write_paused):
-            return False  # the client may not read: only the long way waits for it
+        hit = _kept_for(gateway, protocol, entry, lane, fields, target)
     else:
         connection = lane.pool.take(method in REPEATABLE)
     if connection is None and hit is None:
         return False
     trace = Trace(gateway.system.new_id(), route.api_id, method, path, perf_counter())
     if gateway.inspector.most:
-        scope["query_string"] = query
-        trace.capture = gateway.inspector.begin(scope, head, entry.prefix if by_path else b"", path)
-        if body:
-            trace.capture.take_request(body, last=True)
-    address = address_of(scope)
+        _capture(gateway, entry, fields, trace, query, body)
     try:
-        grant = gateway.callers.identify(route, head, method, address, trace, websocket=False)
-        purse = gateway.quotas.ready(grant) if grant is not None and grant.quota is not None else None
-        if purse is None and grant is not None and grant.quota is not None:
-            if connection is not None:
-                lane.pool.put_back(connection)
-            return False  # storage has to be asked
-        added = gateway.callers.limit(route, grant, address)
-        if purse is not None:
-            gateway.quotas.spend(purse)
-            trace.purse = purse
-            added = added + gateway.quotas.headers(purse)
+        admitted = admit(gateway, route, fields, method, trace)
     except ApimarketError as error:
-        if connection is not None:
-            lane.pool.put_back(connection)
-        if trace.capture is not None:
-            trace.capture.take_refusal(error, trace.request_id)
-        trace.outcome = CallOutcome.REFUSED
-        protocol.answer(refusal(error, trace, refusal_headers(error)))
-        gateway.record(trace)
+        _put_back(lane, connection)
+        _turn_away(gateway, protocol, error, trace)
         return True
+    if admitted is None:
+        _put_back(lane, connection)
+        return False  # storage has to be asked
     if connection is None:
         assert hit is not None
-        protocol.answer(kept(hit, entry, lane, trace, added, by_path=by_path))
+        protocol.answer(kept(hit, entry, lane, trace, admitted.headers(), by_path=fields.by_path))
         gateway.record(trace)
         return True
-    if head.traced:
-        trace.carry_on(head)
-    exchange = Express(
-        gateway,
-        protocol,
-        entry,
-        lane,
-        connection,
-        trace,
-        head=head,
-        target=path + mark + query,
-        by_path=by_path,
-        added=added,
-        body=body,
-    )
+    if fields.head.traced:
+        trace.carry_on(fields.head)
+    exchange = Express(gateway, protocol, entry, lane, connection, trace, fields, target, body, admitted)
     protocol.carry(exchange)
-    exchange.send(forwarded(scope, head, trace.request_id, entry.prefix if by_path else b""))
+    exchange.send()
     return True
+
+
+def _kept_for(
+    gateway: Gateway, protocol: HardenedProtocol, entry: Entry, lane: Lane, fields: Fields, target: bytes
+) -> Hit | None:
+    """What is kept and may be given at once. Large ones, and while the client may not be reading, only the long way
+    gives: it waits for it."""
+    head = fields.head
+    ask = Ask(head, entry.prefix if fields.by_path else b"", target, gateway.callers.audience(head))
+    hit = find_hit(lane.shelf, ask)
+    if hit is None or len(hit.stored.body) > MAX_BODY_BYTES or protocol.flow.write_paused:
+        return None
+    return hit
+
+
+def _capture(gateway: Gateway, entry: Entry, fields: Fields, trace: Trace, query: bytes, body: bytes) -> None:
+    """Let the inspector keep the exchange."""
+    scope = {"type": "http", "scheme": fields.scheme, "client": fields.client, "query_string": query}
+    prefix = entry.prefix if fields.by_path else b""
+    trace.capture = gateway.inspector.begin(scope, fields.head, prefix, trace.path)
+    if body:
+        trace.capture.take_request(body, last=True)
+
+
+def _put_back(lane: Lane, connection: Connection | None) -> None:
+    if connection is not None:
+        lane.pool.put_back(connection)
+
+
+def _turn_away(gateway: Gateway, protocol: HardenedProtocol, error: ApimarketError, trace: Trace) -> None:
+    if trace.capture is not None:
+        trace.capture.take_refusal(error, trace.request_id)
+    trace.outcome = CallOutcome.REFUSED
+    protocol.answer(refusal(error, trace, refusal_headers(error)))
+    gateway.record(trace)
+
+
+class Admitted(NamedTuple):
+    """What a call that may be made has to be told about its limit and its quota."""
+
+    allowance: Allowance | None = None
+    quota: RawHeaders | None = None
+
+    def headers(self) -> RawHeaders:
+        return (self.allowance.headers() if self.allowance is not None else []) + (self.quota or [])
+
+    def lines(self) -> bytes:
+        """The same, as lines of a head."""
+        lines = self.allowance.lines() if self.allowance is not None else b""
+        return lines + as_lines(self.quota) if self.quota else lines
+
+    def names(self) -> frozenset[bytes]:
+        """Those of the API's own headers that give way."""
+        if self.allowance is not None:
+            return RATE_NAMES
+        return QUOTA_NAMES if self.quota else _NO_NAMES
+
+
+_NO_NAMES: frozenset[bytes] = frozenset()
+
+
+def admit(gateway: Gateway, route: Route, fields: Fields, method: str, trace: Trace) -> Admitted | None:
+    """Whether the call may be made; it is then counted. None: that cannot be told at once, and nothing was counted.
+    Raises what the rules of `Callers` and `Quotas` raise."""
+    callers, quotas = gateway.callers, gateway.quotas
+    grant = callers.identify(route, fields.head, method, fields.address, trace, websocket=False)
+    if grant is None or grant.quota is None:
+        return Admitted(callers.limit(route, grant, fields.address))
+    purse = quotas.ready(grant)
+    if purse is None:
+        return None
+    allowance = callers.limit(route, grant, fields.address)
+    quotas.spend(purse)
+    trace.purse = purse
+    return Admitted(allowance, quotas.headers(purse))
 
 
 class _Deaf:
@@ -144,20 +186,15 @@ class Express:
         "_deadline_s",
         "_gateway",
         "_lane",
-        "_method",
-        "_patience_s",
         "_protocol",
         "_started",
-        "added",
+        "admitted",
         "body",
-        "by_path",
         "disconnected",
         "entry",
-        "forwarded",
-        "head",
+        "fields",
         "keep_alive",
         "response_complete",
-        "scope",
         "target",
         "trace",
     )
@@ -172,12 +209,10 @@ class Express:
         lane: Lane,
         connection: Connection,
         trace: Trace,
-        *,
-        head: RequestHead,
+        fields: Fields,
         target: bytes,
-        by_path: bool,
-        added: RawHeaders,
         body: bytes,
+        admitted: Admitted,
     ) -> None:
         self._gateway = gateway
         self._protocol = protocol
@@ -185,43 +220,48 @@ class Express:
         self._lane = lane
         self._connection = connection
         self.trace = trace
-        self.head = head
-        self._method = trace.method
+        self.fields = fields
         self.target = target
-        self.by_path = by_path
-        self.added = added
         self.body = body
-        self.scope = protocol.scope
-        self.forwarded: tuple[bytes, ...] = ()
+        self.admitted = admitted
         self._chunked = False
         self._started = False
         self._deadline_s = 0.0
         """Until when the next thing has to come from the API."""
-        self._patience_s = 0.0
         self.disconnected = False
         self.response_complete = False
         self.keep_alive = True
 
     # -- There --------------------------------------------------------------------------------------------------------
 
-    def send(self, forwarded: tuple[bytes, ...]) -> None:
+    def send(self) -> None:
         """Put the request on its connection."""
-        head, connection, trace = self.head, self._connection, self.trace
-        block = b"".join((self._method.encode(), b" ", self.target, b" HTTP/1.1\r\n", *head.lines, *forwarded))
-        self.forwarded = forwarded
+        connection, trace, entry, fields = self._connection, self.trace, self.entry, self.fields
+        block = b"".join(
+            (
+                trace.method.encode(),
+                b" ",
+                self.target,
+                b" HTTP/1.1\r\n",
+                fields.block(),
+                b"x-request-id: ",
+                trace.request_id.encode(),
+                b"\r\n",
+                entry.prefix_line if fields.by_path else b"",
+                b"\r\n",
+                self.body,
+            )
+        )
         self._lane.enter(self)
-        if problem := block_problem(block, len(head.lines) // 4 + len(forwarded) + 1):
-            self.refuse(MalformedRequest(problem))
-            return
-        connection.begin(self._method == "HEAD")
+        connection.begin(trace.method == "HEAD")
         connection.watcher = self
         connection.request_done = True
         trace.generation, trace.version = self._lane.generation, self._lane.version
         trace.bytes_in = len(self.body)
         trace.sent_s = perf_counter()
-        self._deadline_s = self._protocol.loop.time() + self.entry.route.timeout_s
+        self._deadline_s = self._protocol.loop.time() + entry.route.timeout_s
         self._gateway.ticker.add(self)
-        connection.write(block + b"\r\n" + self.body)
+        connection.write(block)
 
     # -- Back ---------------------------------------------------------------------------------------------------------
 
@@ -237,30 +277,36 @@ class Express:
             self._fail(connection.error)
 
     def _answer_head(self) -> bytes:
-        connection, trace = self._connection, self.trace
+        connection, trace, entry, by_path = self._connection, self.trace, self.entry, self.fields.by_path
         trace.first_byte_s = perf_counter()
-        status = trace.status = connection.status
+        head = connection.known or AnswerHead(connection.status, connection.headers)
+        status = trace.status = head.status
         if self._lane.breaker.failures:
             self._lane.breaker.succeeded()
-        note_change(self._lane.shelf, self.entry.route, self._method, self.target, status)
-        headers = full_headers(
-            status, connection.headers, [], self.added, self.entry.headers, trace.request_id, by_path=self.by_path
-        )
+        note_change(self._lane.shelf, entry.route, trace.method, self.target, status)
         if trace.capture is not None:
-            trace.capture.response_headers = headers
-        self._patience_s = answer_patience_s(headers)
-        framed = status in (204, 304) or self._method == "HEAD"
-        parts = [STATUS_LINE[status]]
-        for name, value in headers:
-            framed = framed or name == b"content-length"
-            parts += (name, b": ", value, b"\r\n")
+            trace.capture.response_headers = full_headers(
+                status, head.headers, [], self.admitted.headers(), entry.headers, trace.request_id, by_path=by_path
+            )
+        framing = b""
         if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-        if not framed:
+            framing = b"connection: close\r\n"
+        if not head.framed and trace.method != "HEAD":
             self._chunked = True
-            parts.append(b"transfer-encoding: chunked\r\n")
-        parts.append(b"\r\n")
-        return b"".join(parts)
+            framing += b"transfer-encoding: chunked\r\n"
+        return b"".join(
+            (
+                STATUS_LINE[status],
+                head.lines(self.admitted.names(), by_path),
+                self.admitted.lines(),
+                entry.lines,
+                b"x-request-id: ",
+                trace.request_id.encode(),
+                b"\r\n",
+                framing,
+                b"\r\n",
+            )
+        )
 
     def _pass_on(self, head: bytes) -> None:
         """Write `head` and what there is of the body; in one piece, where all of it is there."""
@@ -281,7 +327,7 @@ class Express:
         if complete:
             self._end(outcome_of_status(self.trace.status))
         elif connection.error is None:
-            self._deadline_s = protocol.loop.time() + self._patience_s
+            self._deadline_s = protocol.loop.time() + answer_patience_s(connection.headers)
         else:
             self._end(outcome_of_break(connection.error), cut=True)
 
@@ -327,7 +373,7 @@ class Express:
         """The same rule as on the long way: nothing was answered, asking twice does no harm, and there is reason to
         think that another connection fares better."""
         connection = self._connection
-        if connection.answered or self._method not in REPEATABLE or self.disconnected:
+        if connection.answered or self.trace.method not in REPEATABLE or self.disconnected:
             return False
         entry = self._gateway.lookup(self.entry.route.api_id, self.entry.route.version)
         return entry is not None and (entry.lane is not self._lane or connection.uses > 1)
@@ -376,7 +422,7 @@ def kept(hit: Hit, entry: Entry, lane: Lane, trace: Trace, added: RawHeaders, *,
         trace.method == "HEAD", [], added, entry.headers, trace.request_id, by_path=by_path
     )
     tell(trace, status, headers, body)
-    return b"".join((STATUS_LINE[status], *[b"%b: %b\r\n" % item for item in headers], b"\r\n", body))
+    return b"".join((STATUS_LINE[status], as_lines(headers), b"\r\n", body))
 
 
 def refusal(

@@ -35,6 +35,7 @@ class Capture:
 
     __slots__ = (
         "_client",
+        "_host",
         "_inspector",
         "_keyed",
         "_kind",
@@ -42,8 +43,8 @@ class Capture:
         "bytes",
         "complete",
         "execution",
-        "head",
         "key_removed",
+        "lines",
         "messages_in",
         "messages_out",
         "path",
@@ -58,14 +59,15 @@ class Capture:
 
     def __init__(self, inspector: Inspector, scope: Scope, head: RequestHead, prefix: bytes, path: bytes) -> None:
         self._inspector = inspector
-        self._keyed = False
+        self._keyed = head.key.startswith(KEY_START)
         self._kind: str = scope["type"]
         self._scheme: str = scope.get("scheme") or "http"
         self._client: tuple[str, int] | None = scope.get("client")
         self.prefix = prefix
         self.path = path
         self.query: bytes = scope["query_string"]
-        self.head = head
+        self.lines = head.lines
+        self._host = head.host
         self.execution: Execution | None = None
         self.complete = not head.has_body
         """The body has been read to its end."""
@@ -122,12 +124,12 @@ class Capture:
         assert self.execution is not None
         return Exchange(
             execution=self.execution,
-            origin=f"{self._scheme}://{self.head.host.decode('latin-1')}",
+            origin=f"{self._scheme}://{self._host.decode('latin-1')}",
             client=self._client[0] if self._client else "",
             prefix=self.prefix.decode("latin-1"),
             path=self.path.decode("latin-1"),
             query=self.query.decode("latin-1"),
-            request_headers=_lines(self.head.lines),
+            request_headers=_lines(self.lines),
             request_body=Body(bytes(self.received), self.received_bytes),
             response_headers=_texts(self.response_headers),
             response_body=Body(bytes(self.sent), self.sent_bytes),
@@ -142,20 +144,17 @@ class Capture:
     def settle(self) -> int:
         """The exchange has ended. Takes every API key of ours out of what is kept; returns about how many bytes the
         heads take."""
-        head = self.head
-        self._keyed = head.key.startswith(KEY_START)
-        head.key = b""
         values = [value for _, value in self.response_headers]
-        text = b"".join([*head.lines, self.query, self.path, *values])
+        text = b"".join([*self.lines, self.query, self.path, *values])
         if b"am_" in text or b"am_" in self.received or b"am_" in self.sent:
             self._remove_keys()
-        return OWN_BYTES + len(text) + _LINE_BYTES * (len(head.lines) // 4 + len(values))
+        return OWN_BYTES + len(text) + _LINE_BYTES * (len(self.lines) // 4 + len(values))
 
     def _remove_keys(self) -> None:
         self.response_headers = [(name, bytes(without_keys(value))) for name, value in self.response_headers]
         self.sent = without_keys(self.sent)
         # What cannot be sent again as it was:
-        self.head.lines = [bytes(self._removed(part)) for part in self.head.lines]
+        self.lines = [bytes(self._removed(part)) for part in self.lines]
         self.query, self.path = bytes(self._removed(self.query)), bytes(self._removed(self.path))
         self.received = self._removed(self.received)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from local_server.gateway.response_head import KnownHeads
 from local_server.gateway.upstream import ConnectFailed, Connection, connect
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Pool:
         self._address = address
         self._connect = connector
         self._idle: deque[Connection] = deque()
+        self._heads = KnownHeads()
         self._expiry: asyncio.TimerHandle | None = None
         self.record = KeepAliveRecord()
         self.retain = True
@@ -103,6 +105,7 @@ class Pool:
         if self.closed:
             raise ConnectFailed("was replaced")
         connection = await self._connect(self._address)
+        connection.heads = self._heads
         if self.closed:
             connection.close()
             raise ConnectFailed("was replaced")

@@ -5,7 +5,8 @@ heads are limited here. Exactly one valid Host is `Edge`'s rule; Content-Length 
 feeds and folded headers are refused by the parser.
 
 A request that has come whole, while no other is under way, is offered to the short way (express.py) before uvicorn
-makes a task of it; `_parts` holds its body until then.
+makes a task of it; `_parts` holds its body until then. One whose header fields the connection has sent before
+(fields.py) is offered before it is even parsed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from local_server.domain.errors import ApimarketError, HeadTooLarge, MalformedRequest, RequestStalled
 from local_server.domain.ids import uuid7
 from local_server.gateway.express import Express, express
+from local_server.gateway.fields import Fields, fields_of
 from local_server.gateway.problems import problem_body, problem_headers
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
+
+    from uvicorn._types import HTTPScope
 
     from local_server.gateway.asgi import Gateway
 
@@ -47,6 +51,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self._unread: TimerHandle | None = None
         self._unread_bytes = 0
         """What waited for the client to read it when it was last looked at."""
+        self._rests_since: float | None = None
+        self._rest_timer: TimerHandle | None = None
         self._refusal: ApimarketError | None = None
         self._gateway: Gateway | None = getattr(self.app, "gateway", None)
         self._parts: list[bytes] | None = None
@@ -54,6 +60,12 @@ class HardenedProtocol(HttpToolsProtocol):
         self._short: Express | None = None
         """The exchange on the short way; another message may have come behind it meanwhile."""
         self._answered = False
+        self._known: Fields | None = None
+        """The fields that this connection sent last on the short way."""
+        self._between = True
+        """The parser stands between two messages."""
+        self._whole: bytes | None = None
+        """What came, while it is being parsed, if it began between two messages and holds the beginning of one."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -62,6 +74,8 @@ class HardenedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         self._forget_reader()
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
         if self._short is not None:
             self._short.client_lost()
         super().connection_lost(exc)
@@ -77,8 +91,12 @@ class HardenedProtocol(HttpToolsProtocol):
             self._short.advanced()
 
     def data_received(self, data: bytes) -> None:
+        if self._known is not None and self._take_known(data):
+            return
         self._answered = False
+        self._whole = data if self._between else None
         super().data_received(data)
+        self._whole = None
         if self._parts is not None:
             self._leave_short_way()  # the rest of its body is still to come
         if self.transport.is_closing() or self.transport.get_protocol() is not self:
@@ -102,6 +120,7 @@ class HardenedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
+        self._between = False
         self._head_bytes = self._waiting_bytes = self._fields = 0
 
     def on_url(self, url: bytes) -> None:
@@ -134,17 +153,13 @@ class HardenedProtocol(HttpToolsProtocol):
             self._parts.append(body)
 
     def on_message_complete(self) -> None:
-        parts = self._parts
-        if parts is None:
-            super().on_message_complete()
-            return
-        assert self._gateway is not None
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        if express(self._gateway, self, self.parser.get_method().decode("ascii"), self.url, body):
-            self._parts = None
-        else:
+        self._between = self.parser.should_keep_alive()
+        whole, self._whole = self._whole, None
+        if self._parts is not None and not self._took_short_way(self._parts, whole):
             self._leave_short_way()
+        if self._parts is None:
             super().on_message_complete()
+        self._parts = None
 
     def _announces_body(self) -> bool:
         return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
@@ -161,6 +176,34 @@ class HardenedProtocol(HttpToolsProtocol):
             and not parser.should_upgrade()
         )
 
+    def _took_short_way(self, parts: list[bytes], whole: bytes | None) -> bool:
+        assert self._gateway is not None
+        assert self.scheme is not None
+        if b"#" in self.url or not self.url.startswith(b"/"):
+            return False
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        fields = fields_of(self.headers, self._gateway.hosts, self.client, self.scheme, self.server)
+        if fields is None or fields.head.length != len(body):
+            return False
+        if not express(self._gateway, self, fields, self.parser.get_method().decode("ascii"), self.url, body):
+            return False
+        if whole is not None and fields.learn(whole, len(self.headers)):
+            self._known = fields
+        return True
+
+    def _take_known(self, data: bytes) -> bool:
+        """Whether `data` is a whole request with the fields of the last one, and the short way took it."""
+        known, gateway = self._known, self._gateway
+        assert known is not None
+        assert gateway is not None
+        if not self._between or not (self.cycle is None or self.cycle.response_complete):
+            return False
+        request = known.request(data)
+        if request is None or not express(gateway, self, known, *request):
+            return False
+        self._disarm()
+        return True
+
     def _leave_short_way(self) -> None:
         """Let uvicorn have the request as if it came only now."""
         parts, self._parts = self._parts or [], None
@@ -170,6 +213,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def carry(self, exchange: Express) -> None:
         """An exchange on the short way has begun."""
+        self._rests_since = None
         self._short = exchange
         self.cycle = cast("RequestResponseCycle", exchange)  # as far as uvicorn looks at one
 
@@ -188,9 +232,8 @@ class HardenedProtocol(HttpToolsProtocol):
         """Go on with a request that the short way could not carry to its end, and of which nothing was answered."""
         assert self._gateway is not None
         self._short = None
-        given_up.scope["method"] = given_up.trace.method
         cycle = RequestResponseCycle(
-            scope=given_up.scope,
+            scope=cast("HTTPScope", {"method": given_up.trace.method}),  # all that it looks at
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,
@@ -223,6 +266,36 @@ class HardenedProtocol(HttpToolsProtocol):
         return HeadTooLarge(HEAD_LIMIT_BYTES, HEAD_LIMIT_FIELDS)
 
     # -- Time ---------------------------------------------------------------------------------------------------------
+
+    def on_response_complete(self) -> None:
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is under way from now on. uvicorn's clock is one timer for each request; this one looks, when it has
+        run out, whether there was a request meanwhile, and goes on for what is left."""
+        self._rests_since = self.loop.time()
+        if self._rest_timer is None:
+            self._rest_timer = self.loop.call_later(self.timeout_keep_alive, self._rested)
+
+    def _rested(self) -> None:
+        self._rest_timer = None
+        if self._rests_since is None:
+            return  # the end of what is under way begins anew
+        left_s = self._rests_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._rest_timer = self.loop.call_later(left_s, self._rested)
+        else:
+            self.transport.close()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Called by uvicorn whenever something comes."""
+        self._rests_since = None
 
     def _arm(self) -> None:
         if self._deadline is None:

@@ -237,6 +237,10 @@ def _said(task: asyncio.Task[None]) -> None:
         logger.error("A quota could not be counted: %s", error)
 
 
+QUOTA_NAMES = frozenset({b"ratelimit-policy", b"ratelimit"})
+"""Of the headers below."""
+
+
 def quota_headers(quota: Quota, period: Period, remaining: int, reset_s: int) -> RawHeaders:
     """A policy of its own beside the rate limit's (draft-ietf-httpapi-ratelimit-headers)."""
     return [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING
 
+from local_server.domain.keys import digest_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
@@ -44,6 +46,7 @@ class RequestHead:
     """What the headers say. `lines` is a flat list of name, `: `, value, CRLF of every header that goes on."""
 
     __slots__ = (
+        "_digest",
         "chunked",
         "fetch_site",
         "host",
@@ -69,6 +72,7 @@ class RequestHead:
         self.key = b""
         """What `X-Api-Key` holds, or `Authorization` as `Bearer am_…`. It ends here: `lines` is without it."""
         self.keys = 0
+        self._digest = b""
         self.lengths = 0
         self.length = 0
         self.chunked = False
@@ -88,6 +92,12 @@ class RequestHead:
         other = copy(self)
         other.lines = _without(self.lines, names)
         return other
+
+    def key_digest(self) -> bytes:
+        """What the key is looked up by; computed once, however many requests carry this head."""
+        if not self._digest:
+            self._digest = digest_of(self.key)
+        return self._digest
 
     def pass_key_on(self) -> None:
         """It is none of ours: let the API have it."""
@@ -179,6 +189,15 @@ def block_problem(block: bytes, line_count: int) -> str:
     if block.count(b"\n") == line_count == block.count(b"\r") and b"\0" not in block:
         return ""
     return "has a header with a line break or a NUL in it"
+
+
+def forwarded_lines(client: tuple[str, int] | None, scheme: str, host: bytes) -> tuple[bytes, ...]:
+    """What the API is told about its caller; whatever the caller said of it was dropped."""
+    return (
+        b"x-forwarded-for: %b\r\n" % (client[0].encode() if client else b"unknown"),
+        b"x-forwarded-host: %b\r\n" % host,
+        b"x-forwarded-proto: %b\r\n" % (b"https" if scheme in ("https", "wss") else b"http"),
+    )
 
 
 def raw_path_of(scope: Scope) -> bytes:

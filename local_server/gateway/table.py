@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from local_server.domain.ids import ApiId
 from local_server.domain.routing import Notice, Route, Steering
+from local_server.gateway.response_head import as_lines
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,6 +40,14 @@ class Entry:
     successor: str | None = None
     split: tuple[tuple[int, Entry], ...] = ()
     """Where several share the traffic: up to which percent of the callers, and whose they are."""
+    lines: bytes = field(init=False)
+    """`headers`, as lines of a head."""
+    prefix_line: bytes = field(init=False)
+    """What the API is told of its prefix, by path."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", as_lines(self.headers))
+        object.__setattr__(self, "prefix_line", b"x-forwarded-prefix: %b\r\n" % self.prefix)
 
     def of(self, caller: bytes) -> Entry:
         """Whose share of the traffic a caller is in: always the same one, as long as the shares are. As a share

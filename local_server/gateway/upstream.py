@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from local_server.gateway.response_head import KnownHeads
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
     from local_server.gateway.asgi_types import RawHeaders
+    from local_server.gateway.response_head import AnswerHead
 
     class Watcher(Protocol):
         def advanced(self) -> None:
@@ -52,6 +55,8 @@ class Connection(asyncio.Protocol):
         self.uses = 0
         self.idle_since = 0.0
         self.on_idle_lost: Callable[[Connection], None] | None = None
+        self.heads = KnownHeads()
+        """Those that its peer has sent before, on whichever connection: the pool puts its own here."""
         self.watcher: Watcher | None = None
         """Whom to tell of every advance, in place of those who wait in `head` and `body`."""
         self.lost = False
@@ -67,6 +72,8 @@ class Connection(asyncio.Protocol):
         self._buffered = 0
         self._keep_alive = False
         self._error: Exception | None = None
+        self.known: AnswerHead | None = None
+        """The answer's head, if it was known before it came."""
         self.status = 0
         self.headers: RawHeaders = []
         self.head_done = False
@@ -187,7 +194,10 @@ class Connection(asyncio.Protocol):
         if self.complete or self._error is not None:
             self._fail("sent more than its answer")
             return
-        self.answered = True
+        first, self.answered = not self.answered, True
+        if first and not self._is_head and (found := self.heads.find(data)):
+            self._take_known(*found)
+            return
         if not self.head_done:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_LIMIT_BYTES:
@@ -202,8 +212,18 @@ class Connection(asyncio.Protocol):
         if self._buffered > WINDOW_BYTES and not self._paused and not self.complete and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
+        if first and self.reusable and not self._is_head:
+            self.heads.learn(data, self.status, self.headers)
         if self.head_done:
             self._wake()
+
+    def _take_known(self, head: AnswerHead, body: bytes) -> None:
+        """The whole answer has come, under a head that needs no parsing."""
+        self.known, self.status, self.headers = head, head.status, head.headers
+        self._keep_alive = self.head_done = self.complete = True
+        if body:
+            self._chunks.append(body)
+        self._wake()
 
     def eof_received(self) -> None:
         self.lost = True

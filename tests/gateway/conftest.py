@@ -17,6 +17,7 @@ from local_server.domain.ids import ApiId
 from local_server.domain.routing import Route
 from local_server.gateway import Edge, Gateway, Hosts
 from local_server.gateway.lane import Lane
+from local_server.gateway.protocol import HardenedProtocol
 from local_server.gateway.serving import uvicorn_options
 from local_server.system import RealSystem
 
@@ -138,6 +139,27 @@ class Rig:
         await until(lambda: self.records)
         (record,) = self.records
         return record
+
+
+@pytest.fixture
+def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each request that might take the short way: whether it did."""
+    seen: list[bool] = []
+    parsed, known = HardenedProtocol._took_short_way, HardenedProtocol._take_known
+
+    def watched(self: HardenedProtocol, *given: Any) -> bool:
+        seen.append(parsed(self, *given))
+        return seen[-1]
+
+    def watched_known(self: HardenedProtocol, data: bytes) -> bool:
+        taken = known(self, data)
+        if taken:
+            seen.append(True)
+        return taken
+
+    monkeypatch.setattr(HardenedProtocol, "_took_short_way", watched)
+    monkeypatch.setattr(HardenedProtocol, "_take_known", watched_known)
+    return seen
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from local_server.domain.executions import CallOutcome
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import RateLimit
-from local_server.gateway import cached, express, protocol
+from local_server.gateway import cached, express
 from local_server.gateway.cache import ONE_BYTES, SHELF_BYTES, Cache
 
 from .conftest import Rig, serving, until
@@ -64,19 +64,6 @@ async def api() -> AsyncIterator[Api]:
 def way(request: pytest.FixtureRequest) -> dict[str, str]:
     """Headers that send what is kept by one of the two ways."""
     return LONG_WAY if request.param == "long" else {}
-
-
-@pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> Ways:
-    """Of each request that was offered to the short way: whether it took it."""
-    taken: Ways = []
-
-    def watched(*given: Any) -> bool:
-        taken.append(express.express(*given))
-        return taken[-1]
-
-    monkeypatch.setattr(protocol, "express", watched)
-    return taken
 
 
 def open_api(rig: Rig, api: Api, ttl_s: int = 60, **route: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -11,25 +10,11 @@ import pytest
 
 from local_server.domain.executions import CallOutcome
 from local_server.domain.manifest import RateLimit
-from local_server.gateway import express, protocol
 
 from .conftest import Handler, Rig, answering, echo, raw_server, serving, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 GET = b"GET /me/x/ HTTP/1.1\r\nhost: 127.0.0.1:%d\r\n\r\n"
-
-
-@pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Of each request that was offered to the short way: whether it took it."""
-    seen: list[bool] = []
-
-    def watched(*given: Any) -> bool:
-        seen.append(express.express(*given))
-        return seen[-1]
-
-    monkeypatch.setattr(protocol, "express", watched)
-    return seen
 
 
 async def warm(rig: Rig, port: int, ways: list[bool], **route: Any) -> None:
