@@ -82,13 +82,9 @@ class Feed:
 
     async def requests(self, rows: Sequence[Execution]) -> None:
         """A batch of the request log was written."""
-        by_api: dict[ApiId, list[Execution]] = {}
-        for row in rows:
-            if self._stream.wanted(f"requests:{row.api_id}"):
-                by_api.setdefault(row.api_id, []).append(row)
-        for api_id, batch in by_api.items():
-            if (api := await self._find(api_id)) is not None:
-                views = [execution_view(api, row) for row in batch]
+        for api_id in dict.fromkeys(row.api_id for row in rows):
+            if self._stream.wanted(f"requests:{api_id}") and (api := await self._find(api_id)) is not None:
+                views = [execution_view(api, row) for row in rows if row.api_id == api_id]
                 self._stream.send(f"requests:{api_id}", RequestsLogged(api_id=api_id, requests=views))
 
     async def _pass_on(self, event: Event) -> None:

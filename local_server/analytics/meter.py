@@ -25,11 +25,13 @@ class ApiMeter:
         """Answered requests by the first of `BOUNDS_S` that they did not exceed; the last took longer than all."""
         self.total_us = 0
 
-    def count(self, row: Execution) -> None:
-        self.classes[f"{row.status // 100}xx"] += 1
-        if row.outcome not in UNANSWERED:
-            self.buckets[bisect_left(_BOUNDS_US, row.total_us)] += 1
-            self.total_us += row.total_us
+    def count(self, rows: Sequence[Execution]) -> None:
+        for status, requests in Counter([row.status for row in rows]).items():
+            self.classes[f"{status // 100}xx"] += requests
+        answered = [row.total_us for row in rows if row.outcome not in UNANSWERED]
+        for total_us in answered:
+            self.buckets[bisect_left(_BOUNDS_US, total_us)] += 1
+        self.total_us += sum(answered)
 
 
 class Meter:
@@ -42,11 +44,11 @@ class Meter:
 
     async def take(self, rows: Sequence[Execution]) -> None:
         """A listener of the request log."""
+        by_api: dict[ApiId, list[Execution]] = {}
         for row in rows:
-            meter = self._apis.get(row.api_id)
-            if meter is None:
-                meter = self._apis[row.api_id] = ApiMeter()
-            meter.count(row)
+            by_api.setdefault(row.api_id, []).append(row)
+        for api_id, part in by_api.items():
+            self._apis.setdefault(api_id, ApiMeter()).count(part)
 
     async def follow(self, bus: Bus) -> None:
         """Count the generations that come to serve, or do not. Never returns."""

@@ -47,14 +47,16 @@ class AccessLog:
 
     def offer(self, execution: Execution) -> None:
         """Take a row, or count it as dropped. Never blocks; from the event loop's thread."""
-        if len(self._unheard) < self._capacity:
+        unheard = len(self._unheard)
+        if unheard < self._capacity:
             self._unheard.append(execution)
         if len(self._waiting) >= self._capacity:
             self.dropped += 1
         else:
             self._waiting.append(execution)
-        self._some.set()
-        if len(self._unheard) >= BATCH:
+        if unheard == 0:  # else they are set already
+            self._some.set()
+        elif unheard == BATCH - 1:
             self._many.set()
 
     async def run(self) -> None:
@@ -66,7 +68,7 @@ class AccessLog:
                     await self._many.wait()
             self._many.clear()
             await self._tell()
-            await self._store()
+            await self._store(leaving=BATCH - 1)
             if not self._waiting and not self._unheard:
                 self._some.clear()
 
@@ -95,12 +97,15 @@ class AccessLog:
             except Exception:  # one listener's fault is no reason to keep rows from the others, or from the disk
                 logger.exception("A listener of the request log failed")
 
-    async def _store(self) -> None:
-        """Batch by batch until nothing waits or a batch fails. Rows leave the queue only once they are committed: a
-        batch that was cut off halfway is sent again, and the store ignores the ids it has."""
+    async def _store(self, leaving: int = 0) -> None:
+        """Batch by batch until a batch fails or nothing waits; at most `leaving` rows that came meanwhile stay for the
+        next time, since a small batch costs almost what a large one does. Rows leave the queue only once they are
+        committed: a batch that was cut off halfway is sent again, and the store ignores the ids it has."""
         async with self._writing:
             loop = asyncio.get_running_loop()
-            while self._waiting and loop.time() >= self._not_before:
+            least = 1
+            while len(self._waiting) >= least and loop.time() >= self._not_before:
+                least = leaving + 1
                 batch = list(islice(self._waiting, BATCH))
                 try:
                     await self._storage.write(partial(_add, batch))

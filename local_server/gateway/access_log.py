@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from local_server.domain.executions import CallOutcome, Execution
@@ -10,6 +9,8 @@ from local_server.domain.ids import RequestId
 from local_server.gateway.trace_context import carry_on
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from local_server.domain.errors import ApimarketError
     from local_server.domain.ids import ApiId, KeyId
     from local_server.gateway.inspector import Capture
@@ -61,17 +62,21 @@ class Trace:
         "purse",
         "request_id",
         "sent_s",
+        "started_at",
         "started_s",
         "status",
         "trace_id",
         "version",
     )
 
-    def __init__(self, request_id: str, api_id: ApiId, method: str, path: bytes, started_s: float) -> None:
+    def __init__(
+        self, request_id: str, api_id: ApiId, method: str, path: bytes, started_at: datetime, started_s: float
+    ) -> None:
         self.request_id = request_id
         self.api_id = api_id
         self.method = method
         self.path = path
+        self.started_at = started_at
         self.started_s = started_s
         self.sent_s = 0.0
         self.first_byte_s = 0.0
@@ -95,7 +100,7 @@ class Trace:
         """What goes on of the caller's trace goes on under our span."""
         self.trace_id = carry_on(head, self.request_id)
 
-    def execution(self, ended_at: datetime, ended_s: float) -> Execution:
+    def execution(self, ended_s: float) -> Execution:
         total_s = ended_s - self.started_s
         upstream_s = self.first_byte_s - self.sent_s if self.first_byte_s else 0.0
         # By position: names would cost twice as much.
@@ -107,7 +112,7 @@ class Trace:
             self.path[:_PATH_LIMIT].decode("latin-1"),
             self.status,
             self.outcome,
-            ended_at - timedelta(seconds=total_s),
+            self.started_at,
             int(total_s * 1_000_000),
             int(upstream_s * 1_000_000),
             self.bytes_in,

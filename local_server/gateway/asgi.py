@@ -74,7 +74,7 @@ class Gateway:
         self._record = record
         self.system = system
         self.hosts = hosts or Hosts()
-        self.callers = Callers(system.now, enforce=enforce_keys)
+        self.callers = Callers(enforce=enforce_keys)
         """Who may call: told here which keys there are."""
         self.inspector = Inspector(inspect)
         """Keeps the last `inspect` exchanges of each API."""
@@ -178,11 +178,15 @@ class Gateway:
         """What stands at the directory of an API, or at a version of it."""
         return self._table.lookup(api_id, version)
 
+    def begin(self, api_id: ApiId, method: str, path: bytes) -> Trace:
+        """A request has come. Its one look at the clock: the rules ask what time it is then."""
+        return Trace(self.system.new_id(), api_id, method, path, self.system.now(), perf_counter())
+
     def record(self, trace: Trace) -> None:
         """A request is over."""
         if trace.purse is not None and not costs(trace.outcome, trace.generation):
             self.quotas.refund(trace.purse)
-        execution = trace.execution(self.system.now(), perf_counter())
+        execution = trace.execution(perf_counter())
         self._record(execution)
         if trace.capture is not None:
             self.inspector.keep(trace.capture, execution)
@@ -262,7 +266,7 @@ class Gateway:
     ) -> None:
         websocket = scope["type"] == "websocket"
         method = "GET" if websocket else scope["method"]
-        trace = Trace(self.system.new_id(), entry.route.api_id, method, path, perf_counter())
+        trace = self.begin(entry.route.api_id, method, path)
         if self.inspector.most:
             trace.capture = self.inspector.begin(scope, head, b"" if path is raw_path_of(scope) else entry.prefix, path)
         current.set(Current(trace.request_id))
@@ -278,8 +282,8 @@ class Gateway:
                 grant = self.callers.identify(route, head, method, address_of(scope), trace, websocket=websocket)
                 if head.length > route.max_body_bytes:
                     raise BodyTooLarge(full_name(route), route.max_body_bytes, head.length)
-                allowance = self.callers.limit(route, grant, address_of(scope))
-                added = allowance.headers() if allowance is not None else []
+                verdict = self.callers.limit(route, grant, address_of(scope))
+                added = verdict.headers() if verdict is not None else []
                 if grant is not None and grant.quota is not None:
                     trace.purse = self.quotas.take(grant) or await self.quotas.wait(grant, full_name(route))
                     added = added + self.quotas.headers(trace.purse)

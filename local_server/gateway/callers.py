@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from local_server.domain.account_errors import KeyNotAllowed, KeyRefused, KeyRequired, RateLimited
 from local_server.domain.keys import Grant, Scope, grant_of, is_well_formed
 from local_server.gateway.admission import full_name
-from local_server.gateway.limits import Allowance, Limits
+from local_server.gateway.limits import Limits, Verdict
 from local_server.gateway.request_head import KEY_START
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class Callers:
     """`used` is told of each call that a key admits; it must not block. With `enforce`, a call over loopback needs a
     key like any other."""
 
-    def __init__(self, now: Callable[[], datetime], *, enforce: bool = False) -> None:
-        self._now = now
+    def __init__(self, *, enforce: bool = False) -> None:
         self._enforce = enforce
         self._grants: Mapping[bytes, Grant] = MappingProxyType({})
         self._limits = Limits()
@@ -68,7 +67,7 @@ class Callers:
         grant = self._grants.get(head.key_digest())
         return grant.key_id if grant is not None else None
 
-    def limit(self, route: Route, grant: Grant | None, address: str) -> Allowance | None:
+    def limit(self, route: Route, grant: Grant | None, address: str) -> Verdict | None:
         """Count the call; what its answer has to say about the caller's limit, None: there is none. Raises
         RateLimited."""
         limit = grant.rate_limit if grant is not None and grant.rate_limit is not None else route.rate_limit
@@ -78,7 +77,7 @@ class Callers:
         verdict = self._limits.admit(subject, limit, perf_counter())
         if not verdict.admitted:
             raise RateLimited(full_name(route), limit, verdict.reset_s)
-        return Allowance(limit, verdict.remaining, verdict.reset_s)
+        return verdict
 
     def _checked(
         self, route: Route, head: RequestHead, method: str, address: str, trace: Trace, websocket: bool
@@ -92,8 +91,7 @@ class Callers:
             trace.key_id = grant.key_id
         if grant.revoked:
             raise KeyRefused("was revoked")
-        now = self._now()
-        if grant.ends_at is not None and grant.ends_at <= now:
+        if grant.ends_at is not None and grant.ends_at <= trace.started_at:
             raise KeyRefused(f"has expired, at {grant.ends_at.isoformat(timespec='seconds')}")
         if grant.api_id != route.api_id:
             raise KeyNotAllowed("is for another API", f"{full_name(route)} needs a key of its own.")
@@ -103,7 +101,7 @@ class Callers:
         if wanted not in grant.scopes:
             what = "a WebSocket" if websocket else method[:20]
             raise KeyNotAllowed(f"lacks the scope {wanted!s}, which {what} needs", "Use a key that has it.")
-        self.used(grant.key_id, now)
+        self.used(grant.key_id, trace.started_at)
         return grant
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from local_server.gateway.asgi_types import RawHeaders
     from local_server.gateway.fields import Fields
     from local_server.gateway.lane import Lane
-    from local_server.gateway.limits import Allowance
+    from local_server.gateway.limits import Verdict
     from local_server.gateway.protocol import HardenedProtocol
     from local_server.gateway.table import Entry
     from local_server.gateway.upstream import Connection
@@ -70,7 +70,7 @@ def express(gateway: Gateway, protocol: HardenedProtocol, fields: Fields, method
         connection = lane.pool.take(method in REPEATABLE)
     if connection is None and hit is None:
         return False
-    trace = Trace(gateway.system.new_id(), route.api_id, method, path, perf_counter())
+    trace = gateway.begin(route.api_id, method, path)
     if gateway.inspector.most:
         _capture(gateway, entry, fields, trace, query, body)
     try:
@@ -133,20 +133,20 @@ def _turn_away(gateway: Gateway, protocol: HardenedProtocol, error: ApimarketErr
 class Admitted(NamedTuple):
     """What a call that may be made has to be told about its limit and its quota."""
 
-    allowance: Allowance | None = None
+    verdict: Verdict | None = None
     quota: RawHeaders | None = None
 
     def headers(self) -> RawHeaders:
-        return (self.allowance.headers() if self.allowance is not None else []) + (self.quota or [])
+        return (self.verdict.headers() if self.verdict is not None else []) + (self.quota or [])
 
     def lines(self) -> bytes:
         """The same, as lines of a head."""
-        lines = self.allowance.lines() if self.allowance is not None else b""
+        lines = self.verdict.lines() if self.verdict is not None else b""
         return lines + as_lines(self.quota) if self.quota else lines
 
     def names(self) -> frozenset[bytes]:
         """Those of the API's own headers that give way."""
-        if self.allowance is not None:
+        if self.verdict is not None:
             return RATE_NAMES
         return QUOTA_NAMES if self.quota else _NO_NAMES
 
@@ -164,10 +164,10 @@ def admit(gateway: Gateway, route: Route, fields: Fields, method: str, trace: Tr
     purse = quotas.ready(grant)
     if purse is None:
         return None
-    allowance = callers.limit(route, grant, fields.address)
+    verdict = callers.limit(route, grant, fields.address)
     quotas.spend(purse)
     trace.purse = purse
-    return Admitted(allowance, quotas.headers(purse))
+    return Admitted(verdict, quotas.headers(purse))
 
 
 class _Deaf:

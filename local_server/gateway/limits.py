@@ -36,13 +36,15 @@ class _Window:
 
     def advance(self, now_s: float) -> None:
         """Move on to the window that `now_s` is in."""
-        passed = int((now_s - self.start_s) // self.length_s)
-        if passed > 0:
+        if now_s - self.start_s >= self.length_s:
+            passed = int((now_s - self.start_s) // self.length_s)
             self.previous = self.current if passed == 1 else 0
             self.current = 0
             self.start_s += passed * self.length_s
 
     def used(self, now_s: float) -> float:
+        if not self.previous:
+            return self.current
         elapsed = min(max((now_s - self.start_s) / self.length_s, 0.0), 1.0)
         return self.current + self.previous * (1.0 - elapsed)
 
@@ -57,11 +59,26 @@ class _Window:
 
 
 class Verdict(NamedTuple):
+    limit: RateLimit
     admitted: bool
     remaining: int
     """How many more calls would be admitted now."""
     reset_s: int
     """Admitted: until the window ends; refused: until one call would be admitted. At least 1."""
+
+    def headers(self) -> RawHeaders:
+        return rate_headers(self.limit, self.remaining, self.reset_s)
+
+    def lines(self) -> bytes:
+        """`headers` as they stand in a head: written at once, for a fifth of the price."""
+        limit, _, remaining, reset_s = self
+        return b'%bratelimit: "caller";r=%d;t=%d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n' % (
+            _constant_lines(limit.requests, limit.window_s),
+            remaining,
+            reset_s,
+            remaining,
+            reset_s,
+        )
 
 
 class Limits:
@@ -76,10 +93,10 @@ class Limits:
         window = self._window(subject, limit.window_s, now_s)
         used = window.used(now_s)
         if used + 1 > limit.requests + _TOLERANCE:
-            return Verdict(False, 0, max(math.ceil(window.wait_s(now_s, limit.requests - 1) - _TOLERANCE), 1))
+            return Verdict(limit, False, 0, max(math.ceil(window.wait_s(now_s, limit.requests - 1) - _TOLERANCE), 1))
         window.current += 1
         remaining = int(limit.requests - used - 1 + _TOLERANCE)
-        return Verdict(True, remaining, max(math.ceil(window.start_s + limit.window_s - now_s), 1))
+        return Verdict(limit, True, remaining, max(math.ceil(window.start_s + limit.window_s - now_s), 1))
 
     def _window(self, subject: Subject, length_s: int, now_s: float) -> _Window:
         window = self._windows.get(subject)
@@ -102,28 +119,6 @@ def rate_headers(limit: RateLimit, remaining: int, reset_s: int) -> RawHeaders:
         (b"ratelimit-remaining", b"%d" % remaining),
         (b"ratelimit-reset", b"%d" % reset_s),
     ]
-
-
-class Allowance(NamedTuple):
-    """What a caller may still do, when it has been let in."""
-
-    limit: RateLimit
-    remaining: int
-    reset_s: int
-
-    def headers(self) -> RawHeaders:
-        return rate_headers(*self)
-
-    def lines(self) -> bytes:
-        """`headers` as they stand in a head: written at once, for a fifth of the price."""
-        limit, remaining, reset_s = self
-        return b'%bratelimit: "caller";r=%d;t=%d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n' % (
-            _constant_lines(limit.requests, limit.window_s),
-            remaining,
-            reset_s,
-            remaining,
-            reset_s,
-        )
 
 
 RATE_NAMES = frozenset(

@@ -71,7 +71,14 @@ async def replay(
     """Returns when the answer is whole, has broken off, or has gone on for `LONGEST_S`."""
     audience = _Audience(kept.request_body.content)
     started_s = perf_counter()
-    trace = Trace(request_id, entry.route.api_id, kept.execution.method, kept.path.encode("latin-1"), started_s)
+    trace = Trace(
+        request_id,
+        entry.route.api_id,
+        kept.execution.method,
+        kept.path.encode("latin-1"),
+        kept.execution.started_at,
+        started_s,
+    )
     target = kept.target.encode("latin-1")
     request = Request(
         kept.execution.method, target, head, (*forwarded, MARK), audience.receive, audience.send, [],
