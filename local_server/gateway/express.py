@@ -27,7 +27,7 @@ from local_server.gateway.limits import RATE_NAMES
 from local_server.gateway.problems import problem_body, problem_headers
 from local_server.gateway.proxy import REPEATABLE, answer_patience_s, broken_off, late, stalled
 from local_server.gateway.quotas import QUOTA_NAMES
-from local_server.gateway.response_head import AnswerHead, as_lines, full_headers
+from local_server.gateway.response_head import AnswerHead, as_lines
 from local_server.gateway.upstream import Broken
 
 if TYPE_CHECKING:
@@ -284,29 +284,25 @@ class Express:
         if self._lane.breaker.failures:
             self._lane.breaker.succeeded()
         note_change(self._lane.shelf, entry.route, trace.method, self.target, status)
-        if trace.capture is not None:
-            trace.capture.response_headers = full_headers(
-                status, head.headers, [], self.admitted.headers(), entry.headers, trace.request_id, by_path=by_path
-            )
-        framing = b""
-        if not self.keep_alive:
-            framing = b"connection: close\r\n"
-        if not head.framed and trace.method != "HEAD":
-            self._chunked = True
-            framing += b"transfer-encoding: chunked\r\n"
-        return b"".join(
+        lines = b"".join(
             (
-                STATUS_LINE[status],
                 head.lines(self.admitted.names(), by_path),
                 self.admitted.lines(),
                 entry.lines,
                 b"x-request-id: ",
                 trace.request_id.encode(),
                 b"\r\n",
-                framing,
-                b"\r\n",
             )
         )
+        if trace.capture is not None:
+            trace.capture.response_lines = lines
+        framing = b""
+        if not self.keep_alive:
+            framing = b"connection: close\r\n"
+        if not head.framed and trace.method != "HEAD":
+            self._chunked = True
+            framing += b"transfer-encoding: chunked\r\n"
+        return b"".join((STATUS_LINE[status], lines, framing, b"\r\n"))
 
     def _pass_on(self, head: bytes) -> None:
         """Write `head` and what there is of the body; in one piece, where all of it is there."""

@@ -48,7 +48,7 @@ class Fields:
         """As they go on to the API, with what it is told about its caller. To be asked once the key was looked at,
         which may be the API's own: then it is a field like any other."""
         if not self._block:
-            self._block = b"".join((*self.head.lines, *forwarded_lines(self.client, self.scheme, self.head.host)))
+            self._block = b"".join((self.head.block(), *forwarded_lines(self.client, self.scheme, self.head.host)))
         return self._block
 
     def learn(self, data: bytes, count: int) -> bool:

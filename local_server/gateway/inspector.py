@@ -35,6 +35,7 @@ class Capture:
 
     __slots__ = (
         "_client",
+        "_head",
         "_host",
         "_inspector",
         "_keyed",
@@ -53,6 +54,7 @@ class Capture:
         "received",
         "received_bytes",
         "response_headers",
+        "response_lines",
         "sent",
         "sent_bytes",
     )
@@ -66,6 +68,7 @@ class Capture:
         self.prefix = prefix
         self.path = path
         self.query: bytes = scope["query_string"]
+        self._head: RequestHead | None = head
         self.lines = head.lines
         self._host = head.host
         self.execution: Execution | None = None
@@ -75,6 +78,8 @@ class Capture:
         """How the request's body begins."""
         self.received_bytes = 0
         self.response_headers: RawHeaders = []
+        self.response_lines = b""
+        """The same as they were sent, where that is at hand: taken apart when somebody asks."""
         self.sent: bytes | bytearray = b""
         """How the answer's body begins."""
         self.sent_bytes = 0
@@ -131,7 +136,7 @@ class Capture:
             query=self.query.decode("latin-1"),
             request_headers=_lines(self.lines),
             request_body=Body(bytes(self.received), self.received_bytes),
-            response_headers=_texts(self.response_headers),
+            response_headers=_texts(self.response_headers or _parted(self.response_lines)),
             response_body=Body(bytes(self.sent), self.sent_bytes),
             keyed=self._keyed,
             request_complete=self.complete,
@@ -144,14 +149,22 @@ class Capture:
     def settle(self) -> int:
         """The exchange has ended. Takes every API key of ours out of what is kept; returns about how many bytes the
         heads take."""
+        assert self._head is not None
+        self.lines = self._head.lines  # of which a trace's header may have changed
         values = [value for _, value in self.response_headers]
-        text = b"".join([*self.lines, self.query, self.path, *values])
+        text = b"".join((self._head.block(), self.query, self.path, self.response_lines, *values))
+        self._head = None  # it has the key
+        lines = len(self.lines) // 4 + self.response_lines.count(b"\n") + len(values)
         if b"am_" in text or b"am_" in self.received or b"am_" in self.sent:
             self._remove_keys()
-        return OWN_BYTES + len(text) + _LINE_BYTES * (len(self.lines) // 4 + len(values))
+        return OWN_BYTES + len(text) + _LINE_BYTES * lines
 
     def _remove_keys(self) -> None:
-        self.response_headers = [(name, bytes(without_keys(value))) for name, value in self.response_headers]
+        headers = self.response_headers or _parted(self.response_lines)
+        self.response_headers, self.response_lines = (
+            [(name, bytes(without_keys(value))) for name, value in headers],
+            b"",
+        )
         self.sent = without_keys(self.sent)
         # What cannot be sent again as it was:
         self.lines = [bytes(self._removed(part)) for part in self.lines]
@@ -233,6 +246,11 @@ def _lines(lines: list[bytes]) -> Headers:
     return tuple(
         (lines[index].decode("latin-1"), lines[index + 2].decode("latin-1")) for index in range(0, len(lines), 4)
     )
+
+
+def _parted(lines: bytes) -> RawHeaders:
+    parted = (line.partition(b": ") for line in lines.split(b"\r\n") if line)
+    return [(name, value) for name, _, value in parted]
 
 
 def _texts(headers: RawHeaders) -> Headers:

@@ -46,6 +46,7 @@ class RequestHead:
     """What the headers say. `lines` is a flat list of name, `: `, value, CRLF of every header that goes on."""
 
     __slots__ = (
+        "_block",
         "_digest",
         "chunked",
         "fetch_site",
@@ -73,6 +74,7 @@ class RequestHead:
         """What `X-Api-Key` holds, or `Authorization` as `Bearer am_…`. It ends here: `lines` is without it."""
         self.keys = 0
         self._digest = b""
+        self._block = b""
         self.lengths = 0
         self.length = 0
         self.chunked = False
@@ -90,8 +92,14 @@ class RequestHead:
     def without(self, names: Collection[bytes]) -> RequestHead:
         """A copy of which these headers do not go on."""
         other = copy(self)
-        other.lines = _without(self.lines, names)
+        other.lines, other._block = _without(self.lines, names), b""
         return other
+
+    def block(self) -> bytes:
+        """`lines` in one piece; put together once, however many requests carry this head."""
+        if not self._block:
+            self._block = b"".join(self.lines)
+        return self._block
 
     def key_digest(self) -> bytes:
         """What the key is looked up by; computed once, however many requests carry this head."""
@@ -103,6 +111,7 @@ class RequestHead:
         """It is none of ours: let the API have it."""
         if b"x-api-key" not in self.named:
             self.lines += (b"x-api-key", b": ", self.key, b"\r\n")
+            self._block = b""
 
     def _take_key(self, key: bytes) -> None:
         # The same key in both places is one key.
