@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Of a request line, as much as can be told for certain; the parser reads all others. A `#` belongs in no request.
 _LINE = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/[!\"$-~]*) HTTP/1\.1\r\n")
+LONGEST_KNOWN = 4096
+"""Bytes: every connection may remember as many."""
 _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 
 
@@ -59,7 +61,7 @@ class Fields:
         end = data.find(b"\r\n\r\n") + 4
         raw = data[line.end() : end]
         # Exactly as many lines as fields: the parser and these few rules agree on where the head ends.
-        if raw.count(b"\r\n") == count + 1 == raw.count(b"\n") == raw.count(b"\r"):
+        if len(raw) <= LONGEST_KNOWN and raw.count(b"\r\n") == count + 1 == raw.count(b"\n") == raw.count(b"\r"):
             self.raw = raw
         return bool(self.raw)
 

@@ -267,6 +267,12 @@ class TestFields:
         assert not fields.learn(data, 1)
         assert fields.learn(data.replace(b"\r\n a", b"\r\na"), 2)
 
+    async def test_long_ones_are_parsed_each_time(self, rig: Rig, echo: Echo, known: list[bytes]) -> None:
+        async with Talk(rig.port) as talk:
+            for _ in range(4):
+                await talk.ask(request(rig, fields=b"cookie: %b\r\n" % (b"c" * 5000)))
+        assert known == []
+
 
 class TestAnswers:
     async def test_known_or_not_the_client_is_told_the_same(
