@@ -71,6 +71,8 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._known: dict[bytes, AnswerHead] = {}
+        self._seen: set[bytes] = set()
+        """Of those that came once, the last ones: most that are different each time never come again."""
 
     def find(self, data: bytes) -> tuple[AnswerHead, bytes] | None:
         """The head and the body, if `data` is one whole answer with a head that is known."""
@@ -79,14 +81,21 @@ class KnownHeads:
         return (head, data[end:]) if head is not None and head.length == len(data) - end else None
 
     def learn(self, data: bytes, status: int, headers: RawHeaders) -> None:
-        """`data` was one whole answer, after which its connection stays open; the parser found these `headers`."""
+        """`data` was one whole answer, after which its connection stays open; the parser found these `headers`. Known
+        is what comes for the second time."""
         end = data.find(b"\r\n\r\n") + 4
         raw = data[:end]
+        if raw not in self._seen:
+            if len(self._seen) >= _MOST_KNOWN:
+                self._seen.clear()
+            if end <= _LONGEST_KNOWN:
+                self._seen.add(raw)
+            return
         named = dict(headers)
         # Exactly as many lines as headers: the parser and these few rules agree on where the head ends. One without a
         # Date is given the time, which is another one each second.
         agreed = raw.count(b"\r\n") == len(headers) + 2 == raw.count(b"\n") == raw.count(b"\r")
-        if not agreed or len(raw) > _LONGEST_KNOWN or b"date" not in named:
+        if not agreed or b"date" not in named:
             return
         if named.get(b"content-length") == b"%d" % (len(data) - end) and b"transfer-encoding" not in named:
             if len(self._known) >= _MOST_KNOWN:

@@ -281,7 +281,7 @@ class TestAnswers:
         echo.head += b"Server: Old\r\nX-Own: 1\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nX-Request-Id: evil\r\n"
         async with Talk(rig.port) as talk:
             answers = [await talk.ask(request(rig, b"/me/x/%d" % number)) for number in range(4)]
-        assert len(known_answers) == 3
+        assert len(known_answers) == 2  # the first is seen, the second learnt
         assert len({head for head, _ in answers}) == 1
         assert [body[:6] for _, body in answers] == [b"GET /%d" % number for number in range(4)]
         assert b"evil" not in answers[0][0]
@@ -289,10 +289,10 @@ class TestAnswers:
 
     async def test_an_answer_of_another_length_is_read(self, rig: Rig, echo: Echo, known_answers: list[bytes]) -> None:
         async with Talk(rig.port) as talk:
-            for target in (b"/me/x/a", b"/me/x/b", b"/me/x/long", b"/me/x/longer", b"/me/x/b"):
+            for target in (b"/me/x/a", b"/me/x/b", b"/me/x/long", b"/me/x/longer", b"/me/x/b", b"/me/x/long"):
                 _, shown = await talk.ask(request(rig, target))
                 assert shown.startswith(b"GET " + target[5:])
-        assert [body[:7] for body in known_answers] == [b"GET /b "] * 2
+        assert [body[:7] for body in known_answers] == [b"GET /b "]
 
     async def test_head_has_no_body(self, rig: Rig, known_answers: list[bytes]) -> None:
         async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -308,7 +308,7 @@ class TestAnswers:
                 await talk.ask(request(rig))
                 talk.writer.write(request(rig, method=b"HEAD"))
                 assert b"content-length: 2" in await talk.reader.readuntil(b"\r\n\r\n")
-        assert known_answers == [b"hi", b"hi"]
+        assert known_answers == [b"hi"]
 
     async def test_an_answer_with_more_behind_it_is_not_known(self, rig: Rig, known_answers: list[bytes]) -> None:
         answer = b"HTTP/1.1 200 OK\r\n" + DATE + b"content-length: 2\r\n\r\nhi"
@@ -325,7 +325,7 @@ class TestAnswers:
             rig.api("x", port)
             for _ in range(5):
                 assert (await talk.ask(request(rig)))[1] == b"hi"
-        assert known_answers == [b"hi"] * 2
+        assert known_answers == [b"hi"]
 
     @pytest.mark.parametrize(
         "head",
@@ -342,15 +342,18 @@ class TestAnswers:
     def test_nothing_is_known_that_is_not_plain(self, head: bytes) -> None:
         headers = [tuple(line.split(b": ", 1)) for line in head.split(b"\r\n") if b": " in line and line[:1] != b" "]
         heads = KnownHeads()
-        heads.learn(head + b"hi", 200, headers)  # type: ignore[arg-type]
+        for _ in range(3):
+            heads.learn(head + b"hi", 200, headers)  # type: ignore[arg-type]
         assert heads.find(head + b"hi") is None
 
     def test_few_are_known(self) -> None:
         heads = KnownHeads()
         for number in range(1000):
             raw = b"HTTP/1.1 200 OK\r\n" + DATE + b"x: %d\r\ncontent-length: 0\r\n\r\n" % number
-            heads.learn(raw, 200, [(b"date", b""), (b"x", b"%d" % number), (b"content-length", b"0")])
+            for _ in range(2):
+                heads.learn(raw, 200, [(b"date", b""), (b"x", b"%d" % number), (b"content-length", b"0")])
         assert len(heads._known) <= 64
+        assert len(heads._seen) <= 64
         assert heads.find(raw) is not None
 
 
