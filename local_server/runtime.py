@@ -38,6 +38,7 @@ from local_server.gateway.asgi import Gateway
 from local_server.inspection.service import Inspection
 from local_server.loop_watch import LoopWatch
 from local_server.marketplace.catalogue import Catalogue
+from local_server.marketplace.copies import Copies
 from local_server.marketplace.listings import Listings
 from local_server.marketplace.reviews import Reviews
 from local_server.marketplace.routes import Market
@@ -52,6 +53,7 @@ from local_server.settings import Settings
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.blobs import BlobStore
 from local_server.storage.sqlite import SqliteStorage
+from local_server.sync.catalogue import CatalogueFollower
 from local_server.sync.service import Sync
 from local_server.sync.views import entry_view
 from local_server.syncing import make_sync
@@ -173,8 +175,8 @@ async def open_runtime(
         )  # fmt: skip
         executor = Executor(shop)
         listings = Listings(system, blobs.read)
-        market = Market(Catalogue(storage, system), Reviews(storage, system), Subscriptions(storage, system, keys))
-        upkeep = Upkeep(storage, system, bus, listings, market.subscriptions)
+        subscriptions = Subscriptions(storage, system, keys)
+        upkeep = Upkeep(storage, system, bus, listings, subscriptions)
         views = Views(executor, windows.view, gateway.circuit, url, port)
         stream = Stream()
 
@@ -183,6 +185,9 @@ async def open_runtime(
 
         feed = Feed(bus, stream, views, windows, find)
         sync = make_sync(settings, data, url, storage, blobs, system, registry, executor, bus.publish)
+        follower = CatalogueFollower(storage, system, sync.markets.known)
+        copies = Copies(storage, system, follower, sync.markets.url_for)
+        market = Market(Catalogue(storage, system), Reviews(storage, system), subscriptions, copies)
         feed.outgoing = lambda op: _outgoing(sync, op)
         publications = make_publications(
             Place(storage, blobs, bus, system, settings.home / "uploads"),
@@ -214,6 +219,7 @@ async def open_runtime(
             "versions": lambda: _follow_versions(bus, executor),
             "outbox": sync.worker.run,
             "news": sync.follow_news,
+            "catalogues": follower.run,
             "housekeeping": lambda: _keep_house(runtime, blobs),
             "retention": lambda: keep_pruning(storage, system, _kept(settings)),
         }

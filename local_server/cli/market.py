@@ -4,12 +4,15 @@ import sys
 
 import click
 
-from local_server.cli.connection import print_json
+from local_server.cli.connection import print_json, running_client
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import remote_of, remote_option
-from local_server.cli.text import clean, line_of, milliseconds, paint, table
+from local_server.cli.text import age, clean, line_of, milliseconds, paint, table
+from local_server.client.errors import ServerUnreachableError
+from local_server.client.market_calls import Filter
 from local_server.client.market_documents import (
     ListingCardDocument,
+    MarketSearchDocument,
     ReviewDocument,
     ReviewsDocument,
     SearchDocument,
@@ -27,6 +30,7 @@ _SHOWN_FACETS = 6
 @click.option("--free", is_flag=True, help="Only what can be used without paying.")
 @click.option("--sort", type=click.Choice(_SORTS), default="best", show_default=True, help="In which order.")
 @click.option("--limit", "-n", type=click.IntRange(1, 100), default=20, show_default=True, help="At most so many.")
+@click.option("--offline", is_flag=True, help="In this machine's copy of a marketplace's catalogue.")
 @remote_option
 def search(
     query: tuple[str, ...],
@@ -35,14 +39,38 @@ def search(
     free: bool,
     sort: str,
     limit: int,
+    offline: bool,
     remote: str | None,
     as_json: bool,
 ) -> None:
-    """Find public APIs by words; without any, the best there are."""
-    found = remote_of(remote).client.search(
-        " ".join(query), tag=tags, category=category, free="true" if free else None, sort=sort, limit=limit
-    )
+    """Find public APIs by words; without any, the best there are. Where the other server does not answer, and with
+    --offline, the copy of its catalogue is searched that this machine keeps."""
+    words, filters = " ".join(query), _filters(tags, category, free, sort, limit)
+    if offline:
+        found: SearchDocument = _in_the_copy(words, filters, remote)
+    else:
+        meant = remote_of(remote)
+        try:
+            found = meant.client.search(words, **filters)
+        except ServerUnreachableError as error:
+            if meant.local is not None:
+                raise
+            click.echo(error.detail, err=True)
+            found = _in_the_copy(words, filters, meant.url)
     print_json(found) if as_json else click.echo(_results(found))
+
+
+def _filters(tags: tuple[str, ...], category: str | None, free: bool, sort: str, limit: int) -> dict[str, Filter]:
+    return {"tag": tags, "category": category, "free": "true" if free else None, "sort": sort, "limit": limit}
+
+
+def _in_the_copy(words: str, filters: dict[str, Filter], remote: str | None) -> MarketSearchDocument:
+    found = running_client().market_search(words, remote=remote, offline="true", **filters)
+    copied = found["copied"]
+    state = "unfinished" if copied["age_s"] is None else age(copied["age_s"])
+    told = f"From the copy of {clean(copied['remote'])}, {state}, {copied['listings']:,} APIs."
+    click.echo(paint(told, dim=True, err=True), err=True)
+    return found
 
 
 def _results(found: SearchDocument) -> str:

@@ -99,3 +99,12 @@ def day_of(iso: str | None) -> str:
         return datetime.fromisoformat(iso).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
         return line_of(iso)
+
+
+def age(seconds: float) -> str:
+    """`up to date`, `12 minutes old`, `3 hours old`, `5 days old`"""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count > 1 else ''} old"
+    return "up to date"

@@ -6,9 +6,11 @@ from typing import Any
 from local_server.client import market_calls as calls
 from local_server.client.calls import Call
 from local_server.wire.market import (
+    CatalogueCopyView,
     CatalogueFeed,
     ChangeSubscription,
     ListingView,
+    MarketSearchView,
     NewSubscriptionView,
     ReviewsView,
     ReviewView,
@@ -28,6 +30,22 @@ class AsyncMarket(ABC):
     async def search(self, query: str = "", **filters: calls.Filter) -> SearchView:
         answer: SearchView = await self._send(calls.search(query, **filters))
         return answer
+
+    async def market_search(self, query: str = "", **filters: calls.Filter) -> MarketSearchView:
+        """In the copy of a marketplace's catalogue that is here: it answers whether the line is up or not."""
+        answer: MarketSearchView = await self._send(calls.market_search(query, **filters))
+        return answer
+
+    async def catalogue_copies(self) -> list[CatalogueCopyView]:
+        answer: list[CatalogueCopyView] = await self._send(calls.catalogue_copies())
+        return answer
+
+    async def copy_catalogue(self, remote: str | None = None) -> CatalogueCopyView:
+        answer: CatalogueCopyView = await self._send(calls.copy_catalogue(remote))
+        return answer
+
+    async def forget_catalogue(self, remote: str) -> None:
+        await self._send(calls.forget_catalogue(remote))
 
     async def listing(self, name: str) -> ListingView:
         answer: ListingView = await self._send(calls.listing(name))

@@ -23,6 +23,26 @@ def search(query: str = "", **filters: Filter) -> Call:
     return Call("GET", f"{path}?{asked}" if asked else path, "market:SearchView")
 
 
+def market_search(query: str = "", **filters: Filter) -> Call:
+    """In the copy of a marketplace's catalogue: filters are those of `search`, and `remote` and `offline`."""
+    given = {key: value for key, value in {"q": query, **filters}.items() if value is not None and value != ""}
+    asked = urlencode(given, doseq=True)
+    path = f"{ROOT}/market/search"
+    return Call("GET", f"{path}?{asked}" if asked else path, "market:MarketSearchView")
+
+
+def catalogue_copies() -> Call:
+    return Call("GET", f"{ROOT}/market/copies", "market:CatalogueCopyView", many=True)
+
+
+def copy_catalogue(remote: str | None = None) -> Call:
+    return Call("POST", f"{ROOT}/market/copies", "market:CatalogueCopyView", body={"remote": remote})
+
+
+def forget_catalogue(remote: str) -> Call:
+    return Call("DELETE", f"{ROOT}/market/copies?{urlencode({'remote': remote})}")
+
+
 def listing(name: str) -> Call:
     return Call("GET", listing_path(name), "market:ListingView")
 

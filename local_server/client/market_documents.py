@@ -19,6 +19,7 @@ class ListingCardDocument(TypedDict):
     rating: float | None
     reviews: int
     subscribers: int
+    requests: int
     success_rate: float | None
     p95_ms: float | None
     quality: float
@@ -37,6 +38,21 @@ class SearchDocument(TypedDict):
     complete: bool
     facets: dict[str, list[FacetDocument]]
     next: str | None
+
+
+class CatalogueCopyDocument(TypedDict):
+    remote: str
+    listings: int
+    whole: bool
+    checked_at: str | None
+    age_s: float | None
+    refreshing: bool
+    trouble: str | None
+
+
+class MarketSearchDocument(SearchDocument):
+    live: bool
+    copied: CatalogueCopyDocument
 
 
 class EndpointDocument(TypedDict):
@@ -165,3 +181,4 @@ class CatalogueDocument(TypedDict):
     changes: list[CatalogueChangeDocument]
     next: int
     complete: bool
+    origin: str

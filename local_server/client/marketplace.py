@@ -4,6 +4,7 @@ Bodies are packs, which the rest of the client knows nothing of. Answers are bou
 side is not trusted with this machine's memory.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
@@ -23,6 +24,7 @@ from local_server.domain.packs import (
     PackReader,
 )
 from local_server.domain.sync_errors import PackDamaged, PackTooLarge
+from local_server.wire.market import CatalogueFeed, SearchView
 from local_server.wire.sync import (
     BatchView,
     BlobReceived,
@@ -171,6 +173,21 @@ class MarketplaceClient:
             async for piece in response.aiter_bytes():
                 yield piece
 
+    # -- The catalogue -----------------------------------------------------------------------------------------
+
+    async def catalogue(self, since: int) -> CatalogueFeed:
+        """What changed of the public catalogue after `since`. Needs no token."""
+        path = f"/api/v1/marketplace/catalogue?{urlencode({'since': since})}"
+        content = await self._content("GET", path, root="")
+        # A thousand listings take some milliseconds to read, which are not the event loop's.
+        return await asyncio.to_thread(lambda: _valid(CatalogueFeed, _json(content, self.url), self.url))
+
+    async def search(self, query: str, timeout_s: float) -> SearchView:
+        """`query` as in a URL. Needs no token."""
+        path = f"/api/v1/marketplace/apis?{query}"
+        content = await self._content("GET", path, root="", timeout_s=timeout_s)
+        return _valid(SearchView, _json(content, self.url), self.url)
+
     # -- Refs --------------------------------------------------------------------------------------------------
 
     async def yank(self, owner: str, slug: str, semver: str, reason: str, revision: int) -> RefsView:
@@ -213,11 +230,12 @@ class MarketplaceClient:
         body: bytes | AsyncIterator[bytes] | None = None,
         most: int = MAX_JSON_BYTES,
         timeout_s: float = _PATIENCE_S,
+        root: str = ROOT,
     ) -> bytes:
         given = dict(headers or {})
         if isinstance(body, bytes):
             given.setdefault("Content-Type", "application/json")
-        async with self._open(method, path, headers=given, body=body, timeout_s=timeout_s) as response:
+        async with self._open(method, path, headers=given, body=body, timeout_s=timeout_s, root=root) as response:
             if response.status_code >= 300:
                 raise await self._refusal(response, path)
             return await _bounded(response, most, self.url)
@@ -234,10 +252,11 @@ class MarketplaceClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | AsyncIterator[bytes] | None = None,
         timeout_s: float = _PATIENCE_S,
+        root: str = ROOT,
     ) -> "_Exchange":
         timeout = httpx2.Timeout(timeout_s, connect=_CONNECT_S)
         stream = self._http.stream(
-            method, f"{self.url}{ROOT}{path}", headers=dict(headers or {}), content=body, timeout=timeout
+            method, f"{self.url}{root}{path}", headers=dict(headers or {}), content=body, timeout=timeout
         )
         return _Exchange(stream, self.url)
 

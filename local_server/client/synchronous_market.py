@@ -17,6 +17,19 @@ class Market(ABC):
     def search(self, query: str = "", **filters: calls.Filter) -> "doc.SearchDocument":
         return cast("doc.SearchDocument", self.send(calls.search(query, **filters)))
 
+    def market_search(self, query: str = "", **filters: calls.Filter) -> "doc.MarketSearchDocument":
+        """In the copy of a marketplace's catalogue that is here: it answers whether the line is up or not."""
+        return cast("doc.MarketSearchDocument", self.send(calls.market_search(query, **filters)))
+
+    def catalogue_copies(self) -> "list[doc.CatalogueCopyDocument]":
+        return cast("list[doc.CatalogueCopyDocument]", self.send(calls.catalogue_copies()))
+
+    def copy_catalogue(self, remote: str | None = None) -> "doc.CatalogueCopyDocument":
+        return cast("doc.CatalogueCopyDocument", self.send(calls.copy_catalogue(remote)))
+
+    def forget_catalogue(self, remote: str) -> None:
+        self.send(calls.forget_catalogue(remote))
+
     def listing(self, name: str) -> "doc.ListingDocument":
         return cast("doc.ListingDocument", self.send(calls.listing(name)))
 

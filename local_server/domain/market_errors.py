@@ -30,6 +30,28 @@ class CursorRefused(ApimarketError):
         )
 
 
+class CatalogueNotCopied(ApimarketError):
+    status, code, title = 503, "catalogue_not_copied", "There is no copy of that catalogue yet"
+
+    def __init__(self, remote: str, trouble: str = "") -> None:
+        super().__init__(
+            f"The catalogue of {remote} was never copied to this machine"
+            + (f", and now: {trouble}" if trouble else ""),
+            hint="It is copied when its marketplace can be reached; then it is searched without a network, too.",
+            extra={"remote": remote},
+        )
+
+
+class CopyNotFound(ApimarketError):
+    status, code, title = 404, "copy_not_found", "No such copy"
+
+    def __init__(self, remote: str) -> None:
+        super().__init__(
+            f"This machine has no copy of the catalogue of {remote[:200]!r}",
+            hint="GET /api/v1/market/copies tells which there are.",
+        )
+
+
 # -- Plans -------------------------------------------------------------------------------------------------------
 
 

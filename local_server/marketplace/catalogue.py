@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from local_server.domain.catalogue import MEASURED_OVER, Card, ListingTexts, Standing
 from local_server.domain.catalogue_search import (
@@ -26,7 +27,7 @@ from local_server.domain.plans import Plan
 from local_server.domain.reviews import ReviewSummary
 from local_server.domain.usage import Step, Tally
 from local_server.storage.base import ReadTx, Storage
-from local_server.storage.market import Change, Removal
+from local_server.storage.market import CatalogueSearch, Change, Removal
 from local_server.system import System
 
 
@@ -77,10 +78,15 @@ class Catalogue:
         self._storage = storage
         self._system = system
 
+    @property
+    def origin(self) -> str:
+        """Which catalogue this is: followers keep it beside the numbers of its changes."""
+        return sha256(f"catalogue {self._storage.install_id}".encode()).hexdigest()[:16]
+
     async def search(self, question: Question) -> Found:
         """Raises CursorRefused."""
         mark = mark_of(question.cursor, question.sort) if question.cursor is not None else None
-        return await self._storage.read(lambda tx: _search(tx, question, mark))
+        return await self._storage.read(lambda tx: found_in(tx.catalogue, question, mark))
 
     async def detail(self, owner: str, slug: str) -> Detail:
         """Of an unlisted one too. Raises ListingNotFound."""
@@ -114,18 +120,18 @@ def card_of(tx: ReadTx, owner: str, slug: str) -> Card:
     return card
 
 
-def _search(tx: ReadTx, question: Question, mark: Mark | None) -> Found:
+def found_in(listings: CatalogueSearch, question: Question, mark: Mark | None) -> Found:
     words = words_of(question.text)
-    candidates = tx.catalogue.candidates(question.text, question.filters, CANDIDATES)
+    candidates = listings.candidates(question.text, question.filters, CANDIDATES)
     complete = len(candidates) < CANDIDATES
     facets = facets_of(candidates)
     if words:
         page = behind(ranked(candidates, words, question.sort), mark, question.sort)
-        cards = tx.catalogue.cards([candidate.api_id for _, candidate in page[: question.limit]])
+        cards = listings.cards([candidate.api_id for _, candidate in page[: question.limit]])
         more = page[question.limit - 1][0] if len(page) > question.limit else None
     else:
         # Without words all there is can be paged through, beyond what is counted.
-        rows = tx.catalogue.browse(question.sort, question.filters, question.limit + 1, mark)
+        rows = listings.browse(question.sort, question.filters, question.limit + 1, mark)
         cards = [card for _, card in rows[: question.limit]]
         more = rows[question.limit - 1][0] if len(rows) > question.limit else None
     following = cursor_of(question.sort, more) if more is not None else None

@@ -1,8 +1,11 @@
 """The marketplace over HTTP. What is needed of the rest of the server comes in as `MarketPorts`."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,13 +16,18 @@ from local_server.domain.catalogue_search import Filters, Sort
 from local_server.domain.registry import Api
 from local_server.marketplace import views
 from local_server.marketplace.catalogue import Catalogue, Question
+from local_server.marketplace.copies import Copies
 from local_server.marketplace.reviews import Reviews
 from local_server.marketplace.subscriptions import Change, Subscriptions, Wish
+from local_server.storage import market as storage_market
 from local_server.wire import market as wire
+
+Changed = storage_market.Change | storage_market.Removal
 
 PAGE, LARGEST_PAGE = 20, 100
 MAX_TAGS = 10
 FEED_PAGE = 1_000
+GZIP_LEVEL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ class Market:
     catalogue: Catalogue
     reviews: Reviews
     subscriptions: Subscriptions
+    copies: Copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,13 @@ class SearchQuery(BaseModel):
         return Question(self.q, filters, self.sort, self.limit, self.after)
 
 
+class MarketQuery(SearchQuery):
+    remote: str | None = Field(
+        None, max_length=300, description="Its URL. None: that of the setting, else the only one that is logged in to."
+    )
+    offline: bool = Field(False, description="Ask nobody, also where there is no whole copy yet.")
+
+
 def make_routers(ports: MarketPorts) -> tuple[APIRouter, APIRouter]:
     """(needs no token, needs one), both below `/api/v1`."""
     open_router = APIRouter(prefix="/api/v1", tags=["marketplace"])
@@ -67,6 +83,7 @@ def make_routers(ports: MarketPorts) -> tuple[APIRouter, APIRouter]:
     _add_listing(open_router, ports)
     _add_reviews(router, ports)
     _add_subscriptions(router, ports)
+    _add_copies(router, ports)
     return open_router, router
 
 
@@ -91,21 +108,32 @@ def _add_catalogue(router: APIRouter, ports: MarketPorts) -> None:
     @router.get("/marketplace/catalogue", responses={304: {"description": "Nothing has changed since"}})
     async def catalogue_feed(
         request: Request,
-        response: Response,
         since: int = Query(0, ge=0, le=2**62),
         limit: int = Query(FEED_PAGE, ge=1, le=FEED_PAGE),
         if_none_match: Annotated[str | None, Header()] = None,
+        accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> wire.CatalogueFeed:
         """What changed of the public catalogue after `since`, in order: from 0 on, all of it. For a copy that is
         searched without a network."""
-        changes, newest = await ports.market(request).catalogue.changes(since, limit)
-        tag = f'"{since}-{limit}-{newest}"'
+        catalogue = ports.market(request).catalogue
+        changes, newest = await catalogue.changes(since, limit)
+        tag = f'"{catalogue.origin}-{since}-{limit}-{newest}"'
         if if_none_match == tag:
             return Response(status_code=304, headers={"ETag": tag})  # type: ignore[return-value]
-        response.headers["ETag"] = tag
-        told = [views.change_view(change) for change in changes]
-        complete = len(told) < limit
-        return wire.CatalogueFeed(changes=told, next=newest if complete else told[-1].changed, complete=complete)
+        complete = len(changes) < limit
+        squeezed = "gzip" in accept_encoding
+        # A thousand listings are some 25 ms of work, which are not the event loop's.
+        content = await asyncio.to_thread(_feed, changes, newest, complete, catalogue.origin, squeezed)
+        headers = {"ETag": tag, "Vary": "Accept-Encoding"} | ({"Content-Encoding": "gzip"} if squeezed else {})
+        return Response(content, media_type="application/json", headers=headers)  # type: ignore[return-value]
+
+
+def _feed(changes: Sequence[Changed], newest: int, complete: bool, origin: str, squeezed: bool) -> bytes:
+    told = [views.change_view(change) for change in changes]
+    going_on = newest if complete else told[-1].changed
+    feed = wire.CatalogueFeed(changes=told, next=going_on, complete=complete, origin=origin)
+    content = feed.model_dump_json().encode()
+    return gzip.compress(content, GZIP_LEVEL) if squeezed else content
 
 
 def _add_listing(router: APIRouter, ports: MarketPorts) -> None:
@@ -225,3 +253,29 @@ def _add_subscriptions(router: APIRouter, ports: MarketPorts) -> None:
         """Who has subscribed to an API of yours, newest first, and what each used in the present period."""
         api = await ports.find(request, id)
         return [views.usage_row(one) for one in await ports.market(request).subscriptions.of_api(api.id)]
+
+
+def _add_copies(router: APIRouter, ports: MarketPorts) -> None:
+    @router.get("/market/search")
+    async def search_copy(request: Request, query: Annotated[MarketQuery, Query()]) -> wire.MarketSearchView:
+        """Search a marketplace from the copy of its catalogue that is here, at once and without a network; the copy is
+        brought up to date behind that. Where there is no whole copy yet the marketplace itself is asked."""
+        asked = [pair for pair in request.query_params.multi_items() if pair[0] not in ("remote", "offline")]
+        live = None if query.offline else urlencode(asked)
+        return views.market_search_view(await ports.market(request).copies.search(query.remote, query.question(), live))
+
+    @router.get("/market/copies")
+    async def list_copies(request: Request) -> list[wire.CatalogueCopyView]:
+        """The marketplaces whose catalogues are followed: how much is here, and how old it is."""
+        return [views.copy_view(state) for state in await ports.market(request).copies.all()]
+
+    @router.post("/market/copies", status_code=202)
+    async def copy_catalogue(request: Request, body: wire.CopyCatalogue) -> wire.CatalogueCopyView:
+        """Copy a marketplace's catalogue, or bring the copy up to date; it is followed from then on."""
+        return views.copy_view(await ports.market(request).copies.refresh(body.remote))
+
+    @router.delete("/market/copies", status_code=204)
+    async def forget_copy(request: Request, remote: Annotated[str, Query(max_length=300)]) -> Response:
+        """Forget a copy. One of a marketplace that is logged in to comes again."""
+        await ports.market(request).copies.forget(remote)
+        return Response(status_code=204)

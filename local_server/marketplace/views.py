@@ -1,12 +1,17 @@
 """The marketplace as outsiders see it."""
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 from local_server.domain.catalogue import Card
+from local_server.domain.catalogue_copy import PATHS_CHARS
 from local_server.domain.catalogue_search import Facets
 from local_server.domain.metering import Charges
 from local_server.domain.money import format_minor, format_unit_price
 from local_server.domain.plans import Plan
 from local_server.domain.reviews import Review, ReviewSummary
 from local_server.marketplace.catalogue import Detail, Found
+from local_server.marketplace.copies import Answer, CopyState
 from local_server.marketplace.subscriptions import Standing
 from local_server.storage.market import Change, Removal
 from local_server.wire import market as wire
@@ -31,9 +36,10 @@ def card_view(card: Card) -> wire.ListingCard:
         rating=standing.stars,
         reviews=standing.rating_count,
         subscribers=standing.subscribers,
+        requests=standing.requests,
         success_rate=standing.success_rate,
         p95_ms=None if standing.p95_us is None else standing.p95_us / 1000,
-        quality=round(card.quality, 3),
+        quality=round(card.quality, 6),
         published_at=listing.published_at,
         updated_at=listing.updated_at,
     )
@@ -163,10 +169,35 @@ def usage_row(standing: Standing) -> wire.UsageRow:
     )
 
 
+def copy_view(state: CopyState) -> wire.CatalogueCopyView:
+    copy = state.copy
+    return wire.CatalogueCopyView(
+        remote=copy.remote,
+        listings=copy.listings,
+        whole=copy.is_whole,
+        checked_at=copy.checked_at,
+        age_s=None if state.age_s is None else round(state.age_s, 1),
+        refreshing=state.refreshing,
+        trouble=state.trouble,
+    )
+
+
+def market_search_view(answer: Answer) -> wire.MarketSearchView:
+    live = isinstance(answer.found, wire.SearchView)
+    found = answer.found if isinstance(answer.found, wire.SearchView) else search_view(answer.found)
+    return wire.MarketSearchView(**dict(found), live=live, copied=copy_view(answer.state))
+
+
 def change_view(change: Change | Removal) -> wire.CatalogueChange:
     if isinstance(change, Removal):
         return wire.CatalogueChange(id=change.api_id, changed=change.changed, api=None)
     card = change.card
     return wire.CatalogueChange(
-        id=card.listing.api_id, changed=card.changed, api=card_view(card), paths=list(change.paths)
+        id=card.listing.api_id, changed=card.changed, api=card_view(card), paths=_bounded(change.paths)
     )
+
+
+def _bounded(paths: Sequence[str]) -> list[str]:
+    """One API's endpoints must not make the catalogue too large to follow."""
+    chars = accumulate(len(path) + 1 for path in paths)
+    return [path for path, so_far in zip(paths, chars, strict=False) if so_far <= PATHS_CHARS]

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import NamedTuple, Protocol
 
 from local_server.domain.catalogue import Card, Listing, ListingTexts, Standing
+from local_server.domain.catalogue_copy import CatalogueCopy, CopiedChange
 from local_server.domain.catalogue_search import Candidate, Filters, Mark, Sort
 from local_server.domain.idempotency import Outcome
 from local_server.domain.ids import ApiId, PlanId, SubscriptionId, UserId
@@ -28,22 +29,26 @@ class Change(NamedTuple):
     paths: tuple[str, ...]
 
 
-class CatalogueReader(Protocol):
-    def card(self, api_id: ApiId) -> Card | None: ...
-    def card_by_name(self, owner: str, slug: str) -> Card | None:
-        """Unlisted ones too."""
+class CatalogueSearch(Protocol):
+    """Public listings of this server, or all of a copy."""
 
     def cards(self, ids: Sequence[ApiId]) -> Sequence[Card]:
         """In the order of `ids`; those that are gone are left out."""
 
-    def texts(self, api_id: ApiId) -> ListingTexts | None: ...
     def candidates(self, text: str, filters: Filters, limit: int) -> Sequence[Candidate]:
-        """Of the public ones that match every word, each by its beginning, the `limit` best by quality; and those whose
-        name is the text. Text without words matches everything."""
+        """Of those that match every word, each by its beginning, the `limit` best by quality; and those whose name is
+        the text. Text without words matches everything."""
 
     def browse(self, sort: Sort, filters: Filters, limit: int, behind: Mark | None) -> Sequence[tuple[Mark, Card]]:
-        """Public ones in order, behind the row that mark is of."""
+        """In order, behind the row that mark is of."""
 
+
+class CatalogueReader(CatalogueSearch, Protocol):
+    def card(self, api_id: ApiId) -> Card | None: ...
+    def card_by_name(self, owner: str, slug: str) -> Card | None:
+        """Unlisted ones too."""
+
+    def texts(self, api_id: ApiId) -> ListingTexts | None: ...
     def total(self) -> int:
         """How many are public."""
 
@@ -72,6 +77,35 @@ class CatalogueStore(CatalogueReader, Protocol):
 
     def stand(self, api_id: ApiId, standing: Standing, now: datetime) -> None:
         """Replace the standing, and with it its quality and place. Unknown: nothing happens."""
+
+
+class CopiesReader(Protocol):
+    """Copies of other servers' catalogues, by their URLs."""
+
+    def get(self, remote: str) -> CatalogueCopy | None: ...
+    def all(self) -> Sequence[CatalogueCopy]:
+        """By URL."""
+
+    def search(self, remote: str) -> CatalogueSearch:
+        """In its copy; where there is none nothing is found."""
+
+
+class CopiesStore(CopiesReader, Protocol):
+    def begin(self, remote: str, origin: str) -> None:
+        """Copy it from its first change on. What an older copy holds is found until the new one is whole."""
+
+    def take(self, remote: str, changes: Sequence[CopiedChange], cursor: int) -> int:
+        """The changes up to `cursor`, in order; returns how many listings found no room. A copy that is not there, or
+        is there already up to `cursor`, stays as it is."""
+
+    def settle(self, remote: str, at: datetime) -> None:
+        """It is as its server was at that time."""
+
+    def forget(self, remote: str) -> None:
+        """What it held goes with `sweep`. Unknown: nothing happens."""
+
+    def sweep(self, limit: int) -> int:
+        """Delete what no copy needs any more, at most `limit` listings; returns how many it were."""
 
 
 class ReviewsReader(Protocol):

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -65,6 +65,16 @@ class Marketplaces:
         if len(known) == 1:
             return known[0]
         raise NoRemote(known)
+
+    def known(self) -> Sequence[str]:
+        """That of the setting, and those that somebody has logged in to."""
+        logins = self._logins()
+        if not self._default or self._default in logins:
+            return logins
+        try:
+            return [*logins, _safe(self._default)]
+        except NoRemote:  # of no use to anybody; who means it is told so
+            return logins
 
     @asynccontextmanager
     async def visit(self, url: str) -> AsyncIterator[tuple[MarketplaceClient, Remote]]:

@@ -28,8 +28,10 @@ class ListingCard(BaseModel):
     """Average of the stars; None without reviews."""
     reviews: int
     subscribers: int
+    requests: int = 0
+    """Calls of 30 days that it had to answer."""
     success_rate: float | None
-    """Share of the calls of 30 days that did not fail by the API's fault."""
+    """Share of these that did not fail by the API's fault."""
     p95_ms: float | None
     quality: float
     """0 to 1."""
@@ -251,3 +253,38 @@ class CatalogueFeed(BaseModel):
     """Ask again with this as `since`."""
     complete: bool
     """Whether that is all there is now."""
+    origin: str = ""
+    """Which catalogue it is. The numbers of another one mean nothing in this."""
+
+
+class CatalogueCopyView(BaseModel):
+    """A copy of a marketplace's public catalogue, which is searched without a network."""
+
+    remote: str
+    listings: int
+    whole: bool
+    """False: the first copying is not over yet."""
+    checked_at: datetime | None
+    """When it last was as the marketplace's."""
+    age_s: float | None
+    refreshing: bool
+    trouble: str | None
+    """Why the last attempt to bring it up to date failed."""
+
+
+class CopyCatalogue(BaseModel):
+    """POST /api/v1/market/copies"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    remote: str | None = Field(default=None, max_length=300)
+    """None: the marketplace of the setting, else the only one that is logged in to."""
+
+
+class MarketSearchView(SearchView):
+    """GET /api/v1/market/search: a marketplace's APIs, from the copy of its catalogue that is here."""
+
+    live: bool
+    """True: the marketplace itself answered, since there is no whole copy of it yet."""
+    copied: CatalogueCopyView
+    """The copy, and how old it is."""

@@ -58,6 +58,8 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (market_documents.ListingCardDocument, market.ListingCard),
     (market_documents.FacetDocument, market.FacetView),
     (market_documents.SearchDocument, market.SearchView),
+    (market_documents.CatalogueCopyDocument, market.CatalogueCopyView),
+    (market_documents.MarketSearchDocument, market.MarketSearchView),
     (market_documents.EndpointDocument, market.EndpointView),
     (market_documents.CatalogueChangeDocument, market.CatalogueChange),
     (market_documents.CatalogueDocument, market.CatalogueFeed),

@@ -61,7 +61,12 @@ LIMITED = [
     if operation["operationId"] not in LEFT_OUT and ("parameters" in operation or "requestBody" in operation)
 ]
 """Those that can be asked for something that the document does not allow."""
-NOTHING_TO_DO = {"undo": "there is one generation", "read_conflict": "nothing was published apart"}
+NOTHING_TO_DO = {
+    "undo": "there is one generation",
+    "read_conflict": "nothing was published apart",
+    "search_copy": "no marketplace is known",
+    "forget_copy": "nothing was copied",
+}
 """Refused although all that they name exists."""
 
 

@@ -124,6 +124,11 @@ def as_of_0011(db: Database) -> None:
     db.execute("insert into publishers values (?)", [ALICE.id])
 
 
+def as_of_0012(db: Database) -> None:
+    as_of_0011(db)
+    db.execute("insert into catalogue_copies values (1, 'https://hub.example', 'o', 7, 0, null, 1, 1)")
+
+
 FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "": empty,
     "0001_local_registry": as_of_0001,
@@ -135,6 +140,7 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "0009_remote_versions": as_of_0009,
     "0010_versions": as_of_0010,
     "0011_publishing": as_of_0011,
+    "0012_market_rest": as_of_0012,
 }
 NAMES = ["", *STEPS]
 

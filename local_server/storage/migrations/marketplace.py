@@ -169,20 +169,20 @@ INDEXED = ("slug", "owner", "summary", "tags", "readme", "paths")
 
 # The index of words holds places in ascending order, so that the best are found first and the rest need not be looked
 # at. Two letters are looked up as fast as words: search goes on as people type.
-_WORDS = """
-create virtual table listing_texts_fts using fts5(
-    {columns}, content='listing_texts', content_rowid='place', tokenize='unicode61 remove_diacritics 2', prefix='2 3'
+WORDS = """
+create virtual table {table}_fts using fts5(
+    {columns}, content='{table}', content_rowid='place', tokenize='unicode61 remove_diacritics 2', prefix='2 3'
 );
-create trigger listing_texts_fts_insert after insert on listing_texts begin
-    insert into listing_texts_fts (rowid, {columns}) values (new.place, {new});
+create trigger {table}_fts_insert after insert on {table} begin
+    insert into {table}_fts (rowid, {columns}) values (new.place, {new});
 end;
-create trigger listing_texts_fts_delete after delete on listing_texts begin
-    insert into listing_texts_fts (listing_texts_fts, rowid, {columns}) values ('delete', old.place, {old});
+create trigger {table}_fts_delete after delete on {table} begin
+    insert into {table}_fts ({table}_fts, rowid, {columns}) values ('delete', old.place, {old});
 end;
-create trigger listing_texts_fts_update after update on listing_texts
+create trigger {table}_fts_update after update on {table}
 when old.place <> new.place or ({old}) is not ({new}) begin
-    insert into listing_texts_fts (listing_texts_fts, rowid, {columns}) values ('delete', old.place, {old});
-    insert into listing_texts_fts (rowid, {columns}) values (new.place, {new});
+    insert into {table}_fts ({table}_fts, rowid, {columns}) values ('delete', old.place, {old});
+    insert into {table}_fts (rowid, {columns}) values (new.place, {new});
 end;
 """
 
@@ -196,5 +196,5 @@ end;
 def marketplace(db: Database) -> None:
     db.executescript(MARKETPLACE.format(**SQLITE))
     new, old = (", ".join(f"{row}.{name}" for name in INDEXED) for row in ("new", "old"))
-    db.executescript(_WORDS.format(columns=", ".join(INDEXED), new=new, old=old))
+    db.executescript(WORDS.format(table="listing_texts", columns=", ".join(INDEXED), new=new, old=old))
     db.executescript(_IMMUTABLE)

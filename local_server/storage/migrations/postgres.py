@@ -5,7 +5,7 @@ both, with what differs behind them. A step that was released is never edited; a
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from psycopg import Connection
@@ -13,6 +13,8 @@ from psycopg import Connection
 from local_server.storage import pg_words
 from local_server.storage.migrations.columns import POSTGRES
 from local_server.storage.migrations.gateway_policy import GATEWAY_POLICY
+from local_server.storage.migrations.market_rest import INDEXED as COPIED
+from local_server.storage.migrations.market_rest import TABLES as MARKET_REST
 from local_server.storage.migrations.marketplace import INDEXED, MARKETPLACE
 from local_server.storage.migrations.outbox import TABLES as OUTBOX
 from local_server.storage.migrations.publishing import PUBLISHING
@@ -176,11 +178,15 @@ def _weight(column: str) -> str:
     return pg_words.TAGS if column == "tags" else "D"
 
 
-_MARKETPLACE_SEARCH = f"""
-alter table listing_texts add column words tsvector not null generated always as (
-    {" || ".join(f"setweight(apimarket_words({name}), '{_weight(name)}')" for name in INDEXED)}) stored;
-create index idx_listing_texts_words on listing_texts using gin (words);
+def _words(table: str, columns: Sequence[str]) -> str:
+    words = " || ".join(f"setweight(apimarket_words({name}), '{_weight(name)}')" for name in columns)
+    return f"""
+alter table {table} add column words tsvector not null generated always as ({words}) stored;
+create index idx_{table}_words on {table} using gin (words);
+"""
 
+
+_IMMUTABLE_PLANS = """
 create function apimarket_plans_are_immutable() returns trigger language plpgsql as $plans$
 begin
     raise exception 'a plan never changes; other terms are its next version' using errcode = 'restrict_violation';
@@ -208,7 +214,12 @@ def _local_registry(connection: Connection[Any]) -> None:
 
 def _marketplace(connection: Connection[Any]) -> None:
     _tables(MARKETPLACE)(connection)
-    connection.execute(_MARKETPLACE_SEARCH.encode())
+    connection.execute((_words("listing_texts", INDEXED) + _IMMUTABLE_PLANS).encode())
+
+
+def _market_rest(connection: Connection[Any]) -> None:
+    _tables(MARKET_REST)(connection)
+    connection.execute(_words("copied_listings", COPIED).encode())
 
 
 def _versions(connection: Connection[Any]) -> None:
@@ -240,6 +251,7 @@ STEPS: Mapping[str, Callable[[Connection[Any]], None]] = {
     "0009_remote_versions": _tables(REMOTE_VERSIONS),
     "0010_versions": _versions,
     "0011_publishing": _tables(PUBLISHING),
+    "0012_market_rest": _market_rest,
 }
 """By the name that is kept in the database, in order: the same as in SQLite."""
 

@@ -8,6 +8,7 @@ from sqlite_utils.migrations import Migrations
 
 from local_server.storage.migrations.accounts import accounts_and_keys
 from local_server.storage.migrations.gateway_policy import gateway_policy
+from local_server.storage.migrations.market_rest import market_rest
 from local_server.storage.migrations.marketplace import marketplace
 from local_server.storage.migrations.outbox import outbox
 from local_server.storage.migrations.publishing import publishing
@@ -139,6 +140,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0009_remote_versions": remote_versions,
     "0010_versions": versions,
     "0011_publishing": publishing,
+    "0012_market_rest": market_rest,
 }
 """By the name that is kept in the database, in order."""
 

@@ -1,55 +1,29 @@
-"""The catalogue in SQL: what is listed, found and browsed, and what changed of it."""
+"""The catalogue in SQL: what is listed, and what changed of it. How it is searched: catalogue_search.py."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from local_server.domain.catalogue import Card, Listing, ListingTexts, Standing, place_of, quality
-from local_server.domain.catalogue_search import Candidate, Filters, Mark, Sort, words_of
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Visibility
 from local_server.storage.market import Change, Removal
 from local_server.storage.sql.catalogue_rows import (
     QUALITY,
-    RATING,
-    candidate_from,
     card_from,
     listing_row,
     standing_row,
     texts_from,
     texts_row,
 )
+from local_server.storage.sql.catalogue_search import CARD, PUBLIC, Shelf, SqlShelf
 from local_server.storage.sql.connection import Connection, Row
 from local_server.storage.sql.rows import storable
 
 _CHANGES = "catalogue"
 """Who changes the catalogue does it alone: each change has a number, and the numbers are those of the commits."""
-_IDS_AT_ONCE = 500
-_MOST_NAMED = 50
 _MOST_COUNTED = 1_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST_US = 2e17  # some thousand years on
-
-_CARD = """listings.api_id, listings.owner, listings.slug, listings.summary, listings.tags, listings.category,
-           listings.runtime, listings.visibility, listings.version, listings.free, listings.price_from_minor,
-           listings.currency, listings.published_at, listings.updated_at, listings.rating_sum, listings.rating_count,
-           listings.subscribers, listings.requests, listings.faults, listings.p95_us, listings.quality,
-           listings.changed"""
-_CANDIDATE = """listings.api_id, listings.owner, listings.slug, listings.summary, listings.tags, listings.category,
-                listings.runtime, listings.free, listings.rating, listings.subscribers, listings.quality,
-                listings.published_at"""
-_HAS_TAG = "exists (select 1 from listing_tags where tag = :tag{} and listing_tags.place = listings.place)"
-_PUBLIC = "listings.visibility = 'public'"  # in the words of the indices
-
-# What each order is kept by, and which way it goes.
-_ORDERS = {
-    Sort.BEST: ("place", "asc"),
-    Sort.RATING: ("rating", "desc"),
-    Sort.SUBSCRIBERS: ("subscribers", "desc"),
-    Sort.NEWEST: ("published_at", "desc"),
-    Sort.NAME: ("slug", "asc"),
-}
 
 _LISTED = ("owner", "slug", "summary", "tags", "category", "runtime", "visibility", "version", "free",
            "price_from_minor", "currency", "published_at", "updated_at")  # fmt: skip
@@ -75,10 +49,9 @@ _PUT_TEXTS = (
 )
 
 
-class SqlCatalogueReader:
+class SqlCatalogueReader(SqlShelf):
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._dialect = connection.dialect
+        super().__init__(connection, Shelf())
 
     def card(self, api_id: ApiId) -> Card | None:
         return self._one("listings.api_id = :api_id", {"api_id": storable(api_id)})
@@ -88,15 +61,6 @@ class SqlCatalogueReader:
             "listings.owner = :owner and listings.slug = :slug", {"owner": storable(owner), "slug": storable(slug)}
         )
 
-    def cards(self, ids: Sequence[ApiId]) -> Sequence[Card]:
-        found: dict[ApiId, Card] = {}
-        for start in range(0, len(ids), _IDS_AT_ONCE):
-            params = {f"id{place}": id for place, id in enumerate(ids[start : start + _IDS_AT_ONCE])}
-            places = ", ".join(f":{name}" for name in params)
-            for card in self._many(f"where listings.api_id in ({places})", params):
-                found[card.listing.api_id] = card
-        return [found[id] for id in ids if id in found]
-
     def texts(self, api_id: ApiId) -> ListingTexts | None:
         rows = self._connection.execute(
             "select readme, endpoints from listing_texts join listings on listings.place = listing_texts.place "
@@ -105,61 +69,28 @@ class SqlCatalogueReader:
         )
         return texts_from(self._dialect, rows[0]) if rows else None
 
-    def candidates(self, text: str, filters: Filters, limit: int) -> Sequence[Candidate]:
-        conditions, params = _conditions(filters)
-        params["limit"] = max(limit, 0)
-        query = self._dialect.search_query(text, filters.tags)
-        if query is None:
-            source, place = _looked_through(filters)
-            sql = f"select {_CANDIDATE} from {source} where {_PUBLIC}{conditions} order by {place} limit :limit"  # noqa: S608
-            return [candidate_from(self._dialect, row) for row in self._connection.execute(sql, params)]
-        words = self._dialect.words_sql("listing_texts")
-        sql = (
-            f"select {_CANDIDATE} from {words.source} join listings on listings.place = {words.place} "  # noqa: S608
-            f"where {words.matches} and {_PUBLIC}{conditions} order by {words.place} limit :limit"
-        )
-        rows = self._connection.execute(sql, {**params, "query": query})
-        found = [candidate_from(self._dialect, row) for row in rows]
-        known = {candidate.api_id for candidate in found}
-        return found + [named for named in self._named(text, conditions, params) if named.api_id not in known]
-
-    def browse(self, sort: Sort, filters: Filters, limit: int, behind: Mark | None) -> Sequence[tuple[Mark, Card]]:
-        column, way = _ORDERS[sort]
-        conditions, params = _conditions(filters)
-        params["limit"] = max(limit, 0)
-        if behind is not None:
-            conditions += f" and (listings.{column}, listings.api_id) {'>' if way == 'asc' else '<'} (:mark, :mark_id)"
-            params |= {"mark": self._stored(sort, behind[0]), "mark_id": storable(behind[1])}
-        source, _ = _looked_through(filters)
-        sql = (
-            f"select {_CARD}, listings.{column} as mark from {source} where {_PUBLIC}{conditions} "  # noqa: S608
-            f"order by listings.{column} {way}, listings.api_id {way} limit :limit"
-        )
-        rows = self._connection.execute(sql, params)
-        return [((self._told(sort, row["mark"]), row["api_id"]), card_from(self._dialect, row)) for row in rows]
-
     def total(self) -> int:
-        (row,) = self._connection.execute(f"select count(*) as total from listings where {_PUBLIC}", {})  # noqa: S608
+        (row,) = self._connection.execute(f"select count(*) as total from listings where {PUBLIC}", {})  # noqa: S608
         return int(row["total"])
 
     def categories(self) -> Mapping[str, int]:
         return self._counted(
-            f"select category as value, count(*) as total from listings where {_PUBLIC} and category <> '' "  # noqa: S608
+            f"select category as value, count(*) as total from listings where {PUBLIC} and category <> '' "  # noqa: S608
             "group by category"
         )
 
     def tags(self) -> Mapping[str, int]:
         return self._counted(
             "select tag as value, count(*) as total from listing_tags "  # noqa: S608
-            f"join listings on listings.place = listing_tags.place where {_PUBLIC} group by tag"
+            f"join listings on listings.place = listing_tags.place where {PUBLIC} group by tag"
         )
 
     def changes(self, since: int, limit: int) -> Sequence[Change | Removal]:
         params = {"since": since, "limit": max(limit, 0)}
         listed = self._connection.execute(
-            f"select {_CARD}, listing_texts.paths from listings "  # noqa: S608
+            f"select {CARD}, listing_texts.paths from listings "  # noqa: S608
             "join listing_texts on listing_texts.place = listings.place "
-            f"where listings.changed > :since and {_PUBLIC} order by listings.changed limit :limit",
+            f"where listings.changed > :since and {PUBLIC} order by listings.changed limit :limit",
             params,
         )
         removed = self._connection.execute(
@@ -179,25 +110,6 @@ class SqlCatalogueReader:
             "where listings.api_id > :id order by listings.api_id limit :limit", {"id": behind_id, "limit": limit}
         )
 
-    def _named(self, text: str, conditions: str, params: Mapping[str, Any]) -> Sequence[Candidate]:
-        """Those whose name is what was asked for, however many better ones hold the words."""
-        owner, slash, slug = text.strip().partition("/")
-        asked = [("listings.slug = :slug", {"slug": "-".join(words_of(text))})]
-        if slash:
-            named = {"owner_asked": storable(owner), "slug": storable(slug)}
-            asked.append(("listings.owner = :owner_asked and listings.slug = :slug", named))
-        found: dict[ApiId, Candidate] = {}
-        for condition, values in asked:
-            # In the order of the index of names: in any other, all there is might be walked through for a few.
-            sql = (
-                f"select {_CANDIDATE} from listings where {_PUBLIC} and {condition}{conditions} "  # noqa: S608
-                "order by listings.slug, listings.api_id limit :named"
-            )
-            for row in self._connection.execute(sql, {**params, **values, "named": _MOST_NAMED}):
-                candidate = candidate_from(self._dialect, row)
-                found[candidate.api_id] = candidate
-        return list(found.values())
-
     def _last(self, name: str) -> int:
         rows = self._connection.execute("select last from marketplace_numbers where name = :name", {"name": name})
         return int(rows[0]["last"]) if rows else 0
@@ -206,23 +118,12 @@ class SqlCatalogueReader:
         rows = self._connection.execute(f"{sql} order by total desc, value limit :most", {"most": _MOST_COUNTED})
         return {row["value"]: row["total"] for row in rows}
 
-    def _stored(self, sort: Sort, value: float | str) -> Any:
-        """A mark as the column that it is of has it."""
-        if sort is Sort.NEWEST:
-            return self._dialect.time(_EPOCH + timedelta(microseconds=int(min(max(float(value), 0), _LATEST_US))))
-        return storable(value) if isinstance(value, str) else round(value)
-
-    def _told(self, sort: Sort, value: Any) -> float | str:
-        if sort is Sort.NEWEST:
-            return (self._dialect.moment(value) - _EPOCH) // timedelta(microseconds=1)
-        return str(value) if sort is Sort.NAME else int(value)
-
     def _one(self, condition: str, params: Row) -> Card | None:
         found = self._many(f"where {condition}{self._connection.locking('listings')}", params)
         return found[0] if found else None
 
     def _many(self, rest: str, params: Row) -> Sequence[Card]:
-        rows = self._connection.execute(f"select {_CARD} from listings {rest}", params)  # noqa: S608
+        rows = self._connection.execute(f"select {CARD} from listings {rest}", params)  # noqa: S608
         return [card_from(self._dialect, row) for row in rows]
 
 
@@ -300,36 +201,3 @@ def _is_public(card: Card) -> bool:
 
 def changed_of(change: Change | Removal) -> int:
     return change.changed if isinstance(change, Removal) else change.card.changed
-
-
-def _conditions(filters: Filters) -> tuple[str, dict[str, Any]]:
-    """(what is asked beside the words, its values)"""
-    sql, params = "", dict[str, Any]()
-    if filters.category is not None:
-        sql += " and listings.category = :category"
-        params["category"] = storable(filters.category)
-    if filters.runtime is not None:
-        sql += " and listings.runtime = :runtime"
-        params["runtime"] = storable(filters.runtime)
-    if filters.owner is not None:
-        sql += " and listings.owner = :owner"
-        params["owner"] = storable(filters.owner)
-    if filters.free is not None:
-        sql += " and listings.free = :free"
-        params["free"] = filters.free
-    if filters.min_rating is not None:
-        sql += " and listings.rating >= :min_rating"
-        params["min_rating"] = round(filters.min_rating * RATING)
-    for number, tag in enumerate(filters.tags):
-        sql += f" and {_HAS_TAG.format(number)}"
-        params[f"tag{number}"] = storable(tag)
-    return sql, params
-
-
-def _looked_through(filters: Filters) -> tuple[str, str]:
-    """(where those without words are looked for, the place in it): in a tag are few, and they are in order."""
-    if not filters.tags:
-        return "listings", "listings.place"
-    return "listing_tags join listings on listings.place = listing_tags.place and listing_tags.tag = :tag0", (
-        "listing_tags.place"
-    )

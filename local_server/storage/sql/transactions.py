@@ -4,6 +4,7 @@ from local_server.domain.events import Event
 from local_server.storage.sql.accounts import SqlAccountsReader, SqlAccountsStore, SqlAuditReader, SqlAuditStore
 from local_server.storage.sql.catalogue import SqlCatalogueReader, SqlCatalogueStore
 from local_server.storage.sql.connection import Connection
+from local_server.storage.sql.copies import SqlCopiesReader, SqlCopiesStore
 from local_server.storage.sql.deployments import SqlDeploymentsReader, SqlDeploymentsStore
 from local_server.storage.sql.idempotency import SqlIdempotencyStore
 from local_server.storage.sql.keys import SqlKeysReader, SqlKeysStore
@@ -39,6 +40,7 @@ class SqlReadTx:
         self.remotes = SqlRemotesReader(connection)
         self.usage = SqlUsageReader(connection)
         self.catalogue = SqlCatalogueReader(connection)
+        self.copies = SqlCopiesReader(connection)
         self.reviews = SqlReviewsReader(connection)
         self.plans = SqlPlansReader(connection)
         self.subscriptions = SqlSubscriptionsReader(connection)
@@ -62,6 +64,7 @@ class SqlTx:
         self.remotes = SqlRemotesStore(connection)
         self.usage = SqlUsageStore(connection)
         self.catalogue = SqlCatalogueStore(connection)
+        self.copies = SqlCopiesStore(connection)
         self.reviews = SqlReviewsStore(connection)
         self.plans = SqlPlansStore(connection)
         self.subscriptions = SqlSubscriptionsStore(connection)
