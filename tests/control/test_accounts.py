@@ -375,6 +375,19 @@ class TestEnforcement:
         assert [call(running, key).status for _ in range(3)] == [200, 200, 429]
         assert [call(running).status for _ in range(2)] == [200, 429]
 
+    def test_so_does_what_it_says_of_kept_answers_and_of_bodies(
+        self, running: Running, hello: str, tmp_path: Path
+    ) -> None:
+        manifest = tmp_path / "hello" / "apimarket.toml"
+        assert call(running).status == 200
+        manifest.write_text(manifest.read_text() + "\n[gateway]\ncache_ttl_s = 60\nmax_body_mb = 1\n")
+        deadline = time.monotonic() + 20
+        while "hit" not in call(running).headers.get("cache-status", ""):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        refused = running.ask("POST", "/ana/hello/", bytes((1 << 20) + 1), token=None)
+        assert (refused.status, refused.json["code"]) == (413, "body_too_large")
+
 
 class TestSecrets:
     def test_none_is_written_anywhere(
