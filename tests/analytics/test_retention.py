@@ -34,6 +34,7 @@ class Counting:
     def __init__(self, inner: Storage) -> None:
         self.inner = inner
         self.read = inner.read
+        self.keep_house = inner.keep_house
         self.results: list[object] = []
 
     async def write(self, act: Callable[[Tx], T]) -> T:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.postgres
 
 # What each database needs for itself: search, days, and who applied which step.
 OWN_TABLES = {"_sqlite_migrations", "apimarket_migrations"}
-OWN_COLUMNS = {("apis", "seq"), ("apis", "words"), ("listing_texts", "words")}
+OWN_COLUMNS = {("apis", "seq"), ("apis", "words"), ("listing_texts", "words"), ("copied_listings", "words")}
 
 NULLABLE = """
     select table_name, column_name, is_nullable = 'YES' from information_schema.columns
