@@ -68,7 +68,8 @@ def rm(name: str, yes: bool, as_json: bool) -> None:
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise click.UsageError(f"Removing {api['name']!r} needs --yes where nobody can be asked.")
-        click.confirm(f"Stop and forget {api['owner']}/{api['name']}? Its files in {api['directory']} stay", abort=True)
+        files = f"Its files in {api['directory']} stay" if api["directory"] else "It has no directory here"
+        click.confirm(f"Stop and forget {api['owner']}/{api['name']} and its versions? {files}", abort=True)
     client.remove(api["id"])
     if as_json:
         print_json({"removed": True, "id": api["id"], "name": api["name"]})

@@ -40,7 +40,7 @@ def _registered(client: Client, directory: Path) -> ApiDocument:
     """The API of that directory, registered and started where it was not."""
     real = str(directory.resolve())
     for api in client.apis():
-        if os.path.realpath(api["directory"]) == real:
+        if api["directory"] and os.path.realpath(api["directory"]) == real:
             return client.deploy(api["id"]) if api["desired_state"] != "running" else api
     try:
         return client.register({"directory": real, "name": None, "start": True})
@@ -104,7 +104,12 @@ class _Session:
             click.echo(paint(line, _COLOURS.get(line[0])))
         if self._follower.reachable and not self._url_told:
             self._url_told = True
-            click.echo(api["url"])
+            click.echo(_url(api))
+
+
+def _url(api: ApiDocument) -> str:
+    """Where what is in the directory answers: at a pin, while the traffic goes to versions."""
+    return api["url"] if api["shares"].get("dev", 100 if not api["shares"] else 0) == 100 else f"{api['url'][:-1]}@dev/"
 
 
 def _not_told_by_follower(line: LogLineDocument) -> bool:

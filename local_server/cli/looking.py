@@ -92,6 +92,7 @@ def description(api: ApiDocument) -> str:
         ("state", state_word(api) + (f"  {line_of(api['progress'])}" if api["progress"] else "")),
         ("url", api["url"]),
         ("", api["host_url"]),
+        ("leads to", ", ".join(f"{clean(target)} {share} %" for target, share in api["shares"].items())),
         ("runtime", f"{clean(api['runtime'])} {api['version']}" + (f"  {clean(api['entry'])}" if api["entry"] else "")),
         ("engine", clean(api["engine"]) + isolation),
         ("serving", f"g{api['serving']}" if api["serving"] is not None else "nothing"),

@@ -10,12 +10,18 @@ from local_server.client import discovery
 @verb()
 @click.argument("name", required=False)
 @click.option("--all", "every", is_flag=True, help="With the server, stop the APIs that would run on under Docker.")
-@click.option("--version", "-v", metavar="V", help="Stop only this version of the API; it may have no traffic.")
+@click.option(
+    "--version", "-v", metavar="V", help="Stop only this version, or dev, the directory; it may have no traffic."
+)
 def stop(name: str | None, every: bool, version: str | None, as_json: bool) -> None:
     """Stop the API NAME with all its versions; without NAME, the server. Under Docker its APIs run on, unless --all."""
     if version is not None:
         if not name or every:
             raise click.UsageError("--version goes with the NAME of an API.")
+        if version == "dev":
+            view = running_client().stop(name, directory=True)
+            print_json(view) if as_json else click.echo(f"the directory of {name} is stopped")
+            return
         stopped_version = running_client().stop_version(name, version)
         line = f"{name} {stopped_version['version']} is {stopped_version['state']}"
         print_json(stopped_version) if as_json else click.echo(line)

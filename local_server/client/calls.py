@@ -84,8 +84,9 @@ def restart(name: str) -> Call:
     return Call("POST", api_path(name, "/restart"), "apis:ApiView")
 
 
-def stop(name: str) -> Call:
-    return Call("POST", api_path(name, "/stop"), "apis:ApiView")
+def stop(name: str, *, directory: bool = False) -> Call:
+    """`directory`: only what that runs, while versions go on."""
+    return Call("POST", _query(api_path(name, "/stop"), directory="true" if directory else None), "apis:ApiView")
 
 
 def undo(name: str) -> Call:

@@ -88,8 +88,8 @@ class Client(Market, Versions):
     def restart(self, name: str) -> "doc.ApiDocument":
         return cast("doc.ApiDocument", self.send(calls.restart(name)))
 
-    def stop(self, name: str) -> "doc.ApiDocument":
-        return cast("doc.ApiDocument", self.send(calls.stop(name)))
+    def stop(self, name: str, *, directory: bool = False) -> "doc.ApiDocument":
+        return cast("doc.ApiDocument", self.send(calls.stop(name, directory=directory)))
 
     def undo(self, name: str) -> "doc.ApiDocument":
         return cast("doc.ApiDocument", self.send(calls.undo(name)))

@@ -167,13 +167,17 @@ class Fleet:
     async def stop(self, semver: str) -> None:
         """End a version that no URL without a pin leads to. Raises VersionNotFound, VersionInTraffic."""
         self.get(semver)
-        if (weight := self.pointer.weight(semver)) > 0:
-            raise VersionInTraffic(self.api.full_name, semver, weight)
+        self.check_idle(semver)
         if self.move is not None and self.move.target == semver:
             await self._give_up()
         if (runner := self.runners.get(semver)) is not None:
             await runner.stop()
             self.steer()
+
+    def check_idle(self, target: str) -> None:
+        """Raises VersionInTraffic if a URL without a pin leads to it."""
+        if (weight := self.pointer.weight(target)) > 0:
+            raise VersionInTraffic(self.api.full_name, target, weight)
 
     async def stop_all(self, desired: DesiredState = DesiredState.STOPPED) -> None:
         await self._give_up()

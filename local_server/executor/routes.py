@@ -54,10 +54,14 @@ def make_routers(ports: ExecutorPorts) -> tuple[APIRouter, APIRouter]:
         await ports.executor(request).restart(api)
         return await ports.view(request, api)
 
-    async def stop(request: Request, id: str) -> ApiView:
-        """Stop the API after the requests under way, and keep it stopped."""
-        api = await ports.find(request, id)
-        await ports.executor(request).stop(api)
+    async def stop(
+        request: Request,
+        id: str,
+        directory: bool = Query(False, description="Only what its directory runs, which may have no traffic."),
+    ) -> ApiView:
+        """Stop the API and all its versions after the requests under way, and keep it stopped."""
+        api, executor = await ports.find(request, id), ports.executor(request)
+        await (executor.stop_directory(api) if directory else executor.stop(api))
         return await ports.view(request, api)
 
     async def status(request: Request, id: str) -> ApiView:

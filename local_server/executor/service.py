@@ -20,7 +20,7 @@ from local_server.domain.events import EngineChanged
 from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
-from local_server.domain.versions import ApiVersion
+from local_server.domain.versions import DEV, ApiVersion
 from local_server.executor.engine import EngineHealth, Sandbox, SandboxUsage
 from local_server.executor.fleet import Move
 from local_server.executor.logs import LogBook
@@ -165,6 +165,12 @@ class Executor:
             await runner.stop()
         await self.versions.stop_all(api)
 
+    async def stop_directory(self, api: Api) -> None:
+        """End what its directory runs, and keep it ended, while its versions go on. Raises VersionInTraffic."""
+        (await self.versions.fleet(api)).check_idle(DEV)
+        if (runner := self._runners.get(api.id)) is not None:
+            await runner.stop()
+
     async def undo(self, api: Api) -> Generation | None:
         """Back to the generation before; the directory counts again at the next save. None: there is none."""
         return await self._runner(api).undo()
@@ -219,11 +225,12 @@ class Executor:
     # -- Small parts ---------------------------------------------------------------------------------------------
 
     def _shown(self, api_id: ApiId) -> Runner | None:
-        """Whose state is the API's: the directory's; without one, that of the version that has most of the traffic."""
-        runner = self._runners.get(api_id)
-        if runner is None and (fleet := self.versions.known(api_id)) is not None:
-            return fleet.main
-        return runner
+        """Whose state is the API's: the directory's; that of the version that has most of the traffic, where there is
+        no directory, or it is stopped alone."""
+        runner, fleet = self._runners.get(api_id), self.versions.known(api_id)
+        if fleet is None or (runner is not None and runner.record.row.desired_state is DesiredState.RUNNING):
+            return runner
+        return fleet.main or runner
 
     async def _run_directory(self, api: Api) -> Runner:
         runner = self._runners.get(api.id) or await self._add(api, None)

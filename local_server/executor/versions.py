@@ -215,7 +215,7 @@ class Versions:
         return fleet
 
     async def stop(self, api: Api, semver: str) -> Fleet:
-        """Raises VersionNotFound, VersionInTraffic."""
+        """End a version that has no traffic. Raises VersionNotFound, VersionInTraffic."""
         fleet = await self.fleet(api)
         await fleet.stop(semver)
         return fleet

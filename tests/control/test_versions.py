@@ -198,3 +198,12 @@ class TestStopping:
         began = time.monotonic()
         assert api.call("@1.0.0").status == 200  # held until it is ready
         assert time.monotonic() - began < 10
+
+    def test_the_directory_is_stopped_alone_where_it_has_no_traffic(self, api: Api) -> None:
+        assert api.ask("POST", "/stop?directory=true").json["code"] == "version_in_traffic"
+        api.deploy("1.0.0")
+        stopped = api.ask("POST", "/stop?directory=true").json
+        assert (stopped["state"], stopped["shares"]) == ("running", {"1.0.0": 100})
+        assert [api.call(pin).status for pin in ("", "@1", "@dev")] == [200, 200, 503]
+        assert api.ask("POST", "/deploy").status == 202
+        assert api.call("@dev").status == 200
