@@ -206,10 +206,14 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(host: str = "127.0.0.1", port: int = 8080, engine: str = "auto", home: Path | None = None) -> int:
+def serve(
+    host: str = "127.0.0.1", port: int = 8080, engine: str = "auto", home: Path | None = None, database: str = ""
+) -> int:
     """Run a server until it is told to stop. Returns the exit code. Raises AlreadyRunning, PortTaken, StorageNewer,
-    StorageUnreadable, StorageFull before it begins."""
-    chosen = {"host": host, "port": port, "engine": engine} | ({"home": home.absolute()} if home else {})
+    StorageUnreadable, StorageUnavailable, StorageFull, EmbeddedUnavailable before it begins."""
+    chosen: dict[str, object] = {"host": host, "port": port, "engine": engine, "database": database}
+    if home:
+        chosen["home"] = home.absolute()
     settings = Settings.model_validate(Settings().model_dump() | chosen)
     with DataDirectory(settings.home) as data, _listen(settings.host, settings.port) as listener:
         logs.configure(settings.log_format, [data.token()])

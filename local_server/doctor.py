@@ -63,7 +63,8 @@ def _disk(home: Path) -> Check:
 
 def _permissions(home: Path) -> Check:
     token = home / "token"
-    loose = [path for path in (home, token) if path.exists() and path.stat().st_mode & 0o077]
+    # That a group may pass through it is what an embedded PostgreSQL needs, which does not run as root.
+    loose = [path for path in (home, token) if path.exists() and path.stat().st_mode & 0o067]
     if loose and os.name == "posix":
         names = ", ".join(str(path) for path in loose)
         return Check(name="permissions", status="failed", detail=f"others can read {names}", fix=f"chmod go= {names}")

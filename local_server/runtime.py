@@ -21,6 +21,7 @@ from local_server.analytics.retention import Keep, keep_pruning
 from local_server.analytics.service import AccessLog
 from local_server.analytics.traffic import TrafficWindows
 from local_server.data_directory import DataDirectory
+from local_server.databases import open_database
 from local_server.domain.errors import NameTaken
 from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, OpId, UserId
@@ -28,6 +29,7 @@ from local_server.domain.manifest_document import manifest_from
 from local_server.domain.publish_errors import OutboxEntryNotFound
 from local_server.domain.registry import Api, User
 from local_server.events.bus import Bus
+from local_server.events.pg_bus import PgBus
 from local_server.events.sse import Stream
 from local_server.executor.engine import Engine, EngineSettings
 from local_server.executor.service import Executor
@@ -52,7 +54,6 @@ from local_server.registry.service import Registry
 from local_server.settings import Settings
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.blobs import BlobStore
-from local_server.storage.sqlite import SqliteStorage
 from local_server.sync.catalogue import CatalogueFollower
 from local_server.sync.service import Sync
 from local_server.sync.views import entry_view
@@ -145,10 +146,8 @@ async def open_runtime(
     """Everything open and serving what should run; closed again at the end, whatever happened in between. `choose`
     stands in for `choose_engine`."""
     system = RealSystem()
-    bus = Bus()
     async with AsyncExitStack() as stack:
-        storage = await SqliteStorage.open(settings.home / "registry.db", bus.publish)
-        stack.push_async_callback(storage.close)
+        storage, bus = await open_database(settings, stack)
         registry = Registry(storage, system, settings.projects, await _owner(storage, system, settings.owner))
         accounts, keys = await stack.enter_async_context(
             open_accounts(storage, system, registry.owner, data.signing_key(), gateway.callers.use_keys)
@@ -223,6 +222,8 @@ async def open_runtime(
             "housekeeping": lambda: _keep_house(runtime, blobs),
             "retention": lambda: keep_pruning(storage, system, _kept(settings)),
         }
+        if isinstance(bus, PgBus):
+            tasks["other-servers"] = bus.run
         for name, work in tasks.items():
             stack.push_async_callback(_end, asyncio.create_task(supervise(name, work), name=name))
         await executor.open()

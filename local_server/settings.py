@@ -2,13 +2,15 @@
 
 import getpass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local_server.domain.names import slugify
+
+EMBEDDED = "embedded"
 
 
 def default_home() -> Path:
@@ -29,6 +31,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="APIMARKET_", extra="ignore", frozen=True)
 
     profile: Literal["local", "hosted"] = "local"
+    """hosted: keys are enforced everywhere, and nothing is kept of what passes through. With PostgreSQL always."""
+    database: SecretStr = SecretStr("")
+    """Empty: SQLite in the data directory. A `postgresql://` URL, or `embedded`: a PostgreSQL in the data directory,
+    started and stopped with the server. Secret, since there may be a password in it."""
     home: Path = Field(default_factory=default_home)
     """The data directory: registry, blobs, trees, layers, logs, token."""
     host: str = "127.0.0.1"
@@ -65,6 +71,19 @@ class Settings(BaseSettings):
     def hosts(self, *, isolated: bool) -> bool:
         """Whether other people's code is run here, on an engine that holds it apart or does not."""
         return self.profile == "hosted" and (isolated if self.run_published is None else self.run_published)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hosted_with_postgres(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not given.get("database"):
+            return given
+        chosen = given["database"]
+        url = chosen.get_secret_value() if isinstance(chosen, SecretStr) else str(chosen)
+        if not url:
+            return given
+        if url != EMBEDDED and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("database must be a postgresql:// URL, or 'embedded', or nothing for SQLite")
+        return given | {"profile": "hosted"}
 
     @property
     def inspected(self) -> int:

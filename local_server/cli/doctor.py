@@ -8,6 +8,7 @@ import click
 
 from local_server.cli.connection import print_json
 from local_server.cli.outcome import verb
+from local_server.cli.remotes import remote_of
 from local_server.cli.text import clean, paint
 from local_server.client import discovery
 from local_server.client.discovery import Endpoint
@@ -19,8 +20,17 @@ _LOOKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", 
 
 
 @verb()
-def doctor(as_json: bool) -> None:
+@click.option("--remote", metavar="URL", help="Check the way to another server, and whether it knows you.")
+def doctor(remote: str | None, as_json: bool) -> None:
     """Check this machine and the server; every finding comes with what mends it. Exit code 1 when a check failed."""
+    if remote is not None:
+        from local_server import __version__
+        from local_server.cli.far_checks import checks_of
+
+        far = remote_of(remote)
+        session = far.session
+        _show(checks_of(far.url, session["token"] if session else "", __version__), as_json)
+        return
     endpoint = discovery.find()
     try:
         if endpoint.pid is None and not endpoint.chosen:
@@ -28,6 +38,10 @@ def doctor(as_json: bool) -> None:
         checks = Client(endpoint.url, endpoint.token).doctor()
     except ServerUnreachableError as error:
         checks = without_server(endpoint, error)
+    _show(checks, as_json)
+
+
+def _show(checks: list[CheckDocument], as_json: bool) -> None:
     if as_json:
         print_json(checks)
     else:

@@ -11,6 +11,21 @@ from local_server.cli.outcome import failing_clearly, problem
 from local_server.client import discovery
 
 
+def _checked(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if value not in ("", "embedded") and not value.startswith(("postgresql://", "postgres://")):
+        raise click.BadParameter("it must be a postgresql:// URL or 'embedded'; without it everything is in SQLite.")
+    return value
+
+
+database_option = click.option(
+    "--database",
+    default="",
+    envvar="APIMARKET_DATABASE",
+    callback=_checked,
+    help="postgresql://… or 'embedded': a marketplace. Without it SQLite. A password belongs into the environment.",
+)
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, envvar="APIMARKET_HOST", help="Address to listen on.")
 @click.option(
@@ -29,22 +44,23 @@ from local_server.client import discovery
     envvar="APIMARKET_ENGINE",
     help="What runs the APIs: Docker, plain processes, or Docker where it answers.",
 )
+@database_option
 @click.option("--background", is_flag=True, hidden=True)
-def serve(host: str, port: int, engine: str, background: bool) -> None:
+def serve(host: str, port: int, engine: str, database: str, background: bool) -> None:
     """Run the server in the foreground until Ctrl-C."""
     home = discovery.home()
     if not background:
         with failing_clearly(as_json=False):
             from local_server.app import serve as run
 
-            code = run(host=host, port=port, engine=engine, home=home)
+            code = run(host=host, port=port, engine=engine, home=home, database=database)
         sys.exit(code)
     # The launcher started us in the package's directory, so that Python finds it; the server belongs with its data.
     os.chdir(home)
     try:
         from local_server.app import serve as run
 
-        code = run(host=host, port=port, engine=engine, home=home)
+        code = run(host=host, port=port, engine=engine, home=home, database=database)
     except Exception as error:
         told = problem(error)
         if told["code"] == "internal":

@@ -53,5 +53,7 @@ VERBS: dict[str, Verb] = {
     "logout": Verb("accounts:logout", "End every session of the account.", ACCESS),
     "whoami": Verb("accounts:whoami", "Whom the server takes you for.", ACCESS),
     "serve": Verb("serving:serve", "Run the server in the foreground.", SERVER),
+    "backup": Verb("keeping:backup", "Everything the server keeps, into one file.", SERVER),
+    "restore": Verb("keeping:restore", "A backup, into an empty place.", SERVER),
     "doctor": Verb("doctor:doctor", "Check this machine; every finding with its fix.", SERVER),
 }

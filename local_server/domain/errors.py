@@ -393,6 +393,60 @@ class StorageUncertain(StorageUnavailable):
         )
 
 
+class EmbeddedUnavailable(ApimarketError):
+    """`--database embedded` cannot be had here."""
+
+    status, code, title = 503, "embedded_unavailable", "The embedded PostgreSQL cannot run"
+
+    def __init__(self, place: str, reason: str, *, missing: bool = False) -> None:
+        hint = (
+            "Install it with: pip install 'apimarket[embedded]'"
+            if missing
+            else "Look into the log beside it, or run it as a user of its own with APIMARKET_HOME in a place of theirs."
+        )
+        super().__init__(f"The embedded PostgreSQL in {place} cannot run: {reason}", hint=hint, extra={"place": place})
+
+
+class BackupUnreadable(ApimarketError):
+    status, code, title = 422, "backup_unreadable", "That backup cannot be restored"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be restored: {reason}",
+            hint="Nothing was changed. Take another backup, or name its database: apimarket restore FILE --database …",
+            extra={"path": path},
+        )
+
+
+class FileExists(ApimarketError):
+    status, code, title = 409, "file_exists", "That file is there already"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is there already, and is not overwritten", hint="Give another name.")
+
+
+class NothingToBackUp(ApimarketError):
+    status, code, title = 404, "nothing_to_back_up", "There is nothing to back up"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"There is no apimarket database in {place}",
+            hint="Name the data directory with APIMARKET_HOME, and a PostgreSQL with --database.",
+            extra={"place": place},
+        )
+
+
+class DatabaseNotEmpty(ApimarketError):
+    status, code, title = 409, "database_not_empty", "There is something already"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"{place} holds something already; a backup goes into an empty place only",
+            hint="Use an empty database and another data directory: APIMARKET_HOME=DIR apimarket restore FILE",
+            extra={"place": place},
+        )
+
+
 class ServerUnreachable(ApimarketError):
     """Raised by the client, never sent by the server."""
 

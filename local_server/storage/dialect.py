@@ -98,7 +98,10 @@ class PostgresDialect:
     """
 
     def words_sql(self, table: str) -> WordsSql:
-        return WordsSql(table, f"{table}.words @@ cast(:query as tsquery)", f"{table}.place")
+        # `offset 0` keeps the planner from walking through all places in order, and unpacking the words of each to look
+        # whether they match: what the index finds, sorted, is some five times as fast.
+        found = f"select {table}.place from {table} where {table}.words @@ cast(:query as tsquery) offset 0"  # noqa: S608
+        return WordsSql(f"({found}) as found", "true", "found.place")
 
     def time(self, at: datetime) -> datetime:
         if at.tzinfo is None:

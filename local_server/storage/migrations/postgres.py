@@ -5,7 +5,7 @@ both, with what differs behind them. A step that was released is never edited; a
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from psycopg import Connection
@@ -255,13 +255,17 @@ STEPS: Mapping[str, Callable[[Connection[Any]], None]] = {
 }
 """By the name that is kept in the database, in order: the same as in SQLite."""
 
+# How rows are laid out, which changes nothing of what they hold. Texts and their words go out of line, so that a search
+# that finds much reads a narrow table.
+_LAYOUT = "alter table listing_texts set (toast_tuple_target = 128)"
+
 _LOCK = 0x61706D6B74
 """Held while steps are applied, so that of servers that start at once one applies them, and the others find it done."""
 
 
-def migrate(connection: Connection[Any]) -> str | None:
-    """Apply what is missing, in one transaction: all of it or nothing. Returns the name of a step that is unknown here,
-    and then nothing was done: the database is of a newer program."""
+def migrate(connection: Connection[Any], wanted: Collection[str] = STEPS.keys()) -> str | None:
+    """Apply what is missing of `wanted`, in one transaction: all of it or nothing. Returns the name of a step that is
+    unknown here, and then nothing was done: the database is of a newer program."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
         connection.execute(
@@ -272,7 +276,9 @@ def migrate(connection: Connection[Any]) -> str | None:
         for unknown in sorted(applied - STEPS.keys()):
             return str(unknown)
         for name, step in STEPS.items():
-            if name not in applied:
+            if name in wanted and name not in applied:
                 step(connection)
                 connection.execute("insert into apimarket_migrations (name) values (%s)", [name])
+        if "0007_marketplace" not in applied and "0007_marketplace" in wanted:
+            connection.execute(_LAYOUT)
     return None

@@ -1,0 +1,1 @@
+"""Everything a server keeps, in one file, and back."""
