@@ -1,6 +1,7 @@
-"""A backup is a tar: what was kept, and last a manifest with the name, size and SHA-256 of everything before it.
+"""A backup is a tar: what was kept, then a manifest with the name, size and SHA-256 of everything before it, and last
+the manifest's own.
 
-A file that was cut off has no manifest, and one that was changed does not agree with it; neither is restored.
+A file that was cut off lacks the end, and one that was changed does not agree with it; neither is restored.
 """
 
 import hashlib
@@ -18,9 +19,11 @@ from typing import IO, Any
 from local_server.domain.errors import BackupUnreadable, FileExists, StorageFull
 
 FORMAT = 1
-MANIFEST = "manifest.json"
+MANIFEST, SEAL = "manifest.json", "manifest.sha256"
 _MOST_MANIFEST_BYTES = 256 * 1024 * 1024
-_NAME = re.compile(r"registry\.db|tables/[a-z][a-z0-9_]{0,62}|keys/[a-z]{1,32}\.key|blobs/[0-9a-f]{64}")
+_NAME = re.compile(
+    r"registry\.db|tables/[a-z][a-z0-9_]{0,62}|keys/[a-z]{1,32}\.key|blobs/[0-9a-f]{64}|manifest\.(?:json|sha256)"
+)
 _CHUNK_BYTES = 1024 * 1024
 
 
@@ -59,7 +62,8 @@ class Writer:
 
     def finish(self, manifest: Manifest) -> None:
         content = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1).encode()
-        self._tar.addfile(_member(MANIFEST, len(content)), io.BytesIO(content))
+        for name, written in ((MANIFEST, content), (SEAL, hashlib.sha256(content).hexdigest().encode())):
+            self._tar.addfile(_member(name, len(written)), io.BytesIO(written))
 
 
 @contextmanager
@@ -89,25 +93,25 @@ def writing(path: Path) -> Iterator[Writer]:
 def verified(path: Path) -> Manifest:
     """Read all of it, and find it whole. Raises BackupUnreadable."""
     seen: dict[str, tuple[int, str]] = {}
-    manifest: Manifest | None = None
+    last: dict[str, bytes] = {}
 
     def take(name: str, size_bytes: int, content: IO[bytes]) -> None:
-        nonlocal manifest
-        if manifest is not None:
-            raise BackupUnreadable(str(path), f"something follows its manifest: {name!r}")
-        if name == MANIFEST:
-            manifest = _manifest_from(path, content.read(_MOST_MANIFEST_BYTES))
+        if name in seen or name in last or SEAL in last or (last and name != SEAL):
+            raise BackupUnreadable(str(path), f"{name!r} is in the wrong place")
+        if name in (MANIFEST, SEAL):
+            last[name] = content.read(_MOST_MANIFEST_BYTES)
             return
-        if name in seen:
-            raise BackupUnreadable(str(path), f"{name!r} is in it twice")
         hashed = hashlib.sha256()
         while chunk := content.read(_CHUNK_BYTES):
             hashed.update(chunk)
         seen[name] = (size_bytes, hashed.hexdigest())
 
     each_file(path, take)
-    if manifest is None:
-        raise BackupUnreadable(str(path), "it ends before its manifest: it was cut off")
+    if len(last) != 2:
+        raise BackupUnreadable(str(path), "it has no end: it was cut off")
+    if hashlib.sha256(last[MANIFEST]).hexdigest().encode() != last[SEAL]:
+        raise BackupUnreadable(str(path), "its manifest was changed")
+    manifest = _manifest_from(path, last[MANIFEST])
     if seen != manifest.files:
         wrong = sorted(
             name for name in seen.keys() | manifest.files.keys() if seen.get(name) != manifest.files.get(name)
@@ -121,7 +125,7 @@ def each_file(path: Path, take: Callable[[str, int, IO[bytes]], None]) -> None:
     try:
         with tarfile.open(path, mode="r:") as tar:
             for member in tar:
-                if not member.isreg() or (member.name != MANIFEST and not _NAME.fullmatch(member.name)):
+                if not member.isreg() or not _NAME.fullmatch(member.name):
                     raise BackupUnreadable(str(path), f"{member.name[:100]!r} has no place in a backup")
                 content = tar.extractfile(member)
                 assert content is not None

@@ -1,6 +1,7 @@
 """Backups of both databases: whole, checked, and only into an empty place."""
 
 import asyncio
+import hashlib
 import io
 import json
 import tarfile
@@ -131,10 +132,12 @@ class TestBothDatabases:
         await asyncio.to_thread(backup, settings, whole)
         content = whole.read_bytes()
         with tarfile.open(whole) as tar:
-            places = [member.offset_data + member.size // 2 for member in tar if member.size]
+            members = tar.getmembers()
+        places = [member.offset_data + member.size // 2 for member in members if member.size]
+        end = members[-1].offset_data + members[-1].size  # behind it are zeros alone
         other = empty()
         before = sorted(path.name for path in other.home.iterdir())
-        damaged = [content[: len(content) * part // 8] for part in range(8)]
+        damaged = [content[: end * part // 8] for part in range(8)] + [content[: end - 1]]
         damaged += [content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] for at in places]
         for number, wrong in enumerate(damaged):
             (tmp_path / f"wrong-{number}").write_bytes(wrong)
@@ -209,7 +212,10 @@ def hostile_archive(path: Path, member: tarfile.TarInfo, content: bytes = b"x") 
     with tarfile.open(path, "w") as tar:
         member.size = len(content) if member.isreg() else 0
         tar.addfile(member, io.BytesIO(content))
-        manifest = json.dumps({"format": 1}).encode()
-        last = tarfile.TarInfo("manifest.json")
-        last.size = len(manifest)
-        tar.addfile(last, io.BytesIO(manifest))
+        manifest = content if member.name == "manifest.json" else json.dumps({"format": 1}).encode()
+        ends = {"manifest.json": manifest, "manifest.sha256": hashlib.sha256(manifest).hexdigest().encode()}
+        for name, written in ends.items():
+            if name != member.name:
+                last = tarfile.TarInfo(name)
+                last.size = len(written)
+                tar.addfile(last, io.BytesIO(written))
