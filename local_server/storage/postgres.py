@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -135,6 +135,7 @@ class PostgresStorage:
 
     def _make_days(self, now: datetime) -> None:
         with self._link.connection() as raw:
+            raw.execute(_FORGET)
             if made := make_days(raw, now.date()):
                 logger.info("made %d days ahead", made)
 
@@ -185,19 +186,18 @@ class PostgresStorage:
         for event in events:
             if (told := self._tell(event)) is not None:
                 raw.execute("select pg_notify(%s, %s)", told)
-        row = raw.execute("select cast(pg_current_xact_id_if_assigned() as text) as id").fetchone()
-        transaction = row["id"] if row else None  # none where nothing was written
+        written = _mark(raw)
         if not events:
-            self._commit_for_sure(raw, transaction)
+            self._commit_for_sure(raw, written)
             return
         with self._in_order:
-            self._commit_for_sure(raw, transaction)
+            self._commit_for_sure(raw, written)
             try:
                 self._loop.call_soon_threadsafe(self._announce, tuple(events))
             except RuntimeError:
                 logger.warning("The event loop closed before %d events of a commit were published", len(events))
 
-    def _commit_for_sure(self, raw: Raw, transaction: str | None) -> None:
+    def _commit_for_sure(self, raw: Raw, written: "_Written | None") -> None:
         """A connection that breaks before its COMMIT is sent leaves nothing behind. One that breaks after that does not
         say what became of it; the database knows, once it is back. Raises ConnectionLost where nothing was kept."""
         try:
@@ -205,17 +205,16 @@ class PostgresStorage:
         except psycopg.OperationalError as error:
             if not raw.broken:
                 raise
-            if transaction is None or not self._was_committed(transaction):
+            if written is None or not self._was_committed(written):
                 raise ConnectionLost(str(error).strip()) from error
 
-    def _was_committed(self, transaction: str) -> bool:
+    def _was_committed(self, written: "_Written") -> bool:
         """Raises StorageUncertain."""
         deadline = time.monotonic() + OUTCOME_S
         while True:
             with suppress(psycopg.Error), connect(self._link.conninfo) as raw:
-                row = raw.execute("select pg_xact_status(cast(%s as xid8)) as status", [transaction]).fetchone()
-                if row is not None and row["status"] in ("committed", "aborted"):
-                    return bool(row["status"] == "committed")
+                if not _under_way(raw, written.transaction):
+                    return raw.execute(_KEPT, [written.mark]).fetchone() is not None
             if not later(deadline, 0.2):
                 raise StorageUncertain(self._link.place)
 
@@ -225,6 +224,38 @@ class PostgresStorage:
                 self._publish(event)
             except Exception:  # the change is committed: a listener's fault must not look like a failed write
                 logger.exception("Publishing %r failed", type(event).__name__)
+
+
+class _Written(NamedTuple):
+    """How a transaction that wrote something is known again."""
+
+    transaction: str
+    mark: str
+    """Its row in `apimarket_outcomes`. The number of the transaction does not tell what became of it: one whose writing
+    did not reach the disk before a crash is given to another transaction afterwards, and that may well be committed."""
+
+
+_MARK = """
+    insert into apimarket_outcomes (id) select %s where pg_current_xact_id_if_assigned() is not null
+    returning cast(pg_current_xact_id() as text) as id
+"""
+_KEPT = "select 1 from apimarket_outcomes where id = %s"
+_FORGET = "delete from apimarket_outcomes where at < now() - interval '1 hour'"
+
+
+def _mark(raw: Raw) -> _Written | None:
+    """None where nothing was written."""
+    mark = secrets.token_hex(12)
+    row = raw.execute(_MARK, [mark]).fetchone()
+    return _Written(row["id"], mark) if row else None
+
+
+def _under_way(raw: Raw, transaction: str) -> bool:
+    try:
+        row = raw.execute("select pg_xact_status(cast(%s as xid8)) as status", [transaction]).fetchone()
+    except errors.InvalidParameterValue:
+        return False  # a crash took it, number and all
+    return row is not None and row["status"] == "in progress"
 
 
 def _workers(name: str, count: int) -> Workers[None]:

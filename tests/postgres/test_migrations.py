@@ -12,7 +12,7 @@ from tests.postgres.clusters import Cluster
 pytestmark = pytest.mark.postgres
 
 # What each database needs for itself: search, days, and who applied which step.
-OWN_TABLES = {"_sqlite_migrations", "apimarket_migrations"}
+OWN_TABLES = {"_sqlite_migrations", "apimarket_migrations", "apimarket_outcomes"}
 OWN_COLUMNS = {("apis", "seq"), ("apis", "words"), ("listing_texts", "words"), ("copied_listings", "words")}
 
 NULLABLE = """

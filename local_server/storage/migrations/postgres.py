@@ -272,6 +272,11 @@ def migrate(connection: Connection[Any], wanted: Collection[str] = STEPS.keys())
             "create table if not exists apimarket_migrations ("
             'name text collate "C" not null primary key, applied_at timestamptz not null default now())'
         )
+        # Which acts were committed, for the hour in which somebody might ask (storage/postgres.py).
+        connection.execute(
+            'create table if not exists apimarket_outcomes (id text collate "C" not null primary key, '
+            "at timestamptz not null default now())"
+        )
         applied = {row["name"] for row in connection.execute("select name from apimarket_migrations")}
         for unknown in sorted(applied - STEPS.keys()):
             return str(unknown)
