@@ -16,7 +16,7 @@ def started_there(market: Client, entry: OutboxEntryDocument) -> VersionDocument
     """Wait until it serves there, or does not start. None: it is not run there, or this is not who may ask; published
     it is all the same."""
     try:
-        if not market.sync_info()["runs"]:
+        if not market.sync_info().get("runs"):  # those of before do not say
             return None
         deadline = time.monotonic() + WAIT_S
         found = market.version(entry["name"], entry["version"])

@@ -206,7 +206,9 @@ class Versions:
         back = fleet.traffic.back()
         if back is None:
             raise NothingToRollBack(api.full_name)
-        return await self.begin(api, Move(max(back.pointer.shares, key=lambda share: share[1])[0], back=True))
+        target = max(back.pointer.shares, key=lambda share: share[1])[0]
+        # What follows its newest release must remember that it was there, or it would go there again.
+        return await self.begin(api, Move(target, back=bool(api.directory)))
 
     async def start(self, api: Api, semver: str) -> Fleet:
         """Run a version, with the traffic as it is."""

@@ -48,7 +48,7 @@ def session_over(market: FakeMarketplace) -> Iterator[None]:
 
 class TestAway:
     def test_a_marketplace_that_does_not_answer_is_not_this_machines_to_start(self, run: Run) -> None:
-        away = run("search", "rain", "--remote", NOBODY)
+        away = run("usage", "--remote", NOBODY)
         assert away.exit_code == 1
         assert away.stderr.startswith(f"error: {NOBODY} does not answer: connection refused\n")
         assert "apimarket serve" not in away.stderr

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from local_server.domain.deployments import DesiredState, State
-from local_server.domain.events import VersionChanged, VersionCreated
+from local_server.domain.events import TrafficMoved, VersionChanged, VersionCreated
 from local_server.domain.ids import Digest
 from local_server.domain.manifest import Visibility
 from local_server.domain.registry import Api
@@ -409,6 +409,22 @@ class TestPublished:
         await world.until_answer("one")
         assert (await fleet(world)).traffic.pointer == Pointer.to("1.0.0")
 
+    async def test_one_that_was_rolled_back_without_a_number_stays_so_too(self, world: World) -> None:
+        api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
+        for semver, answer in (("1.0.0", "one"), ("1.1.0", "two")):
+            await self.publish(world, api, semver, answer)
+            await settled(world)
+        await world.executor.versions.roll_back(api, None)
+
+        async def events() -> AsyncIterator[TrafficMoved]:
+            yield TrafficMoved(api.id)
+
+        await world.executor.versions.follow(events())
+        assert (await fleet(world)).traffic.pointer == Pointer.to("1.0.0")
+        await world.close()
+        await world.open()
+        await world.until_answer("one")
+
     async def test_it_leaves_a_version_that_was_yanked_for_the_newest_that_was_not(self, world: World) -> None:
         api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
         for semver, answer in (("1.0.0", "one"), ("1.1.0", "two")):
@@ -439,7 +455,7 @@ class TestPublished:
         ):
             with pytest.raises(PublishedNotRun):
                 await act()
-        assert not world.machine.agents
+        assert [agent for agent in world.machine.agents.values() if agent.spec.api_id == api.id] == []
         assert await answers(world, "", "1.0.0") == {"": "", "1.0.0": ""}
 
     async def test_what_is_private_is_called_with_a_key_whatever_its_files_say(self, world: World) -> None:
