@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from local_server.executor.engines.docker.hardening import LABEL
 from tests.e2e.conftest import RunningServer, wait_for
 from tests.e2e.project import Project
 from tests.e2e.traffic import Traffic, ask
@@ -69,9 +70,10 @@ def save(project: Project, text: str) -> float:
 
 
 def containers(project: Project) -> dict[str, str]:
-    """Of this API, under Docker: id -> name."""
+    """Of this server's API, under Docker: id -> name. Others use the same daemon, also for an API of that name."""
+    label = f"label={LABEL}api={project.row['id']}"
     found = subprocess.run(
-        ["docker", "ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}", "--filter", f"name={project.name}"],
+        ["docker", "ps", "--no-trunc", "--format", "{{.ID}} {{.Names}}", "--filter", label],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     return dict(line.split() for line in found.splitlines())
