@@ -165,7 +165,7 @@ class TestPatience:
             assert rig.records[-1].outcome is CallOutcome.ABORTED
 
     async def test_a_slow_client_reads_on(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(protocol, "UNREAD_S", 0.1)
+        monkeypatch.setattr(protocol, "UNREAD_S", 0.5)
         size = 12 << 20
         async with raw_server(answering(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size))) as port:
             rig.api("x", port)
@@ -174,9 +174,10 @@ class TestPatience:
             await reader.readuntil(b"\r\n\r\n")
             left = size
             while left:
-                left -= len(await reader.read(512 << 10))
-                if left % 3 == 0:
-                    await asyncio.sleep(0.01)
+                read = await reader.read(512 << 10)
+                assert read, f"cut off with {left} bytes to go"
+                left -= len(read)
+                await asyncio.sleep(0.01)
             writer.close()
         await until(lambda: rig.records)
         assert rig.records[0].outcome is CallOutcome.OK
