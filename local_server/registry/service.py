@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from local_server.domain.errors import (
     ApiNotFound,
@@ -42,6 +43,7 @@ class Registry:
         self._storage = storage
         self._system = system
         self._projects_dir = projects_dir
+        self._registering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.owner = owner
 
     async def register(self, directory: Path, name: str | None = None) -> Api:
@@ -52,6 +54,11 @@ class Registry:
         """
         if name is not None:
             check_slug(name)
+        # One at a time in a directory: the second must neither read the first one's unfinished file nor remove it.
+        async with self._registering.setdefault(os.path.realpath(directory), asyncio.Lock()):
+            return await self._register(directory, name)
+
+    async def _register(self, directory: Path, name: str | None) -> Api:
         project = await asyncio.to_thread(_inspect, directory, name)
         await self._storage.read(lambda tx: self._check_free(tx, project.manifest.name, project.root))
         if project.text is not None:

@@ -71,7 +71,7 @@ class TestPreload:
         )
         began = time.monotonic()
         serve(agent, 2, tree(asgi("two")))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
     def test_users_own_modules_are_never_preloaded(self, python_agent: PythonAgent, tree: Tree, layer: Path) -> None:
         (layer / "heavy.py").write_text(SLOW)

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,10 +83,8 @@ class TestEvents:
     def test_a_stopping_server_ends_every_stream(self, tmp_path: Path) -> None:
         with serving(tmp_path / "home") as running, following(running, "api,traffic,engine") as stream:
             assert next_event(stream)
-            began = time.monotonic()
             running.ask("POST", "/api/v1/server/stop")
             while next_event(stream) is not None:
                 pass
             running.thread.join(10)
             assert not running.thread.is_alive()
-            assert time.monotonic() - began < 5

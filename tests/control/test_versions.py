@@ -1,6 +1,5 @@
 """Versions over real HTTP: made, served side by side, moved between, deprecated."""
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -195,9 +194,7 @@ class TestStopping:
         answer = api.call("@1.0.0")
         assert (answer.status, answer.json["code"]) == (503, "api_unavailable")
         api.ask("POST", "/versions/1.0.0/start")
-        began = time.monotonic()
         assert api.call("@1.0.0").status == 200  # held until it is ready
-        assert time.monotonic() - began < 10
 
     def test_the_directory_is_stopped_alone_where_it_has_no_traffic(self, api: Api) -> None:
         assert api.ask("POST", "/stop?directory=true").json["code"] == "version_in_traffic"

@@ -187,7 +187,7 @@ class World:
                 await asyncio.sleep(0.005)
 
 
-async def until(question: Callable[[], Any], patience_s: float = 10) -> Any:
+async def until(question: Callable[[], Any], patience_s: float = 30) -> Any:
     async with asyncio.timeout(patience_s):
         while not (answer := question()):
             await asyncio.sleep(0.005)

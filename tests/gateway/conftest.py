@@ -99,7 +99,7 @@ async def control(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"control"})
 
 
-async def until(true: Callable[[], object], limit_s: float = 5) -> None:
+async def until(true: Callable[[], object], limit_s: float = 30) -> None:
     """Wait for something that tells nobody when it happens."""
     async with asyncio.timeout(limit_s):
         while not true():

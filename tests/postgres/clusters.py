@@ -110,6 +110,17 @@ class Cluster:
         name = url.removeprefix("postgresql://postgres@/").partition("?")[0]
         self.execute(f"drop database {name} with (force)")
 
+    def patiently_connected(self, url: str) -> psycopg.Connection:
+        """A new connection, as soon as there is room: a closed one counts until the server has noticed its end."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return psycopg.connect(url)
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
     def start(self) -> None:
         settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         process = subprocess.Popen(

@@ -299,7 +299,7 @@ class TestBadDays:
         storage = await PostgresStorage.open(url, ignore)
         assert await outcomes(*(storage.write(lambda tx: None) for _ in range(20))) == [None] * 20
         await storage.close()
-        taken = [psycopg.connect(url) for _ in range(3)]
+        taken = [own.patiently_connected(url) for _ in range(3)]
         with pytest.raises(StorageUnavailable, match="too many connections"):
             await PostgresStorage.open(url, ignore)
         for connection in taken:

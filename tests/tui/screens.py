@@ -41,7 +41,7 @@ async def running(
         yield pilot
 
 
-async def until(pilot: Pilot[Any], truth: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(pilot: Pilot[Any], truth: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Wait for `truth`; fails after `timeout_s`."""
     async with asyncio.timeout(timeout_s):
         while not truth():
