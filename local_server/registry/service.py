@@ -43,7 +43,7 @@ class Registry:
         self._storage = storage
         self._system = system
         self._projects_dir = projects_dir
-        self._registering: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._registering: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
         self.owner = owner
 
     async def register(self, directory: Path, name: str | None = None) -> Api:
@@ -55,11 +55,12 @@ class Registry:
         if name is not None:
             check_slug(name)
         # One at a time in a directory: the second must neither read the first one's unfinished file nor remove it.
-        async with self._registering.setdefault(os.path.realpath(directory), asyncio.Lock()):
-            return await self._register(directory, name)
+        root = await asyncio.to_thread(check_directory, directory)
+        async with self._registering.setdefault(root, asyncio.Lock()):
+            return await self._register(root, name)
 
-    async def _register(self, directory: Path, name: str | None) -> Api:
-        project = await asyncio.to_thread(_inspect, directory, name)
+    async def _register(self, root: Path, name: str | None) -> Api:
+        project = await asyncio.to_thread(_inspect, root, name)
         await self._storage.read(lambda tx: self._check_free(tx, project.manifest.name, project.root))
         if project.text is not None:
             return await self._add(project)
@@ -218,8 +219,7 @@ class _Project:
     """Of the apimarket.toml that was there."""
 
 
-def _inspect(directory: Path, name: str | None) -> _Project:
-    root = check_directory(directory)
+def _inspect(root: Path, name: str | None) -> _Project:
     ignore = Ignore.load(root)
     if sum(1 for _ in walk(root, ignore)) == 0:  # to the end: each file is checked on the way
         raise UnusableDirectory(
