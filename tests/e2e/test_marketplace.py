@@ -1,5 +1,5 @@
-"""Two laptops, one marketplace and a consumer, each a whole server or a stranger over HTTP: an API is published, run
-there, pulled on the other machine, edited on both, found, subscribed to, called and reviewed.
+"""Two laptops, one marketplace on PostgreSQL and a consumer, each a whole server or a stranger over HTTP: an API is
+published, run there, pulled on the other machine, edited on both, found, subscribed to, called and reviewed.
 
 The tests of one stage tell one story and come in order: each begins where the one before ended.
 """
@@ -16,9 +16,10 @@ import pytest
 
 from local_server.client import Client
 from local_server.client.calls import Call
-from tests.e2e.conftest import ENGINES, RunningServer, free_port, running, wait_for
+from tests.e2e.conftest import RunningServer, free_port, running, wait_for
 from tests.e2e.project import Project
 from tests.e2e.traffic import ask
+from tests.postgres.clusters import Cluster, open_directory
 from tests.sync.test_cut_lines import CuttingLine
 
 PASSWORD = "correct horse battery"
@@ -66,21 +67,35 @@ class Stage:
         return self.line.url if laptop is self.a else self.market.url
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+STAGES = [
+    pytest.param(("process", "postgres15"), id="process-postgres15", marks=pytest.mark.postgres),
+    pytest.param(("docker", "embedded"), id="docker-embedded", marks=(pytest.mark.postgres, pytest.mark.docker)),
+]
+"""Engine and database: an operator's own PostgreSQL, and the one that comes along, which a kill of the server leaves
+running without it."""
+
+
+@pytest.fixture(scope="module", params=STAGES)
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    engine, database = request.param
     root, port = tmp_path_factory.mktemp("stage"), free_port()
     with contextlib.ExitStack() as stack:
+        if database != "embedded":
+            cluster: Cluster = request.getfixturevalue(database)
+            database = cluster.empty_database()
+            stack.callback(cluster.drop, database)
+        public = stack.enter_context(open_directory("market-"))
         line = CuttingLine(port)
         stack.callback(line.close)
         # To those at the end of the line the marketplace has another name.
         hosted = {
-            "APIMARKET_PROFILE": "hosted",
+            "APIMARKET_DATABASE": database,
             "APIMARKET_RUN_PUBLISHED": "1",
             "APIMARKET_ALLOWED_HOSTS": json.dumps([line.url.partition("//")[2]]),
         }
-        market = stack.enter_context(running(root / "market" / "home", request.param, env=hosted, port=port))
-        a = stack.enter_context(running(root / "a" / "home", request.param))
-        b = stack.enter_context(running(root / "b" / "home", request.param))
+        market = stack.enter_context(running(public / "home", engine, env=hosted, port=port))
+        a = stack.enter_context(running(root / "a" / "home", engine))
+        b = stack.enter_context(running(root / "b" / "home", engine))
         yield Stage(market, line, a, b)
 
 
@@ -96,12 +111,12 @@ class Weather:
     def project(self) -> Project:
         return Project(self.laptop, "weather", self.directory)
 
-    def edit(self, before: str, after: str) -> None:
-        """Save, and wait until what was saved answers."""
-        place = self.directory / "main.py"
-        text = place.read_text()
-        assert before in text
-        place.write_text(text.replace(before, after))
+    def edit(self, *changes: tuple[str, str]) -> None:
+        """Save each (before, after) where it stands, the code last, and wait until what was saved answers."""
+        for before, after in changes:
+            places = (self.directory / "apimarket.toml", self.directory / "main.py")
+            (place,) = [place for place in places if before in place.read_text()]
+            place.write_text(place.read_text().replace(before, after))
         self.serves()
 
     def serves(self) -> None:
@@ -121,8 +136,9 @@ class Weather:
         )
         return done.stdout + done.stderr
 
-    def resolve(self, *how: str) -> str:
-        return self.laptop.run("sync", "--resolve", "weather", *how).stdout
+    def resolve(self, *how: str, check: bool = True) -> str:
+        done = self.laptop.run("sync", "--resolve", "weather", *how, check=check)
+        return done.stdout + done.stderr
 
     def pull(self) -> str:
         return self.laptop.run("pull", "weather", "--write").stdout
@@ -147,6 +163,7 @@ def head(stage: Stage) -> str:
 
 class TestPublishing:
     def test_ana_signs_up_and_publishes_from_one_laptop(self, stage: Stage, on_a: Weather) -> None:
+        assert Client(stage.market.url).health()["storage"].startswith("postgresql 1")
         stage.a.run("signup", "ana", "--password-stdin", "--remote", stage.line.url, input=f"{PASSWORD}\n")
         Project.write(stage.a, "weather", {"main.py": MAIN, "README.md": "# Weather\n\nSunny.\n"}, SETTINGS).add()
         told = on_a.publish("1.0.0")
@@ -161,13 +178,13 @@ class TestPublishing:
         assert digest(on_b) == digest(on_a)
 
     def test_a_cut_line_and_a_killed_marketplace_lose_and_repeat_nothing(self, stage: Stage, on_a: Weather) -> None:
-        on_a.edit('TEXT = "one"', 'TEXT = "two"')
+        on_a.edit(('TEXT = "one"', 'TEXT = "two"'))
         stage.line.budget = 700  # bytes: in the middle of the request
         stage.a.run("publish", "weather", "--version", "1.1.0", "--remote", stage.line.url, "--no-wait")
         wait_for(lambda: stage.line.cuts, "the line to be cut")
         stage.market.kill()
         stage.line.budget = None
-        on_a.edit('TEXT = "two"', 'TEXT = "three"')  # what is edited meanwhile changes nothing of what is sent
+        on_a.edit(('TEXT = "two"', 'TEXT = "three"'))  # what is edited meanwhile changes nothing of what is sent
         stage.market.start()
 
         def published() -> bool:
@@ -180,10 +197,13 @@ class TestPublishing:
         on_a.publish("1.2.0")
 
 
+Edits = list[tuple[str, str]]
+
+
 class TestConflicts:
     """Both laptops publish the same number, each upon the same version; the first one is there."""
 
-    def clash(self, on_a: Weather, on_b: Weather, version: str, mine: tuple[str, str], theirs: tuple[str, str]) -> None:
+    def clash(self, on_a: Weather, on_b: Weather, version: str, mine: Edits, theirs: Edits) -> None:
         """On A `theirs` is published; on B `mine` then is in conflict."""
         on_a.pull()
         on_b.pull()
@@ -202,8 +222,8 @@ class TestConflicts:
             on_a,
             on_b,
             "2.0.0",
-            mine=('UNITS = "metric"', 'UNITS = "imperial"'),
-            theirs=('TEXT = "three"', 'TEXT = "A"'),
+            mine=[('UNITS = "metric"', 'UNITS = "imperial"')],
+            theirs=[('TEXT = "three"', 'TEXT = "A"')],
         )
         shown = on_b.resolve()
         assert "merges" in shown
@@ -217,7 +237,9 @@ class TestConflicts:
         assert digest(on_a) == digest(on_b)
 
     def test_mine_is_kept_as_a_version_after_theirs(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
-        self.clash(on_a, on_b, "3.0.0", mine=('TEXT = "A"', 'TEXT = "mine"'), theirs=('TEXT = "A"', 'TEXT = "theirs"'))
+        self.clash(
+            on_a, on_b, "3.0.0", mine=[('TEXT = "A"', 'TEXT = "mine"')], theirs=[('TEXT = "A"', 'TEXT = "theirs"')]
+        )
         assert "choose" in on_b.resolve()
         wait_published(on_b, on_b.resolve("--mine"))
         assert body(on_b)["says"] == "mine"
@@ -227,15 +249,44 @@ class TestConflicts:
         assert body(on_a)["says"] == "mine"
 
     def test_theirs_replaces_mine(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
-        self.clash(on_a, on_b, "4.0.0", mine=('TEXT = "mine"', 'TEXT = "no"'), theirs=('TEXT = "mine"', 'TEXT = "yes"'))
+        self.clash(
+            on_a, on_b, "4.0.0", mine=[('TEXT = "mine"', 'TEXT = "no"')], theirs=[('TEXT = "mine"', 'TEXT = "yes"')]
+        )
         on_b.resolve("--theirs")
         on_b.serves()
         assert body(on_b)["says"] == "yes"
         assert versions(stage)[0]["semver"] == "4.0.0"
 
+    def test_what_clashes_is_taken_field_by_field(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
+        self.clash(
+            on_a,
+            on_b,
+            "4.1.0",
+            mine=[("any place", "any city"), ('"geo"', '"geo", "mine"'), ('TEXT = "yes"', 'TEXT = "chosen"')],
+            theirs=[("any place", "any town"), ('"data"', '"weather"'), ('TEXT = "yes"', 'TEXT = "not"')],
+        )
+        shown = on_b.resolve()
+        assert "api.summary" in shown
+        refused = on_b.resolve("--merge", "--take", "main.py=mine", check=False)
+        assert "apimarket.toml (api.summary)" in refused
+        wait_published(
+            on_b, on_b.resolve("--merge", "--take", "main.py=mine", "--take", "apimarket.toml#api.summary=theirs")
+        )
+        on_a.pull()
+        on_a.serves()
+        assert digest(on_a) == digest(on_b)
+        assert body(on_a)["says"] == "chosen"
+        (listed,) = client(stage, "ana").search("forecasts")["apis"]
+        assert (listed["version"], listed["summary"]) == ("4.1.1", "Forecasts for any town")
+        assert (listed["tags"], listed["category"]) == (["geo", "mine"], "weather")
+
     def test_mine_goes_on_under_another_name(self, stage: Stage, on_a: Weather, on_b: Weather) -> None:
         self.clash(
-            on_a, on_b, "5.0.0", mine=('TEXT = "yes"', 'TEXT = "fork"'), theirs=('TEXT = "yes"', 'TEXT = "stays"')
+            on_a,
+            on_b,
+            "5.0.0",
+            mine=[('TEXT = "chosen"', 'TEXT = "fork"')],
+            theirs=[('TEXT = "chosen"', 'TEXT = "stays"')],
         )
         told = on_b.resolve("--fork", "climate")
         on_b.serves()

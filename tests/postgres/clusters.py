@@ -160,6 +160,17 @@ class Cluster:
 
 
 @contextmanager
+def open_directory(prefix: str) -> Iterator[Path]:
+    """Where PostgreSQL may go also when the tests run as root: pytest's own directories are closed to others."""
+    directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
 def running(version: int) -> Iterator[Cluster]:
     """A server in a new directory below /tmp: the way to a socket must be short."""
     directory = Path(tempfile.mkdtemp(prefix=f"pg{version}-", dir="/tmp"))

@@ -1,8 +1,6 @@
 """A whole marketplace server on PostgreSQL, as it is started."""
 
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,18 +12,15 @@ from local_server.domain.errors import EmbeddedUnavailable
 from local_server.settings import Settings
 from local_server.storage import embedded
 from tests.e2e.conftest import RunningServer
-from tests.postgres.clusters import Cluster, trouble
+from tests.postgres.clusters import Cluster, open_directory, trouble
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Where PostgreSQL may go also when the tests run as root: pytest's own directories are closed to others."""
-    directory = Path(tempfile.mkdtemp(prefix="hosted-", dir="/tmp"))
-    directory.chmod(0o755)
-    yield directory / "home"
-    shutil.rmtree(directory, ignore_errors=True)
+    with open_directory("hosted-") as directory:
+        yield directory / "home"
 
 
 @pytest.fixture
