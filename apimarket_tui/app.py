@@ -12,13 +12,15 @@ from textual.message import Message
 from textual.screen import Screen
 
 from apimarket_tui import actions
-from apimarket_tui.accounts import Accounts, AccountServer, Connect, Session
+from apimarket_tui.account_acts import AccountActs
+from apimarket_tui.accounts import Accounts, AccountServer, Connect
 from apimarket_tui.acts import ApiActs
 from apimarket_tui.backend import Backend, Trouble
 from apimarket_tui.clean import clean
 from apimarket_tui.kept import Kept
 from apimarket_tui.live import FleetChanged, LinkChanged, Live, OutgoingChanged, ServerChanged
 from apimarket_tui.marketplaces import Marketplaces
+from apimarket_tui.modes import MODES
 from apimarket_tui.outbox_acts import OutboxActs
 from apimarket_tui.palette import ActionProvider
 from apimarket_tui.screens.frame import FrameScreen
@@ -28,30 +30,6 @@ from apimarket_tui.theme import DARK, LIGHT
 if TYPE_CHECKING:
     from apimarket_tui.screens.console import ConsoleScreen
     from local_server.wire.apis import ApiView
-
-
-def _market() -> Screen[Any]:
-    from apimarket_tui.screens.market import MarketScreen
-
-    return MarketScreen()
-
-
-def _console() -> Screen[Any]:
-    from apimarket_tui.screens.console import ConsoleScreen
-
-    return ConsoleScreen()
-
-
-def _sync() -> Screen[Any]:
-    from apimarket_tui.screens.sync import SyncScreen
-
-    return SyncScreen()
-
-
-def _doctor() -> Screen[Any]:
-    from apimarket_tui.screens.doctor import DoctorScreen
-
-    return DoctorScreen()
 
 
 def _nowhere(url: str, token: str) -> AccountServer:
@@ -65,13 +43,7 @@ def utc_now() -> datetime:
 class ApimarketApp(App[int]):
     TITLE = "apimarket"
     CSS_PATH = Path(__file__).parent / "styles" / "app.tcss"
-    MODES: ClassVar[dict[str, Callable[[], Screen[Any]]]] = {  # type: ignore[assignment]
-        "local": LocalScreen,
-        "market": _market,
-        "console": _console,
-        "sync": _sync,
-        "doctor": _doctor,
-    }
+    MODES: ClassVar[dict[str, Callable[[], Screen[Any]]]] = MODES  # type: ignore[assignment]
     DEFAULT_MODE = "local"
     COMMANDS: ClassVar[set[Any]] = {ActionProvider}
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (80, "-normal"), (110, "-wide")]  # type: ignore[misc]
@@ -96,6 +68,7 @@ class ApimarketApp(App[int]):
         self.accounts = Accounts(home, connect or _nowhere, backend.url, clock)
         self.marketplaces = Marketplaces(home, backend, self.accounts, connect or _nowhere, clock)
         self.acts = ApiActs(self)
+        self.account_acts = AccountActs(self)
         self.outbox_acts = OutboxActs(self)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -121,7 +94,8 @@ class ApimarketApp(App[int]):
     @on(OutgoingChanged)
     @on(ServerChanged)
     @on(LinkChanged)
-    def _relay(self, message: Message) -> None:
+    def relay(self, message: Message) -> None:
+        """To every screen that is open."""
         for screen in self.screen_stack:
             if isinstance(screen, FrameScreen) and screen.is_mounted:
                 screen.post_message(type(message)())
@@ -270,39 +244,12 @@ class ApimarketApp(App[int]):
     # -- Accounts
 
     def do_sign_in(self) -> None:
-        from apimarket_tui.screens.sign_in import SignInScreen
-
-        self.push_screen(SignInScreen(), self._signed_in)
-
-    def _signed_in(self, session: Session | None) -> None:
-        if session is not None:
-            self._relay(ServerChanged())
-            self.tell(f"signed in to {session.host} as {session.handle}")
+        self.account_acts.sign_in()
 
     def do_sign_out(self) -> None:
-        from apimarket_tui.screens.confirm import ConfirmScreen
+        self.account_acts.sign_out()
 
-        session = self.accounts.current
-        if session is None:
-            self.tell("No session: A signs in")
-            return
-        question = f"Sign {session.handle} out of {session.host}?"
-        more = "Every session of the account ends, on every machine. What runs here is not touched."
-        self.push_screen(
-            ConfirmScreen(question, more, "Sign out"), lambda yes: self._sign_out(session) if yes else None
-        )
-
-    def _sign_out(self, session: Session) -> None:
-        async def sign_out() -> None:
-            trouble = await self.accounts.sign_out(session)
-            self._relay(ServerChanged())
-            told = f"signed out of {session.host}"
-            if trouble is None:
-                self.tell(told)
-            else:
-                self.tell(f"{told} here; the server did not hear of it\n{trouble.detail}", bad=True)
-
-        self.run_worker(sign_out(), name="sign out", group="sign out")
+    # -- Leaving
 
     def forget_copied(self) -> None:
         """Let go of what was copied last; the terminal has it."""

@@ -130,7 +130,7 @@ class TestWhere:
             await press(pilot, "2")
             await until(pilot, lambda: shows(pilot, "No public APIs yet"))
             session = await app.accounts.sign_in(MARKET_URL, "ana", "correct horse")
-            app._signed_in(session)  # type: ignore[arg-type]
+            app.account_acts.signed_in(session)  # type: ignore[arg-type]
             await until(pilot, lambda: len(rows(pilot)) == 12)
             assert shows(pilot, "market.example  ana")
             await press(pilot, "m")
@@ -138,7 +138,7 @@ class TestWhere:
             await press(pilot, "m")
             await until(pilot, lambda: len(rows(pilot)) == 12)
             await app.accounts.sign_out(session)  # type: ignore[arg-type]
-            app._relay(_server_changed())
+            app.relay(_server_changed())
             await until(pilot, lambda: shows(pilot, "this machine"))
 
     async def test_one_marketplace_alone_says_how_to_have_another(self) -> None:

@@ -1,0 +1,78 @@
+"""Acts that hold on every screen, and those of the console and the doctor."""
+
+from apimarket_tui.actions.action import Action
+
+CONSOLE: tuple[Action, ...] = (
+    Action("send", ("ctrl+s", "ctrl+j"), "send", "Send the request", "console", priority=True),
+    Action(
+        "cancel", ("escape",), "cancel", "Cancel the request that runs; otherwise leave the field", "console", bar=False
+    ),
+    Action("fields", ("tab",), "fields", "Next field", "console", palette=False),
+    Action("show-headers", ("h",), "headers", "Show the answer's headers, or its body again", "console"),
+    Action("copy-call", ("y",), "copy curl", "Copy the request as a curl command", "console"),
+)
+
+DOCTOR: tuple[Action, ...] = (
+    Action("check", ("r",), "check again", "Run every check again", "doctor", "doctor"),
+    Action("copy-fix", ("y",), "copy fix", "Copy the command that mends the selected check", "doctor"),
+)
+
+EVERYWHERE: tuple[Action, ...] = (
+    Action("mode-local", ("1",), "local", "Your APIs", "global", "ls", aliases=("local", "ls")),
+    Action("mode-market", ("2",), "market", "Find APIs of others", "global", "search", aliases=("market",)),
+    Action("mode-console", ("3",), "try it", "The Try-it console", "global", "call", aliases=("console",)),
+    Action(
+        "mode-sync",
+        ("4",),
+        "sync",
+        "What is on its way to marketplaces, and what they have",
+        "global",
+        "sync",
+        aliases=("outbox",),
+    ),
+    Action(
+        "mode-doctor",
+        ("5",),
+        "doctor",
+        "Checks, server and settings",
+        "global",
+        "doctor",
+        aliases=("doctor", "settings"),
+    ),
+    Action("command", ("colon",), "command", "Type a command", "global", bar=False, palette=False),
+    Action("palette", ("ctrl+p",), "palette", "Search everything that can be done", "global", bar=False, palette=False),
+    Action("theme", ("ctrl+t",), "light/dark", "Switch between the dark and the light look", "global", bar=False),
+    Action(
+        "sign-in",
+        ("A",),
+        "account",
+        "Sign in to a server, or make an account there",
+        "global",
+        "login, signup",
+        bar=False,
+        aliases=("login", "signup"),
+    ),
+    Action(
+        "sign-out",
+        ("O",),
+        "sign out",
+        "End the session with that server",
+        "global",
+        "logout",
+        bar=False,
+        aliases=("logout",),
+    ),
+    Action("help", ("question_mark",), "help", "All keys", "global"),
+    Action(
+        "back", ("escape",), "back", "Close what is open, leave a field, go back", "global", bar=False, palette=False
+    ),
+    Action(
+        "quit",
+        ("ctrl+q",),
+        "quit",
+        "Leave; the server and your APIs keep running",
+        "global",
+        bar=False,
+        aliases=("q", "exit"),
+    ),
+)
