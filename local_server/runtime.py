@@ -169,14 +169,14 @@ async def open_runtime(
         engine = await (choose or choose_engine)(settings, storage.install_id)
         pace = Pace(drain_s=settings.drain_s, warm_s=settings.warm_s, start_s=settings.start_s)
         shop = Workshop(
-            engine, gateway, storage, blobs, registry, system, settings.home, bus.publish, watcher.watch, pace,
+            engine, gateway.routing, storage, blobs, registry, system, settings.home, bus.publish, watcher.watch, pace,
             settings.hosts(isolated=engine.isolated),
         )  # fmt: skip
         executor = Executor(shop)
         listings = Listings(system, blobs.read)
         subscriptions = Subscriptions(storage, system, keys)
         upkeep = Upkeep(storage, system, bus, listings, subscriptions)
-        views = Views(executor, windows.view, gateway.circuit, url, port)
+        views = Views(executor, windows.view, gateway.routing.circuit, url, port)
         stream = Stream()
 
         async def find(api_id: ApiId) -> Api | None:

@@ -85,11 +85,11 @@ def _traffic(runtime: Runtime, names: Mapping[ApiId, str]) -> list[Family]:
     circuits = Family("apimarket_circuit_open", "gauge", "1 while requests are refused because an API does not answer.")
     for api_id, meter in runtime.meter.of(names).items():
         _add(requests, seconds, meter, names[api_id])
-    for api_id, count in runtime.gateway.in_flight().items():
+    for api_id, count in runtime.gateway.routing.in_flight().items():
         if api_id in names:
             in_flight.add(count, api=names[api_id])
     for api_id, name in names.items():
-        circuits.add(int(runtime.gateway.circuit(api_id) != "closed"), api=name)
+        circuits.add(int(runtime.gateway.routing.circuit(api_id) != "closed"), api=name)
     return [requests, seconds, in_flight, circuits]
 
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from local_server.domain.ids import ApiId
     from local_server.domain.routing import Route
     from local_server.gateway.access_log import Trace
+    from local_server.gateway.connecting import ConnectFailed
     from local_server.gateway.hold import Holds, Replay
     from local_server.gateway.lane import Lane
     from local_server.gateway.table import Entry
     from local_server.gateway.ticker import Ticker
-    from local_server.gateway.upstream import ConnectFailed
 
 CRASH_GRACE_S = 1.0
 """An API that takes no connections may have been replaced, or may have crashed, without our knowing it yet: Docker

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from local_server.gateway.asgi_types import RawHeaders
     from local_server.gateway.cache import Shelf
     from local_server.gateway.cache_rules import Ask, Instant, Stored
-    from local_server.gateway.proxy import Request
+    from local_server.gateway.request import Request
 
 _WITH_304 = frozenset(
     {b"cache-control", b"content-location", b"date", b"etag", b"expires", b"last-modified", b"vary", b"cache-status"}

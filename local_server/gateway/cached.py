@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from local_server.gateway.cache import Shelf
     from local_server.gateway.cache_rules import Ask
     from local_server.gateway.lane import Lane
-    from local_server.gateway.proxy import Request
+    from local_server.gateway.request import Request
     from local_server.gateway.table import Entry
 
 FOLLOW_S = 5.0

@@ -133,5 +133,10 @@ def caller_of(address: str) -> str:
     return f"address {ip}"
 
 
+def caller_id(head: RequestHead, address: str) -> bytes:
+    """Who calls, as far as the shares of the traffic go: whoever has the key, else whoever is at the address."""
+    return head.key or caller_of(address).encode()
+
+
 def _nobody(_key_id: KeyId, _at: datetime) -> None:
     """Until somebody wants to know."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from local_server.domain.errors import ApimarketError, HostRefused, MalformedRequest, OriginRefused
 from local_server.domain.names import RESERVED_OWNERS
-from local_server.gateway.asgi import local_port
 from local_server.gateway.current import Current, current
 from local_server.gateway.http_date import http_date
 from local_server.gateway.problems import send_problem
-from local_server.gateway.request_head import RequestHead, framing_problem, raw_path_of, read_head
+from local_server.gateway.request_head import RequestHead, framing_problem, read_head
+from local_server.gateway.scope import local_port, raw_path_of
 from local_server.gateway.trace_context import trace_of
 
 if TYPE_CHECKING:

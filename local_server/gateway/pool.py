@@ -7,8 +7,9 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from local_server.gateway.connecting import ConnectFailed, connect
 from local_server.gateway.response_head import KnownHeads
-from local_server.gateway.upstream import ConnectFailed, Connection, connect
+from local_server.gateway.upstream import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -20,7 +20,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from local_server.domain.errors import ApimarketError, HeadTooLarge, MalformedRequest, RequestStalled
 from local_server.domain.ids import uuid7
-from local_server.gateway.express import Express, express
+from local_server.gateway.client_clocks import ReaderClock, RestClock
+from local_server.gateway.express import express
 from local_server.gateway.fields import Fields, fields_of
 from local_server.gateway.problems import problem_body, problem_headers
 
@@ -30,10 +31,9 @@ if TYPE_CHECKING:
     from uvicorn._types import HTTPScope
 
     from local_server.gateway.asgi import Gateway
+    from local_server.gateway.express_exchange import Express
 
 HEAD_DEADLINE_S = 5.0
-UNREAD_S = 60.0
-"""A client that has read nothing for this long, of an answer that waits for it, is cut off."""
 HEAD_LIMIT_BYTES = 32 * 1024
 HEAD_LIMIT_FIELDS = 100
 
@@ -48,11 +48,8 @@ class HardenedProtocol(HttpToolsProtocol):
         self._waiting_bytes = 0
         self._fields = 0
         self._deadline: TimerHandle | None = None
-        self._unread: TimerHandle | None = None
-        self._unread_bytes = 0
-        """What waited for the client to read it when it was last looked at."""
-        self._rests_since: float | None = None
-        self._rest_timer: TimerHandle | None = None
+        self._rest_clock = RestClock(self.loop, self.timeout_keep_alive)
+        self._reader_clock = ReaderClock(self.loop)
         self._refusal: ApimarketError | None = None
         self._gateway: Gateway | None = getattr(self.app, "gateway", None)
         self._parts: list[bytes] | None = None
@@ -73,20 +70,19 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
-        self._forget_reader()
-        if self._rest_timer is not None:
-            self._rest_timer.cancel()
+        self._reader_clock.stop()
+        self._rest_clock.stop()
         if self._short is not None:
             self._short.client_lost()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._watch_reader()
+        self._reader_clock.start(self.transport)
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._forget_reader()
+        self._reader_clock.stop()
         if self._short is not None:
             self._short.advanced()
 
@@ -213,7 +209,7 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def carry(self, exchange: Express) -> None:
         """An exchange on the short way has begun."""
-        self._rests_since = None
+        self._rest_clock.wakes()
         self._short = exchange
         self.cycle = cast("RequestResponseCycle", exchange)  # as far as uvicorn looks at one
 
@@ -274,28 +270,11 @@ class HardenedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
             self.flow.resume_reading()
-            self._rest()
-
-    def _rest(self) -> None:
-        """Nothing is under way from now on. uvicorn's clock is one timer for each request; this one looks, when it has
-        run out, whether there was a request meanwhile, and goes on for what is left."""
-        self._rests_since = self.loop.time()
-        if self._rest_timer is None:
-            self._rest_timer = self.loop.call_later(self.timeout_keep_alive, self._rested)
-
-    def _rested(self) -> None:
-        self._rest_timer = None
-        if self._rests_since is None:
-            return  # the end of what is under way begins anew
-        left_s = self._rests_since + self.timeout_keep_alive - self.loop.time()
-        if left_s > 0:
-            self._rest_timer = self.loop.call_later(left_s, self._rested)
-        else:
-            self.transport.close()
+            self._rest_clock.rests(self.transport)
 
     def _unset_keepalive_if_required(self) -> None:
         """Called by uvicorn whenever something comes."""
-        self._rests_since = None
+        self._rest_clock.wakes()
 
     def _arm(self) -> None:
         if self._deadline is None:
@@ -312,24 +291,6 @@ class HardenedProtocol(HttpToolsProtocol):
             self._refuse(RequestStalled(HEAD_DEADLINE_S, "head"))
         elif self.cycle is None or self.cycle.response_complete:
             self.transport.close()
-
-    # -- Who does not read ---------------------------------------------------------------------------------------------
-
-    def _watch_reader(self) -> None:
-        self._unread_bytes = self.transport.get_write_buffer_size()
-        self._unread = self.loop.call_later(UNREAD_S, self._look_at_reader)
-
-    def _look_at_reader(self) -> None:
-        """A client that is slow reads on; from one that reads nothing at all its answer is taken away."""
-        if self.transport.get_write_buffer_size() < self._unread_bytes:
-            self._watch_reader()
-        else:
-            self.transport.abort()
-
-    def _forget_reader(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
 
     # -- Refusing -----------------------------------------------------------------------------------------------------
 

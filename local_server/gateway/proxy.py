@@ -1,10 +1,8 @@
-"""One HTTP request on its way to an API and back."""
+"""One HTTP request on its way to an API and back: the long way, by a task of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -16,85 +14,29 @@ from local_server.domain.errors import (
     UpstreamTimeout,
 )
 from local_server.domain.executions import CallOutcome, outcome_of_status
-from local_server.domain.gateway_errors import BodyTooLarge
 from local_server.gateway.access_log import outcome_of_refusal
-from local_server.gateway.admission import LOGS_HINT, full_name
+from local_server.gateway.admission import full_name
 from local_server.gateway.cache import note_change
 from local_server.gateway.cache_hit import give
+from local_server.gateway.connecting import ConnectFailed
+from local_server.gateway.failures import answer_patience_s, body_too_large, broken_off, late, stalled
 from local_server.gateway.hold import ClientGone, Replay
 from local_server.gateway.problems import send_problem
+from local_server.gateway.request import REPEATABLE
 from local_server.gateway.request_head import block_problem
 from local_server.gateway.response_head import full_headers
-from local_server.gateway.upstream import Broken, ConnectFailed, Connection
+from local_server.gateway.upstream import Broken, Connection
 
 if TYPE_CHECKING:
-    from local_server.domain.routing import Route
     from local_server.gateway.access_log import Trace
     from local_server.gateway.admission import Admission
-    from local_server.gateway.asgi_types import RawHeaders, Receive, Send
-    from local_server.gateway.cache_fill import Fill
     from local_server.gateway.lane import Lane
-    from local_server.gateway.request_head import RequestHead
+    from local_server.gateway.request import Request
     from local_server.gateway.table import Entry
 
 MAX_ATTEMPTS = 5
 STALL_TIMEOUT_S = 60.0
 """How long a client may take over the next part of its body."""
-ANSWER_IDLE_S = 300.0
-"""How long an API may take over the next part of an answer that it has begun."""
-REPEATABLE = frozenset({"GET", "HEAD"})
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as it came, admitted."""
-
-    method: str
-    target: bytes
-    """Path and query as they go upstream."""
-    head: RequestHead
-    forwarded: tuple[bytes, ...]
-    """The lines the gateway adds: X-Forwarded-…, X-Request-Id."""
-    receive: Receive
-    send: Send
-    cors: RawHeaders
-    added: RawHeaders = field(default_factory=list)
-    """What the gateway says in the answer of its own, in the API's place."""
-    by_path: bool = False
-    """The API was called on the server's own host, and so has the origin of the control API."""
-    fill: Fill | None = None
-    """What is to become of the answer, where the API lets answers be kept."""
-
-
-def broken_off(route: Route, failure: Exception, *, started: bool) -> UpstreamFailed:
-    part = "in the middle of its answer" if started else "before its answer"
-    return UpstreamFailed(f"{full_name(route)} {failure} {part}", hint=LOGS_HINT.format(route.slug))
-
-
-def late(route: Route) -> UpstreamTimeout:
-    return UpstreamTimeout(
-        f"{full_name(route)} has not begun to answer in {route.timeout_s:g} s",
-        hint="Allow it longer in apimarket.toml: [run] timeout_s = …",
-    )
-
-
-def stalled(route: Route) -> UpstreamTimeout:
-    return UpstreamTimeout(
-        f"{full_name(route)} has sent nothing more of its answer for {ANSWER_IDLE_S:g} s",
-        hint=LOGS_HINT.format(route.slug),
-    )
-
-
-def answer_patience_s(headers: RawHeaders) -> float:
-    """How long the next part of an answer may take. A stream of events may be silent for as long as nothing happens."""
-    for name, value in headers:
-        if name == b"content-type" and value.lower().startswith(b"text/event-stream"):
-            return math.inf
-    return ANSWER_IDLE_S
-
-
-def body_too_large(route: Route) -> BodyTooLarge:
-    return BodyTooLarge(full_name(route), route.max_body_bytes)
 
 
 class Exchange:

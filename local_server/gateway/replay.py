@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from local_server.domain.exchanges import BODY_BYTES, Answer, Body, header
 from local_server.gateway.access_log import Trace
-from local_server.gateway.proxy import Exchange, Request
+from local_server.gateway.proxy import Exchange
+from local_server.gateway.request import Request
 from local_server.gateway.request_head import RequestHead
 
 if TYPE_CHECKING:

@@ -10,8 +10,6 @@ from local_server.domain.keys import digest_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from local_server.gateway.asgi_types import Scope
-
 # RFC 9110 7.6.1, with the names older software uses. `expect` is answered here; `te` and `trailer` announce trailers,
 # which are dropped.
 HOP_BY_HOP = frozenset(
@@ -207,13 +205,3 @@ def forwarded_lines(client: tuple[str, int] | None, scheme: str, host: bytes) ->
         b"x-forwarded-host: %b\r\n" % host,
         b"x-forwarded-proto: %b\r\n" % (b"https" if scheme in ("https", "wss") else b"http"),
     )
-
-
-def raw_path_of(scope: Scope) -> bytes:
-    """The path as it was sent, encoded slashes and all."""
-    raw: bytes | None = scope.get("raw_path")
-    if raw is not None:
-        return raw
-    from urllib.parse import quote
-
-    return quote(scope["path"], safe="/:@!$&'()*+,;=~-._").encode()

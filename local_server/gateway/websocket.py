@@ -17,10 +17,10 @@ from local_server.domain.errors import ApimarketError, UpstreamFailed, UpstreamT
 from local_server.domain.executions import CallOutcome, outcome_of_status
 from local_server.gateway.access_log import outcome_of_refusal
 from local_server.gateway.admission import LOGS_HINT, full_name
+from local_server.gateway.connecting import CONNECT_TIMEOUT_S, ConnectFailed
 from local_server.gateway.hold import ClientGone, Replay
 from local_server.gateway.problems import send_problem
 from local_server.gateway.response_head import answer_headers
-from local_server.gateway.upstream import CONNECT_TIMEOUT_S, ConnectFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from local_server.gateway.admission import Admission
     from local_server.gateway.asgi_types import Message, RawHeaders
     from local_server.gateway.lane import Lane
-    from local_server.gateway.proxy import Request
+    from local_server.gateway.request import Request
     from local_server.gateway.table import Entry
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024

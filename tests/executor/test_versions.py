@@ -150,8 +150,8 @@ class TestDeploy:
         await deploy(world, "1.0.0")
         (world.project / "apimarket.toml").write_text(MANIFEST + '[gateway]\nauth = "none"\n')
         await save(world, "two")
-        entry = world.gateway.lookup(world.api.id, "1.0.0")
-        newest = world.gateway.lookup(world.api.id)
+        entry = world.gateway.routing.lookup(world.api.id, "1.0.0")
+        newest = world.gateway.routing.lookup(world.api.id)
         assert entry is not None
         assert newest is not None
         assert (entry.route.auth, newest.route.auth) == ("key", "none")
@@ -181,7 +181,7 @@ class TestTraffic:
         await deploy(world, "1.0.0")
         await save(world, "two")
         await deploy(world, "1.1.0", weight=10)
-        entry, _ = world.gateway.find(SERVER, b"/alice/weather/")
+        entry, _ = world.gateway.routing.find(SERVER, b"/alice/weather/")
         assert entry is not None
         callers = [b"key %d" % number for number in range(2000)]
         first = {caller: entry.of(caller).route.version for caller in callers}
@@ -189,7 +189,7 @@ class TestTraffic:
         assert 160 <= counted["1.1.0"] <= 240  # three standard deviations around 200
         assert {caller: entry.of(caller).route.version for caller in callers} == first
         await world.executor.versions.begin(world.api, Move("1.1.0", 30))
-        grown, _ = world.gateway.find(SERVER, b"/alice/weather/")
+        grown, _ = world.gateway.routing.find(SERVER, b"/alice/weather/")
         assert grown is not None
         for caller in callers:
             if first[caller] == "1.1.0":
@@ -274,7 +274,7 @@ class TestStop:
         await deploy(world, "1.0.0")
         await world.executor.remove(world.api)
         assert not world.machine.agents
-        assert world.gateway.find(SERVER, b"/alice/weather@1.0.0/")[0] is None
+        assert world.gateway.routing.find(SERVER, b"/alice/weather@1.0.0/")[0] is None
 
 
 class TestRestart:
@@ -315,7 +315,7 @@ class TestEndings:
         await deploy(world, "1.1.0")
         sunset_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
         there = await world.executor.versions.mark(world.api, "1.0.0", ending=Ending(True, sunset_at))
-        entry = world.gateway.lookup(world.api.id, "1.0.0")
+        entry = world.gateway.routing.lookup(world.api.id, "1.0.0")
         deprecated_at = there.versions["1.0.0"].deprecated_at
         assert entry is not None
         assert deprecated_at is not None
@@ -327,7 +327,7 @@ class TestEndings:
             b"link": b'</alice/weather@1.1.0/>; rel="successor-version"',
         }
         await world.executor.versions.mark(world.api, "1.0.0", ending=Ending(False))
-        entry = world.gateway.lookup(world.api.id, "1.0.0")
+        entry = world.gateway.routing.lookup(world.api.id, "1.0.0")
         assert entry is not None
         assert [name for name, _ in entry.headers] == [b"x-apimarket-generation", b"x-apimarket-version"]
 

@@ -81,7 +81,7 @@ class World:
         self.gateway = Gateway(lambda execution: None, system)
         shop = Workshop(
             self.engine,
-            self.gateway,
+            self.gateway.routing,
             self.storage,
             self.blobs,
             self.registry,
@@ -142,7 +142,7 @@ class World:
     async def answer_at(self, pin: str, caller: bytes = b"") -> str:
         """What a pin leads to says: `1.0.0`, `latest`; empty: what the URL without one does."""
         name = f"/{self.api.full_name}" + (f"@{pin}" if pin else "") + "/"
-        entry, _ = self.gateway.find(SERVER, name.encode())
+        entry, _ = self.gateway.routing.find(SERVER, name.encode())
         entry = entry.of(caller) if entry is not None else None
         if entry is None or entry.lane is None:
             return ""

@@ -119,8 +119,8 @@ class Rig:
         where = Route(ApiId(f"{fields['owner']}/{slug}"), slug=slug, **fields)
         lane = None
         if port is not None:
-            lane = self.gateway.open(where.api_id, generation, f"{generation:064x}", ("127.0.0.1", port))
-        self.gateway.route(where, lane)
+            lane = self.gateway.routing.open(where.api_id, generation, f"{generation:064x}", ("127.0.0.1", port))
+        self.gateway.routing.route(where, lane)
         return lane
 
     async def raw(self, data: bytes) -> bytes:

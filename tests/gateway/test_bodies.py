@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from local_server.domain.executions import CallOutcome
-from local_server.gateway import protocol, proxy
+from local_server.gateway import client_clocks, failures, protocol
 
 from .conftest import Rig, answering, raw_server, serving, until
 from .test_callers import STRICT
@@ -123,7 +123,7 @@ class TestPatience:
     async def test_an_answer_that_stops_is_cut_off(
         self, rig: Rig, way: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(proxy, "ANSWER_IDLE_S", 0.1)
+        monkeypatch.setattr(failures, "ANSWER_IDLE_S", 0.1)
         with pytest.raises(httpx2.RemoteProtocolError):
             await self.begun(rig, way, b"")
         record = await rig.record()
@@ -132,7 +132,7 @@ class TestPatience:
     async def test_a_stream_of_events_may_be_silent(
         self, rig: Rig, way: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(proxy, "ANSWER_IDLE_S", 0.1)
+        monkeypatch.setattr(failures, "ANSWER_IDLE_S", 0.1)
         with pytest.raises(TimeoutError):
             await self.begun(rig, way, b"content-type: text/event-stream; charset=utf-8\r\n")
 
@@ -140,7 +140,7 @@ class TestPatience:
     async def test_a_client_that_does_not_read_is_cut_off(
         self, rig: Rig, way: dict[str, str], monkeypatch: pytest.MonkeyPatch, kept: bool
     ) -> None:
-        monkeypatch.setattr(protocol, "UNREAD_S", 0.1)
+        monkeypatch.setattr(client_clocks, "UNREAD_S", 0.1)
 
         async def large(scope: Any, receive: Any, send: Any) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -165,7 +165,7 @@ class TestPatience:
             assert rig.records[-1].outcome is CallOutcome.ABORTED
 
     async def test_a_slow_client_reads_on(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(protocol, "UNREAD_S", 0.5)
+        monkeypatch.setattr(client_clocks, "UNREAD_S", 0.5)
         size = 12 << 20
         async with raw_server(answering(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + bytes(size))) as port:
             rig.api("x", port)

@@ -121,13 +121,13 @@ class TestInTheGateway:
                 assert 1 <= int(refused.headers["retry-after"]) <= REST_S
                 assert "me/x did not answer 5 requests in a row (it closed the connection)" in refused.json()["detail"]
                 assert api.asked == asked
-                assert rig.gateway.circuit(ApiId("me/x")) == "open"
+                assert rig.gateway.routing.circuit(ApiId("me/x")) == "open"
                 assert (rig.records[-1].outcome, rig.records[-1].generation) == (CallOutcome.UNAVAILABLE, 0)
                 monkeypatch.setattr(breaker, "REST_S", 0.0)
                 assert await statuses(rig, 1) == [502]  # the one that tries
                 api.does = OK
                 assert await statuses(rig, 3) == [200] * 3
-        assert rig.gateway.circuit(ApiId("me/x")) == "closed"
+        assert rig.gateway.routing.circuit(ApiId("me/x")) == "closed"
         warned, told = [record.getMessage() for record in caplog.records]
         assert warned.startswith("me/x, generation 1, did not answer 5 requests in a row: it closed the connection.")
         assert told == "me/x, generation 1, answers again"
@@ -230,7 +230,7 @@ class TestInTheGateway:
             asking = [asyncio.create_task(rig.client.get("/me/x/")) for _ in range(20)]
             await until(lambda: sum(task.done() for task in asking) == 19)
             assert api.asked == 1
-            assert rig.gateway.circuit(ApiId("me/x")) == "half_open"
+            assert rig.gateway.routing.circuit(ApiId("me/x")) == "half_open"
             assert {task.result().status_code for task in asking if task.done()} == {503}
             for task in asking:
                 task.cancel()

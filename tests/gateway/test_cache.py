@@ -72,8 +72,8 @@ def open_api(rig: Rig, api: Api, ttl_s: int = 60, **route: Any) -> None:
 
 def later(rig: Rig, seconds: float) -> None:
     """Let the gateway's clock go forward."""
-    before = rig.gateway.cache._now
-    rig.gateway.cache._now = lambda: before() + timedelta(seconds=seconds)
+    before = rig.gateway.routing.cache._now
+    rig.gateway.routing.cache._now = lambda: before() + timedelta(seconds=seconds)
 
 
 def keys(rig: Rig, count: int) -> list[dict[str, str]]:
@@ -488,7 +488,7 @@ class TestWhatChanges:
         await until(lambda: api.asked)
         writing = asyncio.create_task(rig.client.post("/me/x/a"))
         await until(lambda: len(api.asked) == 2)
-        lane = next(iter(rig.gateway._lanes))
+        lane = next(iter(rig.gateway.routing._lanes))
         lane.shelf.changed(b"/a")  # as the answer to the POST does, were it here first
         api.gate.set()
         await asyncio.gather(reading, writing)
@@ -511,9 +511,9 @@ class TestWhatChanges:
     async def test_nor_does_an_old_one_that_comes_back(self, rig: Rig, api: Api) -> None:
         old = await warm_lane(rig, api)
         rig.api("x", api.port, generation=2, cache_ttl_s=60)
-        entry = rig.gateway.lookup(ApiId("me/x"))
+        entry = rig.gateway.routing.lookup(ApiId("me/x"))
         assert entry is not None
-        rig.gateway.route(entry.route, old)
+        rig.gateway.routing.route(entry.route, old)
         assert (await rig.client.get("/me/x/a")).text == "answer 2"
 
     async def test_an_api_that_was_stopped_gives_nothing(self, rig: Rig, api: Api) -> None:
@@ -534,8 +534,8 @@ class TestAtOnce:
         api.gate = asyncio.Event()
         asking = [asyncio.create_task(rig.client.get("/me/x/a")) for _ in range(count)]
         await until(lambda: api.asked)
-        lane = next(iter(rig.gateway._lanes))
-        await until(lambda: len(rig.gateway.in_flight()) and len(lane.shelf._flights) == 1)
+        lane = next(iter(rig.gateway.routing._lanes))
+        await until(lambda: len(rig.gateway.routing.in_flight()) and len(lane.shelf._flights) == 1)
         await asyncio.sleep(0.05)  # let the others come; the figures hold for any that do
         api.gate.set()
         answers = await asyncio.gather(*asking)
@@ -604,7 +604,7 @@ class TestBounds:
         open_api(rig, api)
         for _ in range(2):
             assert len((await rig.client.get("/me/x/a")).content) == ONE_BYTES + 1
-        assert (len(api.asked), rig.gateway.cache.bytes) == (2, 0)
+        assert (len(api.asked), rig.gateway.routing.cache.bytes) == (2, 0)
 
     async def test_an_api_s_and_all_together_are_bounded_and_the_unused_goes_first(self, rig: Rig, api: Api) -> None:
         api.body = bytes(900_000)
@@ -612,13 +612,13 @@ class TestBounds:
         for number in range(30):
             await rig.client.get(f"/me/x/{number}")
             await rig.client.get("/me/x/0")
-        assert rig.gateway.cache.bytes <= SHELF_BYTES
+        assert rig.gateway.routing.cache.bytes <= SHELF_BYTES
         assert len(api.asked) == 30
         await rig.client.get("/me/x/1")
         assert len(api.asked) == 31
 
     async def test_all_shelves_together_are_bounded(self, rig: Rig, api: Api) -> None:
-        rig.gateway.cache = cache = Cache(lambda: datetime.now(UTC), most_bytes=100_000)
+        rig.gateway.routing.cache = cache = Cache(lambda: datetime.now(UTC), most_bytes=100_000)
         api.body = bytes(30_000)
         for slug in ("x", "y"):
             rig.api(slug, api.port, cache_ttl_s=60)
@@ -628,6 +628,6 @@ class TestBounds:
 
     async def test_nothing_is_left_of_a_generation_that_ended(self, rig: Rig, api: Api) -> None:
         lane = await warm_lane(rig, api)
-        assert rig.gateway.cache.bytes > 0
+        assert rig.gateway.routing.cache.bytes > 0
         await lane.close()
-        assert rig.gateway.cache.bytes == 0
+        assert rig.gateway.routing.cache.bytes == 0

@@ -200,7 +200,7 @@ class TestTrouble:
 
         async with raw_server(mute) as port:
             await warm(rig, port, ways)
-            (lane,) = rig.gateway._lanes
+            (lane,) = rig.gateway.routing._lanes
             asking = asyncio.create_task(rig.client.get("/me/x/"))
             await asyncio.wait_for(asked.wait(), 5)
             await lane.close()

@@ -70,7 +70,7 @@ class TestStarting:
         rig.api("x", None, availability="starting")
         call = asyncio.create_task(rig.client.get("/me/x/"))
         await held(rig, "x", 1)
-        rig.gateway.forget(ApiId("me/x"))
+        rig.gateway.routing.forget(ApiId("me/x"))
         assert (await asyncio.wait_for(call, 1)).status_code == 404
 
     async def test_the_101st_is_refused(self, rig: Rig, echo_port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ class TestKeeping:
     async def test_a_removed_api_leaves_nothing(self, rig: Rig, echo_port: int) -> None:
         rig.api("hello", echo_port)
         await rig.client.get("/me/hello/")
-        rig.gateway.forget(HELLO)
+        rig.gateway.routing.forget(HELLO)
         assert rig.gateway.inspector.bytes == 0
 
 
@@ -228,7 +228,7 @@ class TestReplay:
 
     async def test_it_can_go_to_a_lane_that_does_not_serve(self, rig: Rig, echo_port: int) -> None:
         async with raw_server(answering(b"HTTP/1.1 500 Oops\r\ncontent-length: 3\r\n\r\nbad")) as port:
-            other = rig.gateway.open(HELLO, 9, "9" * 64, ("127.0.0.1", port))
+            other = rig.gateway.routing.open(HELLO, 9, "9" * 64, ("127.0.0.1", port))
             rig.api("hello", echo_port, generation=2)
             await rig.client.get("/me/hello/")
             answer = await rig.gateway.replay(kept(rig)[0], other)

@@ -246,7 +246,9 @@ class TestFields:
         assert rig.records[-1].key_id == "other"
 
     async def test_a_key_of_the_api_s_own_is_passed_on_once_each_time(self, rig: Rig, echo: Echo) -> None:
-        rig.gateway.route(replace(rig.gateway._table.by_path[b"me/x"].route, auth="none"), *rig.gateway._lanes)
+        rig.gateway.routing.route(
+            replace(rig.gateway.routing._table.by_path[b"me/x"].route, auth="none"), *rig.gateway.routing._lanes
+        )
         async with Talk(rig.port) as talk:
             for _ in range(4):
                 _, shown = await talk.ask(request(rig, fields=b"x-api-key: own\r\n"))

@@ -231,7 +231,7 @@ class TestNoSuchApi:
     async def test_forgotten_api_is_gone(self, rig: Rig, echo_port: int) -> None:
         lane = rig.api("x", echo_port)
         assert lane is not None
-        rig.gateway.forget(lane.api_id)
+        rig.gateway.routing.forget(lane.api_id)
         assert (await rig.client.get("/me/x/")).status_code == 404
 
 
