@@ -7,7 +7,7 @@ import click
 from local_server.cli.connection import print_json
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import Remote, remote_of, remote_option
-from local_server.cli.text import clean, clock, paint
+from local_server.cli.text import clean, day_of, paint
 from local_server.client import sessions
 from local_server.client.documents import AccountDocument, SessionDocument
 from local_server.client.errors import ApimarketClientError
@@ -71,7 +71,7 @@ def whoami(remote: str | None, as_json: bool) -> None:
     if as_json:
         print_json(account)
     else:
-        click.echo(_described(account) + (f", until {clock(session['expires_at'])}" if session else ""))
+        click.echo(_described(account) + (f", until {day_of(session['expires_at'])}" if session else ""))
 
 
 def _begun(where: Remote, session: SessionDocument, as_json: bool) -> None:
@@ -85,7 +85,7 @@ def _begun(where: Remote, session: SessionDocument, as_json: bool) -> None:
     if as_json:
         print_json(account)
     else:
-        click.echo(f"{_described(account)}, until {clock(session['expires_at'])}")
+        click.echo(f"{_described(account)}, until {day_of(session['expires_at'])}")
 
 
 def _described(account: AccountDocument) -> str:

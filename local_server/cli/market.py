@@ -6,7 +6,7 @@ import click
 
 from local_server.cli.connection import print_json, running_client
 from local_server.cli.outcome import verb
-from local_server.cli.remotes import remote_of, remote_option
+from local_server.cli.remotes import Remote, market_of, market_option
 from local_server.cli.text import age, clean, line_of, milliseconds, paint, table
 from local_server.client.errors import ServerUnreachableError
 from local_server.client.market_calls import Filter
@@ -31,7 +31,7 @@ _SHOWN_FACETS = 6
 @click.option("--sort", type=click.Choice(_SORTS), default="best", show_default=True, help="In which order.")
 @click.option("--limit", "-n", type=click.IntRange(1, 100), default=20, show_default=True, help="At most so many.")
 @click.option("--offline", is_flag=True, help="In this machine's copy of a marketplace's catalogue.")
-@remote_option
+@market_option
 def search(
     query: tuple[str, ...],
     tags: tuple[str, ...],
@@ -46,10 +46,10 @@ def search(
     """Find public APIs by words; without any, the best there are. Where the other server does not answer, and with
     --offline, the copy of its catalogue is searched that this machine keeps."""
     words, filters = " ".join(query), _filters(tags, category, free, sort, limit)
+    meant = market_of(remote)
     if offline:
         found: SearchDocument = _in_the_copy(words, filters, remote)
     else:
-        meant = remote_of(remote)
         try:
             found = meant.client.search(words, **filters)
         except ServerUnreachableError as error:
@@ -57,7 +57,7 @@ def search(
                 raise
             click.echo(error.detail, err=True)
             found = _in_the_copy(words, filters, meant.url)
-    print_json(found) if as_json else click.echo(_results(found))
+    print_json(found) if as_json else click.echo(_results(found, meant) if found["apis"] else _nothing(words, meant))
 
 
 def _filters(tags: tuple[str, ...], category: str | None, free: bool, sort: str, limit: int) -> dict[str, Filter]:
@@ -73,18 +73,24 @@ def _in_the_copy(words: str, filters: dict[str, Filter], remote: str | None) -> 
     return found
 
 
-def _results(found: SearchDocument) -> str:
-    if not found["apis"]:
-        return "Nothing in the catalogue matches."
+def _results(found: SearchDocument, meant: Remote) -> str:
     head = ["API", "RATING", "USERS", "PRICE", "OK", "P95", "SUMMARY"]
     more = "" if found["complete"] else "+"
     lines = [table(head, [_card(card) for card in found["apis"]]), ""]
-    lines.append(paint(f"{found['total']}{more} found", dim=True))
+    lines.append(paint(f"{found['total']}{more} found at {clean(meant.url)}", dim=True))
     for name in ("category", "tag"):
         counted = [f"{line_of(one['value'])} {one['count']}" for one in found["facets"].get(name, [])[:_SHOWN_FACETS]]
         if counted:
             lines.append(paint(f"{name}: {', '.join(counted)}", dim=True))
     return "\n".join(lines)
+
+
+def _nothing(words: str, meant: Remote) -> str:
+    what = f"matches {line_of(words)!r}" if words else "is listed"
+    if meant.local is None:
+        return f"Nothing at {clean(meant.url)} {what}."
+    hint = "To search a marketplace: apimarket login NAME --remote URL, or --remote URL"
+    return f"Nothing on this machine {what}.\n{paint('hint:', 'cyan')} {hint}"
 
 
 def _card(card: ListingCardDocument) -> list[str]:
@@ -104,11 +110,11 @@ def _card(card: ListingCardDocument) -> list[str]:
 @click.argument("api", metavar="OWNER/NAME")
 @click.option("--plan", help="Which plan.  [default: the free one, or the only one]")
 @click.option("--spend-cap", "spend_cap_minor", type=click.IntRange(0), help="Most a month may cost, in minor units.")
-@remote_option
+@market_option
 def subscribe(api: str, plan: str | None, spend_cap_minor: int | None, remote: str | None, as_json: bool) -> None:
     """Subscribe to an API. Its key is shown once, alone on standard output, and cannot be shown again."""
     name = _full_name(api)
-    made = remote_of(remote).client.subscribe(name, {"plan": plan, "spend_cap_minor": spend_cap_minor})
+    made = market_of(remote).client.subscribe(name, {"plan": plan, "spend_cap_minor": spend_cap_minor})
     if as_json:
         print_json(made)
         return
@@ -124,12 +130,12 @@ def subscribe(api: str, plan: str | None, spend_cap_minor: int | None, remote: s
 @click.argument("subscription", required=False, metavar="ID")
 @click.option("--now", is_flag=True, help="With cancel: at once, and not when the period ends.")
 @click.option("--plan", help="With change: the plan to go on with.")
-@remote_option
+@market_option
 def subscriptions(
     act: str | None, subscription: str | None, now: bool, plan: str | None, remote: str | None, as_json: bool
 ) -> None:
     """Your subscriptions, ended ones too; or `cancel ID`, `keep ID`, `change ID --plan PLAN`."""
-    client = remote_of(remote).client
+    client = market_of(remote).client
     if act is None:
         found = client.subscriptions()
     elif subscription is None:
@@ -149,10 +155,10 @@ def subscriptions(
 
 
 @verb()
-@remote_option
+@market_option
 def usage(remote: str | None, as_json: bool) -> None:
     """What you used of your subscriptions in this period, what is left, and what it costs so far."""
-    found = remote_of(remote).client.usage()
+    found = market_of(remote).client.usage()
     if as_json:
         print_json(found)
     elif not found:
@@ -197,10 +203,10 @@ def _state(one: SubscriptionDocument) -> str:
 @click.argument("api", metavar="OWNER/NAME")
 @click.option("--rate", type=click.IntRange(1, 5), help="Write a review of yours, with so many stars.")
 @click.option("--text", help="With --rate: what you say; - reads it from standard input.")
-@remote_option
+@market_option
 def reviews(api: str, rate: int | None, text: str | None, remote: str | None, as_json: bool) -> None:
     """What those who used an API say of it; with --rate, say it yourself."""
-    name, client = _full_name(api), remote_of(remote).client
+    name, client = _full_name(api), market_of(remote).client
     if rate is None:
         if text is not None:
             raise click.UsageError("--text needs --rate, the number of stars.")

@@ -156,3 +156,5 @@ def _show_plan(plan: PublishPlanDocument) -> None:
         click.echo(f"  the changes ask for a {plan['bump']} version: {clean(plan['asked_version'])}")
     for warning in plan["warnings"]:
         click.echo(f"  {paint('!', 'yellow')} {line_of(warning)}")
+    if plan["visibility"] == "private":
+        click.echo('  private: nobody finds it; to list it say visibility = "public" in apimarket.toml')

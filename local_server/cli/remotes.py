@@ -1,5 +1,7 @@
-"""Which server accounts and keys are about: the local one, or that of `--remote`."""
+"""Which server a verb is about: accounts and keys the local one, the market's verbs the marketplace that this machine
+is logged in to; either one that of `--remote`."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -34,6 +36,27 @@ class Remote(NamedTuple):
 
 def remote_option(function: F) -> F:
     return click.option("--remote", metavar="URL", help="Another server.  [default: the local one]")(function)
+
+
+def market_option(function: F) -> F:
+    default = "APIMARKET_REMOTE, else the marketplace logged in to, else the local server"
+    return click.option("--remote", metavar="URL", help=f"Which marketplace.  [default: {default}]")(function)
+
+
+def market_of(url: str | None) -> Remote:
+    """The marketplace meant. Raises UsageError where the machine is logged in to several and none is named; and what
+    `remote_of` raises."""
+    if url is None:
+        url = os.environ.get("APIMARKET_REMOTE") or _only_login()
+    return remote_of(url)
+
+
+def _only_login() -> str | None:
+    endpoint = discovery.find()
+    logins = [url for url in sessions.every(endpoint.home) if url != endpoint.url]
+    if len(logins) > 1:
+        raise click.UsageError(f"This machine is logged in to {', '.join(sorted(logins))}. Choose one: --remote URL")
+    return logins[0] if logins else None
 
 
 def remote_of(url: str | None) -> Remote:

@@ -110,6 +110,7 @@ class PublishPlanDocument(TypedDict):
     bump: Literal["major", "minor", "patch"] | None
     asked_version: str | None
     warnings: list[str]
+    visibility: Literal["public", "unlisted", "private"]
 
 
 class PublishDocument(TypedDict):

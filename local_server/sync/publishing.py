@@ -9,7 +9,7 @@ from typing import Any
 from local_server.domain.contract_changes import Bump, Change, bump_of, comes_after, next_version
 from local_server.domain.events import OutboxChanged
 from local_server.domain.ids import Digest, OpId
-from local_server.domain.manifest import MANIFEST_NAME, Manifest
+from local_server.domain.manifest import MANIFEST_NAME, Manifest, Visibility
 from local_server.domain.manifest_toml import parse
 from local_server.domain.openapi_diff import contract_changes
 from local_server.domain.outbox import OutboxState, Outgoing, Remote, RemoteRef
@@ -71,6 +71,7 @@ class PublishPlan:
     bump: Bump | None
     asked_version: str | None
     warnings: Sequence[str]
+    visibility: Visibility
 
 
 class Publishing:
@@ -189,6 +190,7 @@ class Publishing:
             bump=bump,
             asked_version=asked,
             warnings=_warnings(semver, basis, asked, manifest, known),
+            visibility=manifest.visibility,
         )
 
 

@@ -117,6 +117,7 @@ def plan_view(plan: PublishPlan) -> PublishPlanView:
         bump=plan.bump.value if plan.bump else None,
         asked_version=plan.asked_version,
         warnings=list(plan.warnings),
+        visibility=plan.visibility.value,
     )
 
 

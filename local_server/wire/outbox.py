@@ -138,6 +138,8 @@ class PublishPlanView(BaseModel):
     asked_version: str | None = None
     """The number after `published` that it leads to."""
     warnings: list[str] = Field(default_factory=list)
+    visibility: Literal["public", "unlisted", "private"] = "private"
+    """Whether it is in the catalogue, as its manifest says."""
 
 
 class PublishView(BaseModel):

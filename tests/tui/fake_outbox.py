@@ -131,6 +131,7 @@ def a_plan(api: str, version: str = "1.3.0") -> PublishPlanView:
         "bump": "major",
         "asked_version": "2.0.0",
         "warnings": ["1.3.0 promises that callers need not change; the changes ask for 2.0.0"],
+        "visibility": "public",
     }
     return PublishPlanView.model_validate(values)
 
