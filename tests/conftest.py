@@ -6,7 +6,8 @@ whose reason begins with "needs".
 import os
 import shutil
 import signal
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -72,6 +73,29 @@ def _cluster(version: int) -> Iterator[clusters.Cluster]:
         pytest.skip(reason)
     with clusters.running(version) as cluster:
         yield cluster
+
+
+_COUNTED = "counted"
+Count = Callable[[str, int], None]
+
+
+@pytest.fixture
+def count(record_property: Callable[[str, object], None]) -> Count:
+    """Takes what was done so many times; the sum over all tests is told at the end of the run."""
+    return lambda what, times: record_property(_COUNTED, (what, times))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counted: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for what, times in (value for name, value in report.user_properties if name == _COUNTED):
+                    counted[what] += times
+    if counted:
+        terminalreporter.section("counted")
+        for what, times in sorted(counted.items()):
+            terminalreporter.write_line(f"{times:>7,} {what}")
 
 
 _NEEDS = {"docker": docker_trouble, "browser": browser_trouble}

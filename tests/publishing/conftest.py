@@ -165,7 +165,10 @@ def a_pack(head: Mapping[str, Any], frames: Sequence[Frame] = ()) -> bytes:
 OpenMarket = Callable[..., Awaitable[Market]]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres18", marks=pytest.mark.postgres)])
+STORES = ("sqlite", *(pytest.param(name, marks=pytest.mark.postgres) for name in ("postgres15", "postgres18")))
+
+
+@pytest.fixture(params=STORES)
 def database(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """The URL of the database of that name, empty at first; "" stands for a file of SQLite's. A test has one name on
     PostgreSQL."""

@@ -1,13 +1,13 @@
-"""A marketplace as a process of its own, to be killed: takes a version in, from wherever it is, and prints the outcome.
+"""A marketplace as a process of its own, to be killed: takes a version in, from wherever it is.
 
-python -m tests.publishing.publishing_process HOME SEMVER [DATABASE]
+python -m tests.publishing.publishing_process HOME SEMVER DATABASE
 """
 
 import asyncio
 import sys
 from pathlib import Path
 
-from local_server.domain.publishing import Outcome
+from local_server.domain.publishing import Outcome, Published
 from local_server.domain.trees import TreeEntry
 from local_server.events.bus import Bus
 from tests.publishing.conftest import Account, Market, a_pack, frames_of, in_pieces, open_store
@@ -47,15 +47,14 @@ async def take_in(ana: Account, semver: str) -> Outcome:
     return done
 
 
-async def main(home: str, semver: str, database: str = "") -> None:
-    storage = await open_store(database, Path(home), lambda event: None)
+async def publish(home: Path, semver: str, database: str) -> Published:
+    storage = await open_store(database, home, lambda event: None)
     try:
-        ana = await Market(Path(home), storage, Bus()).account(1, "ana")
-        done = (await take_in(ana, semver)).published
-        print(done.semver, done.version, done.tree, done.head_rev, done.change)
+        ana = await Market(home, storage, Bus()).account(1, "ana")
+        return (await take_in(ana, semver)).published
     finally:
         await storage.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(publish(Path(sys.argv[1]), *sys.argv[2:4]))

@@ -28,6 +28,7 @@ from local_server.publishing.collection import leased_blobs
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.postgres import PostgresStorage
 from local_server.storage.sqlite import SqliteStorage
+from tests.conftest import Count
 from tests.postgres.clusters import Cluster
 from tests.publishing.conftest import Account, Market, a_pack, frames_of, in_pieces, tree_of
 from tests.storage.factories import NOON
@@ -40,7 +41,7 @@ MACHINES = st.integers(0, 2)
 PATHS = st.sampled_from(["main.py", "lib/a.py", "lib/b.py", "README.md"])
 CONTENTS = st.sampled_from([b"", b"a", b"b\n" * 40, b"c" * 3000, bytes(range(256)) * 20])
 VISIBILITIES = st.sampled_from(["private", "unlisted", "public"])
-runs: dict[str, int] = {"machines": 0, "steps": 0, "versions": 0}
+runs: dict[str, int] = {"traces": 0, "steps": 0, "versions": 0}
 
 
 class SetClock:
@@ -102,6 +103,7 @@ class Side:
 
 
 class Marketplace(RuleBasedStateMachine):
+    stores = "on SQLite"
     openers: tuple[Callable[[Path], Coroutine[Any, Any, Storage]], ...] = (
         lambda home: SqliteStorage.open(home / "registry.db", lambda event: None),
     )
@@ -126,7 +128,7 @@ class Marketplace(RuleBasedStateMachine):
         self.visibility = "private"
         self.changes = 0
         self.answered: dict[str, Outcome] = {}
-        runs["machines"] += 1
+        runs["traces"] += 1
 
     def each(self, act: Callable[[Side], Coroutine[Any, Any, T]]) -> T:
         """Do it on every store; the answer, which is the same everywhere."""
@@ -424,7 +426,7 @@ def needed(tx: ReadTx) -> set[str]:
     return {entry.sha256 for tree in trees if tree for entry in tree.entries.values()} | leased_blobs(tx)
 
 
-def run_machine(machine: type[Marketplace], capsys: pytest.CaptureFixture[str]) -> None:
+def run_machine(machine: type[Marketplace], count: Count) -> None:
     for name in runs:
         runs[name] = 0
     run_state_machine_as_test(
@@ -438,31 +440,28 @@ def run_machine(machine: type[Marketplace], capsys: pytest.CaptureFixture[str]) 
             suppress_health_check=list(HealthCheck),
         ),
     )
-    with capsys.disabled():
-        stores = len(machine.openers)
-        print(
-            f"\n{runs['machines']} traces, {runs['steps']:,} steps, {runs['versions']} versions on {stores} stores",
-            flush=True,
-        )
+    for name, times in runs.items():
+        count(f"{name} of the state machine of publishing, {machine.stores}", times)
     assert runs["versions"] > EXAMPLES / 2
 
 
 @pytest.mark.slow
-def test_whatever_comes_to_mind(capsys: pytest.CaptureFixture[str]) -> None:
-    run_machine(Marketplace, capsys)
+def test_whatever_comes_to_mind(count: Count) -> None:
+    run_machine(Marketplace, count)
 
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_the_same_on_sqlite_and_postgres(postgres18: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_on_sqlite_and_postgres(postgres15: Cluster, postgres18: Cluster, count: Count) -> None:
     urls: dict[Path, str] = {}
 
-    def on_postgres(home: Path) -> Coroutine[Any, Any, Storage]:
+    def on(cluster: Cluster, home: Path) -> Coroutine[Any, Any, Storage]:
         if home not in urls:
-            urls[home] = postgres18.database()
+            urls[home] = cluster.database()
         return PostgresStorage.open(urls[home], lambda event: None)
 
-    class OnBoth(Marketplace):
-        openers = (*Marketplace.openers, on_postgres)
+    class OnAll(Marketplace):
+        stores = "on SQLite, PostgreSQL 15 and PostgreSQL 18 alike"
+        openers = (*Marketplace.openers, partial(on, postgres15), partial(on, postgres18))
 
-    run_machine(OnBoth, capsys)
+    run_machine(OnAll, count)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Count
 from tests.sync.fake_marketplace import FakeMarketplace
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,9 @@ class TestKilledPublishing:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("name", OUTBOX)
-    def test_it_is_published_once_all_the_same(self, tmp_path: Path, market: FakeMarketplace, name: str) -> None:
+    def test_it_is_published_once_all_the_same(
+        self, tmp_path: Path, market: FakeMarketplace, name: str, count: Count
+    ) -> None:
         home = tmp_path / "laptop"
         assert run(home, market, "publish").returncode == 0
         fill(home, name)
@@ -62,10 +65,13 @@ class TestKilledPublishing:
         assert len(market.market.changes) == 2
         for sha256, content in market.market.blobs.items():
             assert market.market.received_bytes[sha256] == len(content), "taken more than once"
+        count("kill -9 of a laptop while it published", 1)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("name", PULL)
-    def test_a_pull_is_whole_or_can_be_repeated(self, tmp_path: Path, market: FakeMarketplace, name: str) -> None:
+    def test_a_pull_is_whole_or_can_be_repeated(
+        self, tmp_path: Path, market: FakeMarketplace, name: str, count: Count
+    ) -> None:
         one, two = tmp_path / "one", tmp_path / "two"
         assert run(one, market, "publish").returncode == 0
         assert run(two, market, "pull").returncode == 0
@@ -80,3 +86,4 @@ class TestKilledPublishing:
         assert (two / "one" / "main.py").read_text() == "newer\n"
         (two / "one" / "main.py").write_text("newest\n")
         assert run(two, market, "publish").stdout.split()[:2] == ["0.1.2", "applied"]
+        count("kill -9 of a laptop while it pulled", 1)
