@@ -66,7 +66,7 @@ class ApimarketApp(App[int]):
         self.live = Live(backend, self.post_message, clock, **pace)
         self.kept = Kept(clock)
         self.accounts = Accounts(home, connect or _nowhere, backend.url, clock)
-        self.marketplaces = Marketplaces(home, backend, self.accounts, connect or _nowhere, clock)
+        self.marketplaces = Marketplaces(backend, self.accounts, connect or _nowhere, clock)
         self.acts = ApiActs(self)
         self.account_acts = AccountActs(self)
         self.outbox_acts = OutboxActs(self)

@@ -1,23 +1,18 @@
-"""Which marketplaces there are, the one that is looked at, and copies of their catalogues.
+"""Which marketplaces there are, the one that is looked at, and what is asked of it.
 
-This machine's own server is one of them; the others are those with a session. Copies are read and written off the loop.
+This machine's own server is one of them; the others are those with a session.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from apimarket_tui.accounts import Accounts, Connect
-from apimarket_tui.backend import MarketServer, Trouble, attempt
-from apimarket_tui.catalogue import Catalogue
-from local_server.client import copies
+from apimarket_tui.backend import Backend, MarketServer, Trouble, attempt
+from apimarket_tui.search import Found, Question
 
-RENEW = timedelta(minutes=5)
-"""A copy that is older is renewed when its marketplace is looked at."""
-MOST_PAGES = 100
+PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +32,10 @@ class Place:
 
 
 class Marketplaces:
-    """`directory` is the data directory; None keeps no copies beyond this run."""
-
-    def __init__(
-        self,
-        directory: Path | None,
-        own: MarketServer,
-        accounts: Accounts,
-        connect: Connect,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._directory, self._own, self._accounts, self._connect = directory, own, accounts, connect
-        self._clock = clock
+    def __init__(self, own: Backend, accounts: Accounts, connect: Connect, clock: Callable[[], datetime]) -> None:
+        self._own, self._accounts, self._connect, self._clock = own, accounts, connect, clock
         self._chosen = ""
         self._servers: dict[Place, MarketServer] = {}
-        self._copies: dict[str, Catalogue] = {}
-        self._renewing = asyncio.Lock()
 
     # -- Which
 
@@ -85,46 +68,19 @@ class Marketplaces:
         for server in servers.values():
             await server.close()
 
-    # -- Copies
+    # -- Searching
 
-    def known(self, place: Place) -> Catalogue | None:
-        """The copy as far as it was read already."""
-        return self._copies.get(place.url)
-
-    async def copy(self, place: Place) -> Catalogue:
-        """The copy as it was kept, perhaps an empty one."""
-        if place.url not in self._copies:
-            directory = self._directory
-            kept = await asyncio.to_thread(copies.read, directory, place.url) if directory is not None else None
-            read = await asyncio.to_thread(Catalogue.read, kept)
-            self._copies.setdefault(place.url, read)
-        return self._copies[place.url]
-
-    async def renew(self, place: Place) -> Trouble | None:
-        """Fetch what changed since the copy was made, if it is not a new one, and keep the result."""
-        async with self._renewing:
-            copy = await self.copy(place)
-            if copy.read_at is not None and self._clock() - copy.read_at < RENEW:
-                return None
-            trouble = await self._fetch(place, copy)
-            if trouble is None and self._directory is not None:
-                directory = self._directory
-                await asyncio.to_thread(lambda: copies.keep(directory, place.url, copy.written()))
-            return trouble
-
-    async def _fetch(self, place: Place, copy: Catalogue) -> Trouble | None:
-        server = self.server(place)
-        for _ in range(MOST_PAGES):
-            page = await attempt(server.catalogue(copy.next))
-            if isinstance(page, Trouble):
-                return page
-            if page.next < copy.next:
-                # A marketplace whose feed begins anew: what is here is of another one.
-                copy.clear()
-                continue
-            copy.take(page.changes)
-            copy.next = page.next
-            if page.complete:
-                break
-        copy.read_at = self._clock()
-        return None
+    async def search(
+        self, place: Place, question: Question, *, after: str | None = None, itself: bool = False
+    ) -> Found | Trouble:
+        """From the copy that the local server keeps of a marketplace elsewhere; with `itself` from the marketplace.
+        `after` is the `next` of the page before, which must have been asked for in the same way."""
+        words, filters = question.text.strip(), question.filters
+        if place.here or itself:
+            view = await attempt(self.server(place).search(words, **filters, limit=PAGE, after=after))
+            return view if isinstance(view, Trouble) else Found(view, self._clock())
+        answer = await attempt(self._own.market_search(words, remote=place.url, **filters, limit=PAGE, after=after))
+        if isinstance(answer, Trouble):
+            return answer
+        now = self._clock()
+        return Found(answer, now if answer.live else answer.copied.checked_at or now, answer.copied)

@@ -24,7 +24,14 @@ MARKET: tuple[Action, ...] = (
         "market",
         "search --remote URL",
     ),
-    Action("ask-again", ("r",), "ask again", "Ask the marketplace again", "market", bar=False),
+    Action(
+        "ask-again",
+        ("r",),
+        "ask itself",
+        "Ask the marketplace itself, which knows READMEs too",
+        "market",
+        bar=False,
+    ),
     Action(
         "subscribe",
         ("s",),

@@ -1,14 +1,14 @@
 """Mode 2: a marketplace's catalogue, searched as one types.
 
-What is known is shown at once with its age (an earlier answer to the same question, else the copy of the catalogue) and
-the marketplace's own answer takes its place. An answer to an older question is never shown.
+What is shown comes from the copy of the catalogue that the local server keeps: at once, with its age, and anew when the
+copy was brought up to date. An answer to an older question is never shown.
 """
 
 import asyncio
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -17,38 +17,30 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
-from apimarket_tui.backend import Trouble, attempt
-from apimarket_tui.catalogue import Question, Sort
+from apimarket_tui.backend import Trouble
 from apimarket_tui.clean import one_line
+from apimarket_tui.marketplaces import PAGE
 from apimarket_tui.offers import Offer
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
+from apimarket_tui.search import SORTS, Found, Question
 from apimarket_tui.widgets.bars import Rule
 from apimarket_tui.widgets.cards import CARD_COLUMNS, about_card, card_cell
 from apimarket_tui.widgets.facets import FacetTable, facet_rows
+from apimarket_tui.widgets.found import age_words, found_words, trouble_words
 from apimarket_tui.widgets.table import LineTable
-from apimarket_tui.words import ago
 
 if TYPE_CHECKING:
     from apimarket_tui.actions import Action
     from apimarket_tui.marketplaces import Place
-    from local_server.wire.market import ListingCard, SearchView
+    from local_server.wire.market import ListingCard
 
 TYPING_S = 0.15
 """A pause in typing this long is a question."""
 RETRY_S = 15.0
-PAGE = 50
+OLD = timedelta(minutes=1)
+"""An answer from a copy that is older is asked for again, and the server renews the copy for it."""
 AHEAD = 10
 """Rows before the last one from which on the next page is fetched."""
-SORTS: tuple[Sort, ...] = get_args(Sort)
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What stands in the table, and where it is from."""
-
-    found: "SearchView"
-    at: datetime
-    source: Literal["answer", "earlier", "copy"]
 
 
 class MarketScreen(FrameScreen):
@@ -62,8 +54,10 @@ class MarketScreen(FrameScreen):
         self._asked = 0
         """Number of the newest question; answers to others are dropped."""
         self._asking = False
-        self._shown: Shown | None = None
+        self._found: Found | None = None
         self._trouble: Trouble | None = None
+        self._itself = False
+        """Whether the newest question goes to the marketplace itself."""
         self._place: Place | None = None
         self._fetching = ""
         """The page that is on its way."""
@@ -106,12 +100,20 @@ class MarketScreen(FrameScreen):
         self.call_after_refresh(self._show_card)
 
     def _tick(self) -> None:
-        if self.is_current:
-            self._show_head()
+        if not self.is_current:
+            return
+        self._show_head()
+        found = self._found
+        if found is None or self._asking or self._trouble is not None or len(found.view.apis) > PAGE:
+            return
+        old = found.of_copy and self.market.clock() - found.at > OLD
+        if found.renewing or (old and not found.trouble):
+            self._ask(quietly=True)
 
     def _retry(self) -> None:
-        if self.is_current and self._trouble is not None and not self._asking:
-            self._ask()
+        missing = self._trouble is not None or (self._found is not None and self._found.trouble)
+        if self.is_current and missing and not self._asking:
+            self._ask(quietly=True)
 
     # -- Which marketplace
 
@@ -126,136 +128,73 @@ class MarketScreen(FrameScreen):
         who = f"  {one_line(place.handle)}" if place.handle else "  A signs in elsewhere"
         told = Content.assemble((one_line(place.title), "$primary"), (who, "$dim"))
         self.query_one("#place", Static).update(told)
-        self._shown = self._trouble = None
+        self._found = self._trouble = None
         self._show()
         self._ask()
-        if not place.here:
-            self.begin("catalogue copy", partial(self._copy, place))
-
-    async def _copy(self, place: "Place") -> None:
-        """Read the copy, and renew it once the marketplace answers."""
-        await self.market.marketplaces.copy(place)
-        if stands(self) and place == self._place and (self._shown is None or not self._shown.found.apis):
-            self._show_known()
-        await self.market.marketplaces.renew(place)
 
     # -- Asking
 
-    def _ask(self, wait_s: float = 0.0) -> None:
+    def _ask(self, wait_s: float = 0.0, *, itself: bool = False, quietly: bool = False) -> None:
+        """`quietly`: the same question again, to which there is an answer already."""
         self._asked += 1
-        self._asking = True
-        self._show_known()
-        self.begin("search", partial(self._search, self._asked, wait_s))
+        self._asking = not quietly
+        self._show_head()
+        self.begin("search", partial(self._search, self._asked, wait_s, itself))
 
-    async def _search(self, number: int, wait_s: float) -> None:
+    async def _search(self, number: int, wait_s: float, itself: bool) -> None:
         place, question = self._place, self._question
         assert place is not None
         await asyncio.sleep(wait_s)
-        server = self.market.marketplaces.server(place)
-        answer = await attempt(server.search(question.text.strip(), **question.filters, limit=PAGE))
+        answer = await self.market.marketplaces.search(place, question, itself=itself)
         if number != self._asked or not stands(self):
             return
-        self._asking = False
+        self._asking, self._itself = False, itself
         if isinstance(answer, Trouble):
-            self._refused(place, answer)
-            return
-        self._trouble = None
-        self.market.kept.put(_key(place, question), answer)
-        self._put(Shown(answer, self.market.clock(), "answer"))
-
-    def _refused(self, place: "Place", trouble: Trouble) -> None:
-        self._trouble = trouble
-        if place.here:
-            self.market.live.report(trouble)
-        self._show_known()
+            self._trouble = answer
+            if place.here or not itself:
+                self.market.live.report(answer)
+        else:
+            self._trouble, self._found = None, answer
         self._show()
 
-    def _show_known(self) -> None:
-        """What is known without asking: an earlier answer, else what the copy finds. Else what is there stays."""
-        place, question = self._place, self._question
-        assert place is not None
-        kept = self.market.kept.get(_key(place, question), object)
-        copy = self.market.marketplaces.known(place)
-        if kept is not None:
-            self._put(Shown(kept[0], kept[1], "earlier"))  # type: ignore[arg-type]
-        elif copy is not None and copy.read_at is not None:
-            self._put(Shown(copy.search(question), copy.read_at, "copy"))
-        else:
-            self._show_head()
-
     def _more(self) -> None:
-        shown = self._shown
-        if shown is None or shown.source != "answer" or self._asking:
+        found = self._found
+        if found is None or self._asking:
             return
-        if shown.found.next is not None and shown.found.next != self._fetching:
-            self._fetching = shown.found.next
-            self.begin("next page", partial(self._next_page, self._asked, shown))
+        if found.view.next is not None and found.view.next != self._fetching:
+            self._fetching = found.view.next
+            self.begin("next page", partial(self._next_page, self._asked, found))
 
-    async def _next_page(self, number: int, shown: Shown) -> None:
+    async def _next_page(self, number: int, found: Found) -> None:
         place, question = self._place, self._question
         assert place is not None
-        server = self.market.marketplaces.server(place)
-        asked = server.search(question.text.strip(), **question.filters, limit=PAGE, after=shown.found.next)
-        page = await attempt(asked)
+        itself = found.copy is None
+        page = await self.market.marketplaces.search(place, question, after=found.view.next, itself=itself)
         self._fetching = ""
-        if number != self._asked or self._shown is not shown or not stands(self) or isinstance(page, Trouble):
+        if number != self._asked or self._found is not found or not stands(self) or isinstance(page, Trouble):
             return
-        known = {card.id for card in shown.found.apis}
-        apis = [*shown.found.apis, *(card for card in page.apis if card.id not in known)]
-        self._put(replace(shown, found=shown.found.model_copy(update={"apis": apis, "next": page.next})))
+        self._found = found.continued(page.view)
+        self._show()
 
     # -- Showing
 
-    def _put(self, shown: Shown) -> None:
-        self._shown = shown
-        self._show()
-
     def _show(self) -> None:
-        shown = self._shown
-        cards = shown.found.apis if shown is not None else []
+        view = self._found.view if self._found is not None else None
+        cards = view.apis if view is not None else []
         self.table.show_rows(cards)
-        self.facets.show_rows(facet_rows(shown.found.facets if shown is not None else {}, self._question.chosen))
+        self.facets.show_rows(facet_rows(view.facets if view is not None else {}, self._question.chosen))
         self._show_head()
         self._show_nothing(not cards)
         self._show_card()
 
     def _show_head(self) -> None:
-        shown, question = self._shown, self._question
-        left = Content("")
-        if shown is not None:
-            more = "" if shown.found.complete else "+"
-            left = Content.assemble((f"{shown.found.total:,}{more} found", "bold $foreground"))
-        left += Content.styled(f"  {question.sort} first" if question.sort != "name" else "  by name", "$dim")
-        for value in question.chosen.values():
-            left += Content.assemble("  ", (f"✓ {one_line(value)}", "$success"))
-        self.query_one("#found", Rule).show(left, self._age())
+        place, found = self._place, self._found
+        age = age_words(found, self._trouble, self.market.clock(), asking=self._asking)
+        self.query_one("#found", Rule).show(found_words(found, self._question), age)
         trouble = self.query_one("#trouble", Static)
-        trouble.display = self._trouble is not None
-        if self._trouble is not None:
-            trouble.update(Content.styled(f" ✗ {self._why()}", "$error"))
-
-    def _why(self) -> str:
-        trouble, place = self._trouble, self._place
-        assert trouble is not None
-        assert place is not None
-        if trouble.unreachable and not place.here:
-            reason = trouble.detail.rpartition(": ")[2]
-            return f"{one_line(place.title)} does not answer: {one_line(reason)} · asked again by itself, r asks now"
-        return f"{one_line(trouble.detail)} · {one_line(trouble.hint) or 'r asks again'}"
-
-    def _age(self) -> Content:
-        shown = self._shown
-        asking = Content.styled("asking…", "$warning") if self._asking else Content("")
-        if shown is None:
-            return asking
-        when = ago(shown.at, self.market.clock())
-        if shown.source == "answer":
-            return Content.styled(f"as of {when}", "$dim")
-        what = "copy" if shown.source == "copy" else "answer"
-        if self._trouble is not None:
-            offline = "offline" if self._trouble.unreachable else "no answer"
-            return Content.styled(f"{offline}: {what} of {when}", "$warning")
-        return Content.styled(f"{what} of {when}  ", "$dim") + asking
+        told = trouble_words(found, self._trouble, place, itself=self._itself) if place is not None else ""
+        trouble.display = bool(told)
+        trouble.update(Content.styled(f" ✗ {told}", "$error"))
 
     def _show_nothing(self, empty: bool) -> None:
         self.table.display = not empty
@@ -263,13 +202,11 @@ class MarketScreen(FrameScreen):
         nothing.display = empty
         if not empty:
             return
-        if self._shown is None and self._trouble is None:
-            nothing.update(Content.styled("asking the marketplace…", "$dim"))
-        elif self._shown is None:
-            nothing.update(Content.styled("no copy of this marketplace is here yet", "$dim"))
+        if self._found is None:
+            told = "asking the marketplace…" if self._trouble is None else "no copy of this marketplace is here yet"
+            nothing.update(Content.styled(told, "$dim"))
         elif self._question.text.strip() or self._question.chosen:
-            shows_all = (("esc", "bold $primary"), (" shows all", "$dim"))
-            nothing.update(Content.assemble(("Nothing matches.  ", "$dim"), *shows_all))
+            nothing.update(self._nothing_matches())
         else:
             nothing.update(
                 Content.assemble(
@@ -277,6 +214,14 @@ class MarketScreen(FrameScreen):
                     ('visibility = "public" in apimarket.toml lists one of yours', "$dim"),
                 )
             )
+
+    def _nothing_matches(self) -> Content:
+        told = Content.assemble(("Nothing matches.  ", "$dim"), ("esc", "bold $primary"), (" shows all", "$dim"))
+        if self._found is not None and self._found.of_copy:
+            told += Content.assemble(
+                ("   ", "$dim"), ("r", "bold $primary"), (" asks the marketplace, which knows READMEs too", "$dim")
+            )
+        return told
 
     @on(LineTable.Moved, "#table")
     def _show_card(self) -> None:
@@ -367,7 +312,7 @@ class MarketScreen(FrameScreen):
         self._visit()
 
     def do_ask_again(self) -> None:
-        self._ask()
+        self._ask(itself=True)
 
     def do_back(self) -> None:
         if self.focused is self.query_one("#words") or self.focused is self.facets:
@@ -380,7 +325,3 @@ class MarketScreen(FrameScreen):
             self._ask()
         else:
             super().do_back()
-
-
-def _key(place: "Place", question: Question) -> tuple[str, ...]:
-    return ("market", place.url, *question.key)

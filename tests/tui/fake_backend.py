@@ -23,10 +23,11 @@ from local_server.wire.apis import (
 )
 from local_server.wire.events import Resync, WireEvent
 from local_server.wire.exchanges import BodyView, CompareView, ExchangeView, HeaderChangeView, ReplayView
+from local_server.wire.market import MarketSearchView
 from local_server.wire.outbox import PulledView, PullVersion
 from local_server.wire.server import Check, ServerView
 
-from .fake_market import NOW, FakeMarket, Remote
+from .fake_market import NOW, FakeMarket, Remote, search_copy
 from .fake_outbox import FakeOutbox
 from .fake_versions import FakeVersions
 
@@ -614,6 +615,15 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
     def connect(self, url: str, token: str) -> "FakeServer":
         """Another server, as `AsyncClient` would be."""
         return FakeServer(self, url, token)
+
+    async def market_search(
+        self, query: str = "", remote: str = "", **filters: str | int | float | None
+    ) -> MarketSearchView:
+        self.elsewhere.copies_searched.append(query)
+        await self._reached("market_search")
+        if query in self.elsewhere.copy_gates:
+            await self.elsewhere.copy_gates[query].wait()
+        return search_copy(self.elsewhere, remote, query, filters)
 
     async def pull_version(self, request: PullVersion) -> PulledView:
         await self._reached("pull_version", f"{request.name} from {request.remote}")

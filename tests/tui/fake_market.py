@@ -1,16 +1,19 @@
 """A marketplace that is all in memory: a dozen APIs, searched as the real one would, slow or away on demand."""
 
 import asyncio
+import re
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from apimarket_tui.catalogue import Catalogue, Question
 from local_server.client.errors import ApimarketClientError, ServerUnreachableError
 from local_server.wire.market import (
-    CatalogueChange,
-    CatalogueFeed,
+    CatalogueCopyView,
     EndpointView,
+    FacetView,
     ListingCard,
     ListingView,
+    MarketSearchView,
     MeasuredView,
     MeteredView,
     NewSubscriptionView,
@@ -203,6 +206,12 @@ class Remote:
         self.subscribed: list[tuple[str, Subscribe]] = []
         self.reviews = some_reviews()
         self.page = 100
+        self.copied: dict[str, object] = {}
+        """What the copy of it says of itself, where that is not that it is whole and new."""
+        self.live = False
+        """Whether there is no copy, and it is asked itself."""
+        self.copies_searched: list[str] = []
+        self.copy_gates: dict[str, asyncio.Event] = {}
 
 
 class FakeMarket:
@@ -220,30 +229,12 @@ class FakeMarket:
         if method in self.remote.refusals:
             raise self.remote.refusals[method]
 
-    def _catalogue(self) -> Catalogue:
-        found = Catalogue()
-        found.take(CatalogueChange(id=card.id, changed=1, api=card) for card in self.remote.cards)
-        return found
-
     async def search(self, query: str = "", **filters: str | int | float | None) -> SearchView:
         self.remote.searched.append(query)
         if query in self.remote.gates:
             await self.remote.gates[query].wait()
         await self._asked("search")
-        question = Question(
-            text=query,
-            category=str(filters.get("category") or ""),
-            tag=str(filters.get("tag") or ""),
-            runtime=str(filters.get("runtime") or ""),
-            price={"true": "free", "false": "paid"}.get(str(filters.get("free")), ""),
-            rating=str(filters.get("min_rating") or ""),
-            sort=filters.get("sort") or "best",  # type: ignore[arg-type]
-        )
-        found = self._catalogue().search(question)
-        start = int(filters.get("after") or 0)
-        end = start + self.remote.page
-        following = str(end) if end < len(found.apis) else None
-        return found.model_copy(update={"apis": found.apis[start:end], "next": following})
+        return _page(self.remote, query, filters)
 
     async def listing(self, name: str) -> ListingView:
         await self._asked("listing")
@@ -264,12 +255,71 @@ class FakeMarket:
         plan = next(plan for plan in some_plans() if plan.code == body.plan)
         return NewSubscriptionView(subscription=a_subscription(name, plan), key=KEY, key_id="key_1")
 
-    async def catalogue(self, since: int = 0) -> CatalogueFeed:
-        await self._asked("catalogue")
-        changes = [CatalogueChange(id=card.id, changed=number, api=card, paths=["/now"])
-                   for number, card in enumerate(self.remote.cards, start=1)]  # fmt: skip
-        page = changes[since : since + 5]
-        return CatalogueFeed(changes=page, next=since + len(page), complete=since + len(page) >= len(changes))
+
+def search_copy(
+    remote: Remote, url: str, query: str, filters: Mapping[str, str | int | float | None]
+) -> MarketSearchView:
+    """As the server answers from its copy, whether the marketplace is up or not."""
+    copied: dict[str, object] = {
+        "remote": url,
+        "listings": len(remote.cards),
+        "whole": not remote.live,
+        "checked_at": NOW,
+        "age_s": 0.0,
+        "refreshing": False,
+        "trouble": f"The server at {url} does not answer: connection refused" if remote.down else None,
+    }
+    view = CatalogueCopyView.model_validate(copied | remote.copied)
+    return MarketSearchView(**_page(remote, query, filters).model_dump(), live=remote.live, copied=view)
+
+
+def _page(remote: Remote, query: str, filters: Mapping[str, str | int | float | None]) -> SearchView:
+    found = [card for card in remote.cards if _matches(card, query, filters)]
+    found.sort(key=lambda card: _order(card, str(filters.get("sort") or "best")))
+    start = int(filters.get("after") or 0)
+    end = start + remote.page
+    facets = {
+        "category": Counter(card.category for card in found),
+        "tag": Counter(tag for card in found for tag in card.tags),
+        "runtime": Counter(card.runtime for card in found),
+        "price": Counter("free" if card.free else "paid" for card in found),
+        "rating": Counter(stars for card in found for stars in "432" if (card.rating or 0) >= int(stars)),
+    }
+    return SearchView(
+        apis=found[start:end],
+        total=len(found),
+        complete=True,
+        facets={
+            name: [FacetView(value=value, count=count) for value, count in counts.most_common(12)]
+            for name, counts in facets.items()
+        },
+        next=str(end) if end < len(found) else None,
+    )
+
+
+def _matches(card: ListingCard, query: str, filters: Mapping[str, str | int | float | None]) -> bool:
+    """Every word by its beginning."""
+    text = re.sub(r"[\W_]+", " ", f" {card.name} {card.category} {' '.join(card.tags)} {card.summary}".casefold())
+    free = {"true": True, "false": False}.get(str(filters.get("free")))
+    return (
+        all(f" {word}" in text for word in query.casefold().split())
+        and filters.get("category") in (None, card.category)
+        and filters.get("runtime") in (None, card.runtime)
+        and (filters.get("tag") is None or filters["tag"] in card.tags)
+        and free in (None, card.free)
+        and (card.rating or 0.0) >= float(filters.get("min_rating") or 0)
+    )
+
+
+def _order(card: ListingCard, sort: str) -> tuple[float, str, str]:
+    firsts = {
+        "best": -card.quality,
+        "rating": -(card.rating or 0.0),
+        "subscribers": -card.subscribers,
+        "newest": -card.published_at.timestamp(),
+        "name": 0.0,
+    }
+    return (firsts[sort], card.slug, card.name)
 
 
 def a_subscription(name: str, plan: PlanView) -> SubscriptionView:

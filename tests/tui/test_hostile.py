@@ -264,8 +264,11 @@ async def test_a_marketplaces_refusal_is_text() -> None:
     backend.elsewhere.refusals["search"] = ApimarketClientError(
         HOSTILE, hint=HOSTILE, code=HOSTILE, status=429, title=HOSTILE
     )
+    backend.elsewhere.copied = {"trouble": HOSTILE}
     async with running(backend, size=(120, 40)) as pilot:
         await market()(pilot)
+        assert "[/x] [id]" in check(pilot)
+        await press(pilot, "r")
         assert "[/x] [id]" in check(pilot)
 
 

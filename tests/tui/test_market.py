@@ -1,7 +1,7 @@
 """Market: what is asked when, what is shown meanwhile, and what becomes of subscribing and cloning."""
 
 import asyncio
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,12 +15,11 @@ from apimarket_tui.screens.local import LocalScreen
 from apimarket_tui.screens.market import MarketScreen
 from apimarket_tui.screens.new_key import KeyShownScreen
 from apimarket_tui.screens.subscribe import SubscribeScreen, minor_of
-from local_server.client import sessions
 from local_server.client.errors import ApimarketClientError
 from local_server.wire.events import PullUpdated
 
 from .fake_backend import FakeBackend
-from .fake_market import KEY, MARKET_URL, some_plans
+from .fake_market import KEY, MARKET_URL, NOW, some_plans
 from .screen_text import screen_text
 from .screens import listing, market, press, running, said, settle, type_text, until
 
@@ -33,70 +32,86 @@ def shows(pilot: Pilot[Any], text: str) -> bool:
     return text in screen_text(pilot.app)
 
 
-def signed_in(home: Path) -> None:
-    sessions.keep(home, MARKET_URL, {"token": "t", "handle": "ana", "expires_at": "2026-12-01T00:00:00+00:00"})
-
-
 class TestSearching:
-    async def test_a_word_typed_quickly_is_one_question(self) -> None:
+    async def test_a_word_typed_quickly_is_one_question_to_the_copy_and_none_to_the_marketplace(self) -> None:
         backend = FakeBackend()
         async with running(backend) as pilot:
             await market("slash", *"geoc")(pilot)
             await until(pilot, lambda: rows(pilot) == ["geocode"])
-            assert backend.elsewhere.searched == ["", "geoc"]
+            assert backend.elsewhere.copies_searched == ["", "geoc"]
+            assert backend.elsewhere.searched == []
 
     async def test_an_old_answer_never_takes_the_place_of_a_new_one(self) -> None:
         backend = FakeBackend()
-        gate = backend.elsewhere.gates["weather"] = asyncio.Event()
+        gate = backend.elsewhere.copy_gates["weather"] = asyncio.Event()
         async with running(backend) as pilot:
             await market("slash")(pilot)
             await type_text(pilot, "weather")
-            await until(pilot, lambda: "weather" in backend.elsewhere.searched)
+            await until(pilot, lambda: "weather" in backend.elsewhere.copies_searched)
             pilot.app.screen.query_one("#words", Input).value = "qr"
             await until(pilot, lambda: rows(pilot) == ["qr"] and not shows(pilot, "asking"))
             gate.set()
             await settle(pilot)
             assert rows(pilot) == ["qr"]
 
-    async def test_an_earlier_answer_stands_there_with_its_age_until_the_new_one_comes(self) -> None:
+    async def test_an_old_copy_tells_its_age_and_gives_way_once_it_is_renewed(self) -> None:
         backend = FakeBackend()
+        backend.elsewhere.copied = {"refreshing": True, "checked_at": NOW - timedelta(hours=2)}
         async with running(backend) as pilot:
-            await market("slash", *"geoc")(pilot)
-            await press(pilot, "escape", "escape")
-            await until(pilot, lambda: len(rows(pilot)) == 12)
-            gate = backend.elsewhere.gates["geoc"] = asyncio.Event()
-            await press(pilot, "slash", *"geoc")
-            assert rows(pilot) == ["geocode"]
-            assert shows(pilot, "answer of now  asking…")
-            gate.set()
-            await until(pilot, lambda: shows(pilot, "as of now"))
+            await market()(pilot)
+            assert shows(pilot, "copy of 2h ago  renewing…")
+            backend.elsewhere.copied = {}
+            backend.elsewhere.cards = backend.elsewhere.cards[:3]
+            await until(pilot, lambda: shows(pilot, "copy of now") and len(rows(pilot)) == 3)
 
-    async def test_without_a_network_the_copy_of_an_earlier_run_is_searched(self, tmp_path: Path) -> None:
-        signed_in(tmp_path)
-        async with running(home=tmp_path) as pilot:
-            await press(pilot, "2")
-            copies = tmp_path / "market"
-            await until(pilot, lambda: copies.is_dir() and len(list(copies.glob("*.json"))) == 1)
+    async def test_without_a_network_the_copy_is_searched_and_says_so(self) -> None:
         backend = FakeBackend()
         backend.elsewhere.down = True
-        async with running(backend, size=(120, 40), home=tmp_path) as pilot:
-            await press(pilot, "2")
-            await until(pilot, lambda: len(rows(pilot)) == 12)
-            await until(pilot, lambda: shows(pilot, "offline: copy of now"))
+        backend.elsewhere.copied = {"checked_at": NOW - timedelta(days=1)}
+        async with running(backend, size=(120, 40)) as pilot:
+            await market()(pilot)
+            assert len(rows(pilot)) == 12
+            assert shows(pilot, "offline: copy of 1d ago")
             assert shows(pilot, "market.example does not answer: connection refused")
             backend.elsewhere.down = False
             await press(pilot, "r")
             await until(pilot, lambda: shows(pilot, "as of now") and not shows(pilot, "does not answer"))
 
-    async def test_the_marketplaces_refusal_is_told_with_what_to_do(self) -> None:
+    async def test_where_no_copy_is_yet_the_marketplaces_answer_comes_through_the_server(self) -> None:
         backend = FakeBackend()
-        refusal = ApimarketClientError("Too many", hint="Wait.", code="rate_limited", status=429, title="No")
-        async with running(backend, size=(120, 40)) as pilot:
+        backend.elsewhere.live = True
+        async with running(backend) as pilot:
             await market()(pilot)
-            backend.elsewhere.refusals["search"] = refusal
-            await press(pilot, "o")
+            assert shows(pilot, "as of now")
+            assert len(rows(pilot)) == 12
+
+    async def test_the_marketplace_itself_is_asked_on_request_and_its_refusal_told_with_what_to_do(self) -> None:
+        backend = FakeBackend()
+        async with running(backend, size=(120, 40)) as pilot:
+            await market("r")(pilot)
+            await until(pilot, lambda: shows(pilot, "as of now"))
+            assert backend.elsewhere.searched == [""]
+            backend.elsewhere.refusals["search"] = ApimarketClientError(
+                "Too many", hint="Wait.", code="rate_limited", status=429, title="No"
+            )
+            await press(pilot, "r")
             await until(pilot, lambda: shows(pilot, "✗ Too many · Wait."))
             assert len(rows(pilot)) == 12
+
+    async def test_what_the_copy_does_not_find_the_marketplace_may(self) -> None:
+        async with running(size=(120, 40)) as pilot:
+            await market("slash", *"nobody")(pilot)
+            await until(pilot, lambda: shows(pilot, "Nothing matches."))
+            assert shows(pilot, "r asks the marketplace, which knows READMEs too")
+
+    async def test_a_server_that_keeps_no_copy_and_reaches_nobody_says_why(self) -> None:
+        backend = FakeBackend()
+        backend.refusals["market_search"] = ApimarketClientError(
+            "There is no copy of https://market.example here", hint="Ask again.", code="x", status=503, title="No"
+        )
+        async with running(backend, size=(120, 40)) as pilot:
+            await market()(pilot)
+            assert shows(pilot, "✗ There is no copy of https://market.example here · Ask again.")
 
     async def test_what_narrows_is_chosen_and_dropped(self) -> None:
         async with running(size=(120, 40)) as pilot:
