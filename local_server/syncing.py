@@ -8,7 +8,9 @@ from pathlib import Path
 from local_server.client import sessions
 from local_server.data_directory import DataDirectory
 from local_server.domain.deployments import State
+from local_server.domain.errors import ApiUnavailable
 from local_server.domain.events import Event
+from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
 from local_server.domain.manifest_document import manifest_document
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
@@ -48,7 +50,7 @@ def make_sync(
         return [remote for remote in sorted(sessions.every(home)) if remote != url]
 
     markets = Marketplaces(storage, system, data.device_key(), token, logins, settings.remote)
-    parts = _Parts(url, storage, blobs, registry, executor)
+    parts = _Parts(storage, blobs, registry, executor)
     ports = SyncPorts(
         serving=parts.serving,
         openapi=parts.openapi,
@@ -63,8 +65,7 @@ def make_sync(
 
 
 class _Parts:
-    def __init__(self, url: str, storage: Storage, blobs: BlobStore, registry: Registry, executor: Executor) -> None:
-        self._url = url.replace("//0.0.0.0", "//127.0.0.1").replace("//[::]", "//[::1]")
+    def __init__(self, storage: Storage, blobs: BlobStore, registry: Registry, executor: Executor) -> None:
         self._storage = storage
         self._blobs = blobs
         self._registry = registry
@@ -78,8 +79,15 @@ class _Parts:
         generation = await self._storage.read(lambda tx: tx.deployments.generation(api.id, number))
         return Serving(number, generation.tree if generation else None, "was not written down yet; try again")
 
-    async def openapi(self, api: Api) -> bytes | None:
-        return await read_contract(f"{self._url}/{api.full_name}")
+    async def openapi(self, api: Api, generation: int | None) -> bytes | None:
+        """Asked of the very generation: the API's URL may lead to a version, wants a key, and counts its calls."""
+        if generation is None:
+            return None
+        try:
+            async with self._executor.borrow(api, generation) as lane:
+                return await read_contract(lane.address)
+        except (ApiUnavailable, GenerationNotFound, GenerationNotStarted):  # another serves by now
+            return None
 
     async def add_directory(self, directory: Path, tree: Tree, start: bool) -> Api:
         await asyncio.to_thread(write_new, directory, tree, self._blobs)

@@ -140,7 +140,7 @@ class _Run:
         return Serving(None, self._tree.digest)
 
 
-async def _no_contract(api: Api) -> bytes | None:
+async def _no_contract(api: Api, generation: int | None) -> bytes | None:
     """Nothing runs here that could be asked."""
     return None
 

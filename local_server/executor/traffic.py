@@ -9,6 +9,10 @@ from local_server.domain.routing import Route, Steering
 class Lane(Protocol):
     """The gateway's way to one generation, with a connection pool of its own."""
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the generation listens: who calls there passes the gateway by, and is nobody's traffic."""
+
     async def drain(self, timeout_s: float) -> bool:
         """Wait until no request is under way, then close idle connections. False when some were still open at the
         end of the time. New requests must have been routed elsewhere before."""

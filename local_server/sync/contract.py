@@ -11,12 +11,15 @@ from local_server.domain.version_documents import canonical
 PATIENCE_S = 3.0
 
 
-async def read_contract(url: str) -> bytes | None:
-    """The OpenAPI document of the API at `url`, as canonical JSON; None where there is none, or none that counts."""
+async def read_contract(address: tuple[str, int]) -> bytes | None:
+    """The OpenAPI document of the program that listens at `address`, as canonical JSON; None where it has none, or none
+    that counts."""
+    host, port = address
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/openapi.json"
     try:
         async with asyncio.timeout(PATIENCE_S), httpx2.AsyncClient(trust_env=False, follow_redirects=False) as client:
             content = bytearray()
-            async with client.stream("GET", f"{url.rstrip('/')}/openapi.json") as response:
+            async with client.stream("GET", url, headers={"host": "localhost"}) as response:
                 if response.status_code != 200:
                     return None
                 async for piece in response.aiter_bytes():

@@ -24,8 +24,8 @@ class Serving:
 @dataclass(frozen=True, slots=True)
 class SyncPorts:
     serving: Callable[[Api], Awaitable[Serving]]
-    openapi: Callable[[Api], Awaitable[bytes | None]]
-    """The OpenAPI document that the running API gives of itself, as canonical JSON; None where it has none."""
+    openapi: Callable[[Api, int | None], Awaitable[bytes | None]]
+    """The OpenAPI document that a generation of the API gives of itself, as canonical JSON; None where it has none."""
     manifest_document: Callable[[Manifest], Mapping[str, Any]]
     read_directory: Callable[[Api], Tree]
     """Blocking. Raises UnusableDirectory."""

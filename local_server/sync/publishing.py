@@ -104,7 +104,7 @@ class Publishing:
         basis = await self._storage.read(lambda tx: basis_of(tx, api, where))
         if basis.tree is not None and basis.tree.digest == tree.digest:
             raise NothingNew(basis.name, basis.semver or "")
-        openapi = await self._ports.openapi(api)
+        openapi = await self._ports.openapi(api, serving.generation)
         return await asyncio.to_thread(self._planned, api, where, basis, tree, openapi, version, serving.generation)
 
     async def queue(self, plan: PublishPlan) -> Outgoing:

@@ -27,9 +27,11 @@ def laptop(tmp_path_factory: pytest.TempPathFactory, market: FakeMarketplace) ->
         yield started
 
 
-def registered(running: Running, directory: Path, name: str) -> Any:
+def registered(running: Running, directory: Path, name: str, says: str | None = None) -> Any:
     directory.mkdir(parents=True)
     (directory / "main.py").write_text("def handler(request):\n    return {}\n")
+    if says is not None:
+        (directory / "answer.txt").write_text(says)
     answer = running.ask("POST", "/api/v1/apis", {"directory": str(directory), "name": name})
     assert answer.status == 201, answer.json
     wait_for(lambda: running.ask("GET", f"/api/v1/apis/{name}").json["serving"])
@@ -64,6 +66,22 @@ class TestPublish:
 
         again = laptop.ask("POST", "/api/v1/apis/weather/publish", {})
         assert (again.status, again.json["code"]) == (409, "nothing_new")
+
+    def test_the_contract_is_asked_of_what_is_published_and_counts_as_no_call(
+        self, laptop: Running, market: FakeMarketplace, tmp_path: Path
+    ) -> None:
+        registered(laptop, tmp_path / "tides", "tides", '{"openapi": "3.1.0", "paths": {"/old": {"get": {}}}}')
+        assert laptop.ask("POST", "/api/v1/apis/tides/deploy", {"version": "1.0.0"}).status == 202
+        wait_for(lambda: laptop.ask("GET", "/api/v1/apis/tides").json["shares"] == {"1.0.0": 100})
+        contract = '{"openapi":"3.1.0","paths":{"/new":{"get":{}}}}'
+        (tmp_path / "tides" / "answer.txt").write_text(contract)
+        wait_for(lambda: laptop.ask("GET", "/api/v1/apis/tides").json["serving"] == 2)
+
+        op = laptop.ask("POST", "/api/v1/apis/tides/publish", {}).json["entry"]["op"]
+        wait_for(lambda: entry_of(laptop, op)["state"] == "applied")
+        (version,) = market.market.versions["ana/tides"]
+        assert version["openapi"] == json.loads(contract)
+        assert laptop.ask("GET", "/api/v1/apis/tides/stats").json["requests"] == 0
 
     def test_what_does_not_run_is_not_published(self, laptop: Running, tmp_path: Path) -> None:
         registered(laptop, tmp_path / "idle", "idle")

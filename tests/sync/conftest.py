@@ -114,7 +114,7 @@ class Machine:
         await self.storage.write(act)
         return Serving(1, Digest(tree.digest))
 
-    async def _openapi(self, api: Api) -> bytes | None:
+    async def _openapi(self, api: Api, generation: int | None) -> bytes | None:
         return self.openapi
 
     def _read(self, api: Api) -> Tree:
