@@ -146,7 +146,7 @@ class KeyRequired(ApimarketError):
     def __init__(self, full_name: str) -> None:
         super().__init__(
             f"{full_name} is called with a key, and the request carries none",
-            hint=f"Send 'Authorization: Bearer am_…'. Subscribers get one with: apimarket subscribe {full_name}; its owner"
+            hint=f"Send 'Authorization: Bearer am_…'. Get one with: apimarket subscribe {full_name}; its owner"
             f" makes one with: apimarket keys create {full_name}",
         )
 
