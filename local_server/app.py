@@ -45,7 +45,7 @@ from local_server.publishing.token_routes import TokenPorts, make_token_router
 from local_server.registry.routes import RegistryPorts
 from local_server.registry.routes import make_router as make_registry_router
 from local_server.runtime import ChooseEngine, Recorders, open_runtime
-from local_server.settings import Settings
+from local_server.settings import Settings, read_settings
 from local_server.storage.base import Storage
 from local_server.sync.routes import SyncRoutePorts
 from local_server.sync.routes import make_router as make_sync_router
@@ -210,11 +210,12 @@ def serve(
     host: str = "127.0.0.1", port: int = 8080, engine: str = "auto", home: Path | None = None, database: str = ""
 ) -> int:
     """Run a server until it is told to stop. Returns the exit code. Raises AlreadyRunning, PortTaken, StorageNewer,
-    StorageUnreadable, StorageUnavailable, StorageFull, EmbeddedUnavailable before it begins."""
+    StorageUnreadable, StorageUnavailable, StorageFull, EmbeddedUnavailable, RedisClientMissing, SettingRefused before
+    it begins."""
     chosen: dict[str, object] = {"host": host, "port": port, "engine": engine, "database": database}
     if home:
         chosen["home"] = home.absolute()
-    settings = Settings.model_validate(Settings().model_dump() | chosen)
+    settings = read_settings(chosen)
     with DataDirectory(settings.home) as data, _listen(settings.host, settings.port) as listener:
         logs.configure(settings.log_format, [data.token()])
         return _run(settings, data, listener)

@@ -11,6 +11,7 @@ from local_server.domain.errors import ToolchainMissing
 from local_server.domain.manifest import Runtime
 from local_server.executor.engine import EngineHealth
 from local_server.executor.engines.process.toolchains import Toolchains
+from local_server.gateway.shared_limits import SharedLimits
 from local_server.wire.server import Check
 
 LOW_DISK_BYTES = 1 << 30
@@ -19,9 +20,9 @@ INOTIFY = Path("/proc/sys/fs/inotify/max_user_watches")
 SAFE_SQLITE = (3, 51, 3)
 
 
-def examine(home: Path, engine: str, health: EngineHealth) -> list[Check]:
+def examine(home: Path, engine: str, health: EngineHealth, limits: SharedLimits | None = None) -> list[Check]:
     """Every check, most important first. Blocking: asks the toolchains their version."""
-    checks = [_engine(engine, health), _disk(home), _permissions(home), _python(), _sqlite()]
+    checks = [_engine(engine, health), *_limits(limits), _disk(home), _permissions(home), _python(), _sqlite()]
     checks += _toolchains(engine)
     checks += _watches()
     return checks
@@ -36,6 +37,20 @@ def _engine(engine: str, health: EngineHealth) -> Check:
         fix = "For isolation, install and start Docker, then: apimarket stop && apimarket"
         return Check(name="engine", status="warning", detail=detail, fix=fix)
     return Check(name="engine", status="ok", detail=f"{engine} {health.version}".strip())
+
+
+def _limits(limits: SharedLimits | None) -> Iterator[Check]:
+    """Where several servers count limits together."""
+    if limits is None:
+        return
+    place, trouble, alone = limits.counter.place, limits.counter.trouble, sum(limits.fallbacks.values())
+    if trouble:
+        detail = f"Redis at {place} {trouble}: this server counts alone, {alone:,} calls since it started"
+        fix = "Mend it, or correct APIMARKET_REDIS_URL; it is looked at each second"
+        yield Check(name="shared limits", status="warning", detail=detail, fix=fix)
+    else:
+        detail = f"counted in Redis at {place}; {alone:,} calls since the start were counted by this server alone"
+        yield Check(name="shared limits", status="ok", detail=detail)
 
 
 def _toolchains(engine: str) -> Iterator[Check]:

@@ -37,7 +37,9 @@ from local_server.executor.watch import Watcher
 from local_server.executor.workshop import Pace, Workshop
 from local_server.feed import Feed
 from local_server.gateway.asgi import Gateway
+from local_server.gateway.shared_limits import SharedLimits
 from local_server.inspection.service import Inspection
+from local_server.limiter.opening import open_counter
 from local_server.loop_watch import LoopWatch
 from local_server.marketplace.catalogue import Catalogue
 from local_server.marketplace.copies import Copies
@@ -109,6 +111,8 @@ class Runtime:
     blobs: BlobStore
     quotas: QuotaUses
     publications: Publications
+    limits: SharedLimits | None
+    """Counted together with other gateways; None: by this one alone."""
     stop_apis: bool = False
 
     def server_view(self) -> ServerView:
@@ -154,6 +158,8 @@ async def open_runtime(
         )
         gateway.callers.used = keys.used
         gateway.quotas.ledger = QuotaLedger(storage)
+        counter = await open_counter(settings, storage.install_id, stack)
+        limits = gateway.callers.share_limits(counter) if counter is not None else None
         stack.push_async_callback(gateway.quotas.close)
         blobs = BlobStore(settings.home / "blobs")
         windows = TrafficWindows(system)
@@ -201,7 +207,7 @@ async def open_runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
             meter, LoopWatch(), time.monotonic(), stop, accounts, keys, market,
             Inspection(gateway.inspector, gateway, executor), sync, blobs,
-            QuotaUses(storage, system, gateway.quotas), publications,
+            QuotaUses(storage, system, gateway.quotas), publications, limits,
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
         tasks = {
@@ -222,6 +228,8 @@ async def open_runtime(
             "housekeeping": lambda: _keep_house(runtime, blobs),
             "retention": lambda: keep_pruning(storage, system, _kept(settings)),
         }
+        if counter is not None:
+            tasks["shared-limits"] = counter.run
         if isinstance(bus, PgBus):
             tasks["other-servers"] = bus.run
         for name, work in tasks.items():

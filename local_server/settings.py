@@ -3,14 +3,17 @@
 import getpass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from local_server.domain.errors import SettingRefused
 from local_server.domain.names import slugify
 
 EMBEDDED = "embedded"
+_PREFIX = "APIMARKET_"
 
 
 def default_home() -> Path:
@@ -28,13 +31,17 @@ def default_owner() -> str:
 class Settings(BaseSettings):
     """Settings of one server. An unknown `APIMARKET_*` variable is ignored; a wrong value is an error."""
 
-    model_config = SettingsConfigDict(env_prefix="APIMARKET_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     profile: Literal["local", "hosted"] = "local"
     """hosted: keys are enforced everywhere, and nothing is kept of what passes through. With PostgreSQL always."""
     database: SecretStr = SecretStr("")
     """Empty: SQLite in the data directory. A `postgresql://` URL, or `embedded`: a PostgreSQL in the data directory,
     started and stopped with the server. Secret, since there may be a password in it."""
+    redis_url: SecretStr = SecretStr("")
+    """A Redis with which all servers that name it count limits together; empty: each counts alone."""
+    redis_timeout_s: float = Field(default=0.05, gt=0)
+    """How long a call waits for it; what takes longer is limited by this server alone."""
     home: Path = Field(default_factory=default_home)
     """The data directory: registry, blobs, trees, layers, logs, token."""
     host: str = "127.0.0.1"
@@ -85,9 +92,34 @@ class Settings(BaseSettings):
             raise ValueError("database must be a postgresql:// URL, or 'embedded', or nothing for SQLite")
         return given | {"profile": "hosted"}
 
+    @field_validator("redis_url")
+    @classmethod
+    def _of_a_redis(cls, given: SecretStr) -> SecretStr:
+        url = given.get_secret_value()
+        if not url:
+            return given
+        try:
+            parts = urlsplit(url)
+            whole = parts.scheme == "unix" or (parts.port or 1) > 0
+        except ValueError:  # which quotes what it could not read
+            whole = False
+        if not whole or parts.scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("it must be a redis://, rediss:// or unix:// URL; in a password, / and @ are %2F and %40")
+        return given
+
     @property
     def inspected(self) -> int:
         """How many exchanges of each API are kept."""
         if self.inspect is not None:
             return self.inspect
         return 50 if self.profile == "local" else 0
+
+
+def read_settings(chosen: dict[str, object]) -> Settings:
+    """`chosen`, else the environment, else the defaults. Raises SettingRefused."""
+    try:
+        return Settings.model_validate(Settings().model_dump() | chosen)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"][:1]) or "database"
+        raise SettingRefused(f"{_PREFIX}{name.upper()}", first["msg"].removeprefix("Value error, ")) from None

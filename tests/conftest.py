@@ -1,4 +1,4 @@
-"""What this machine can test: a test that needs Docker, a browser or PostgreSQL is skipped, with the reason and the way
+"""What this machine can test: a test that needs Docker, a browser, PostgreSQL or Redis is skipped, with the reason and the way
 to enable it, where there is none. Under CI=true there is no such excuse: its skip fails the run, and so does any other
 whose reason begins with "needs".
 """
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.limiter.redis_server import RedisServer
 from tests.postgres import clusters
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -75,6 +76,18 @@ def _cluster(version: int) -> Iterator[clusters.Cluster]:
         yield cluster
 
 
+@cache
+def redis_trouble() -> str:
+    """Why no Redis can be started, and how to have one; empty when it is installed."""
+    return "" if shutil.which("redis-server") else "redis-server is not on PATH; on Debian: apt install redis-server"
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer.started() as server:
+        yield server
+
+
 _COUNTED = "counted"
 Count = Callable[[str, int], None]
 
@@ -98,7 +111,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{times:>7,} {what}")
 
 
-_NEEDS = {"docker": docker_trouble, "browser": browser_trouble}
+_NEEDS = {"docker": docker_trouble, "browser": browser_trouble, "redis": redis_trouble}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

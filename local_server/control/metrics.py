@@ -16,6 +16,7 @@ from local_server.analytics.meter import BOUNDS_S, ApiMeter
 from local_server.control.access import bearer, require_token
 from local_server.control.routes import runtime_of
 from local_server.domain.ids import ApiId
+from local_server.gateway.shared_limits import SharedLimits
 from local_server.runtime import Runtime
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
@@ -72,9 +73,25 @@ def _server(runtime: Runtime) -> list[Family]:
             runtime.access_log.dropped
         ),
         generations,
+        *_limits(runtime.limits),
         Family("process_resident_memory_bytes", "gauge", "Memory of the server itself.").add(
             psutil.Process().memory_info().rss
         ),
+    ]
+
+
+def _limits(limits: SharedLimits | None) -> list[Family]:
+    """Where gateways count limits together."""
+    if limits is None:
+        return []
+    alone = Family("apimarket_limiter_fallbacks_total", "counter", "Calls limited by this server alone, by why.")
+    for reason, count in limits.fallbacks.items():
+        alone.add(count, reason=reason)
+    return [
+        Family("apimarket_limiter_shared", "gauge", "1 while limits are counted together with other servers.").add(
+            int(not limits.resting)
+        ),
+        alone,
     ]
 
 

@@ -73,7 +73,9 @@ async def doctor(request: Request) -> list[Check]:
     """What works on this machine, what does not, and what mends it."""
     runtime = runtime_of(request)
     executor = runtime.executor
-    return await asyncio.to_thread(examine, runtime.settings.home, executor.engine_name, executor.health)
+    return await asyncio.to_thread(
+        examine, runtime.settings.home, executor.engine_name, executor.health, runtime.limits
+    )
 
 
 @router.get("/apis/{id:api}/requests")

@@ -407,6 +407,29 @@ class EmbeddedUnavailable(ApimarketError):
         super().__init__(f"The embedded PostgreSQL in {place} cannot run: {reason}", hint=hint, extra={"place": place})
 
 
+class RedisClientMissing(ApimarketError):
+    status, code, title = 503, "redis_client_missing", "The client of Redis is not installed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "APIMARKET_REDIS_URL names a Redis, and the package that speaks with one is missing",
+            hint="Install it with: pip install 'apimarket[redis]'",
+        )
+
+
+class SettingRefused(ApimarketError):
+    """A setting has a value that it cannot have. What it is is not repeated: there may be a password in it."""
+
+    status, code, title = 422, "setting_refused", "A setting cannot have that value"
+
+    def __init__(self, variable: str, reason: str) -> None:
+        super().__init__(
+            f"{variable}: {reason}",
+            hint="Correct it in the environment, or on the command line, and start again.",
+            extra={"variable": variable},
+        )
+
+
 class BackupUnreadable(ApimarketError):
     status, code, title = 422, "backup_unreadable", "That backup cannot be restored"
 

@@ -1,6 +1,7 @@
 """Whether a caller may call: its key, where from, what for, and how often.
 
-The keys are one immutable snapshot, replaced whole and read without a lock; no call waits for a database.
+The keys are one immutable snapshot, replaced whole and read without a lock; no call waits for a database, and only one
+whose limit several gateways share waits for anything.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from local_server.domain.keys import Grant, Scope, grant_of, is_well_formed
 from local_server.gateway.admission import full_name
 from local_server.gateway.limits import Limits, Verdict
 from local_server.gateway.request_head import KEY_START
+from local_server.gateway.shared_limits import SharedLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
 
     from local_server.domain.ids import KeyId
     from local_server.domain.keys import ApiKey
+    from local_server.domain.manifest import RateLimit
     from local_server.domain.routing import Route
     from local_server.gateway.access_log import Trace
+    from local_server.gateway.limits import Subject
     from local_server.gateway.request_head import RequestHead
+    from local_server.gateway.shared_limits import Counter
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -39,11 +44,17 @@ class Callers:
         self._enforce = enforce
         self._grants: Mapping[bytes, Grant] = MappingProxyType({})
         self._limits = Limits()
+        self._shared: SharedLimits | None = None
         self.used: Callable[[KeyId, datetime], None] = _nobody
 
     def use_keys(self, keys: Iterable[ApiKey]) -> None:
         """From now on these keys are known, and no others. One step: no request sees a state between."""
         self._grants = MappingProxyType({key.digest: grant_of(key) for key in keys})
+
+    def share_limits(self, counter: Counter) -> SharedLimits:
+        """From now on limits are counted with `counter`, and here while it fails."""
+        self._shared = SharedLimits(counter, self._limits)
+        return self._shared
 
     def identify(
         self, route: Route, head: RequestHead, method: str, address: str, trace: Trace, *, websocket: bool
@@ -67,17 +78,25 @@ class Callers:
         grant = self._grants.get(head.key_digest())
         return grant.key_id if grant is not None else None
 
+    def must_ask(self, route: Route, grant: Grant | None) -> bool:
+        """Whether only `limit_together` can tell if the call is admitted: gateways share its limit."""
+        return self._shared is not None and not self._shared.resting and _limit_of(route, grant) is not None
+
     def limit(self, route: Route, grant: Grant | None, address: str) -> Verdict | None:
-        """Count the call; what its answer has to say about the caller's limit, None: there is none. Raises
-        RateLimited."""
-        limit = grant.rate_limit if grant is not None and grant.rate_limit is not None else route.rate_limit
+        """Count the call; what its answer has to say about the caller's limit, None: there is none. For calls that
+        need not ask. Raises RateLimited."""
+        limit = _limit_of(route, grant)
         if limit is None:
             return None
-        subject = (route.api_id, f"key {grant.key_id}" if grant is not None else caller_of(address))
-        verdict = self._limits.admit(subject, limit, perf_counter())
-        if not verdict.admitted:
-            raise RateLimited(full_name(route), limit, verdict.reset_s)
-        return verdict
+        admit = self._limits.admit if self._shared is None else self._shared.admit_alone
+        return _passed(admit(_subject(route, grant, address), limit, perf_counter()), route)
+
+    async def limit_together(self, route: Route, grant: Grant | None, address: str) -> Verdict | None:
+        """The same, of all calls: with the other gateways where there are some."""
+        limit = _limit_of(route, grant)
+        if limit is None or self._shared is None:
+            return self.limit(route, grant, address)
+        return _passed(await self._shared.admit(_subject(route, grant, address), limit, perf_counter()), route)
 
     def _checked(
         self, route: Route, head: RequestHead, method: str, address: str, trace: Trace, websocket: bool
@@ -103,6 +122,20 @@ class Callers:
             raise KeyNotAllowed(f"lacks the scope {wanted!s}, which {what} needs", "Use a key that has it.")
         self.used(grant.key_id, trace.started_at)
         return grant
+
+
+def _limit_of(route: Route, grant: Grant | None) -> RateLimit | None:
+    return grant.rate_limit if grant is not None and grant.rate_limit is not None else route.rate_limit
+
+
+def _subject(route: Route, grant: Grant | None, address: str) -> Subject:
+    return route.api_id, f"key {grant.key_id}" if grant is not None else caller_of(address)
+
+
+def _passed(verdict: Verdict, route: Route) -> Verdict:
+    if not verdict.admitted:
+        raise RateLimited(full_name(route), verdict.limit, verdict.reset_s)
+    return verdict
 
 
 def _unknown(key: bytes) -> KeyRefused:

@@ -70,7 +70,7 @@ def express(gateway: Gateway, protocol: HardenedProtocol, fields: Fields, method
         return True
     if admitted is None:
         _put_back(lane, connection)
-        return False  # storage has to be asked
+        return False  # somebody has to be asked
     if connection is None:
         assert hit is not None
         protocol.answer(kept(hit, entry, lane, trace, admitted.headers(), by_path=fields.by_path))

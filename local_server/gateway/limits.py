@@ -98,6 +98,10 @@ class Limits:
         remaining = int(limit.requests - used - 1 + _TOLERANCE)
         return Verdict(limit, True, remaining, max(math.ceil(window.start_s + limit.window_s - now_s), 1))
 
+    def count(self, subject: Subject, limit: RateLimit, now_s: float) -> None:
+        """Count a call that was admitted elsewhere."""
+        self._window(subject, limit.window_s, now_s).current += 1
+
     def _window(self, subject: Subject, length_s: int, now_s: float) -> _Window:
         window = self._windows.get(subject)
         if window is None or window.length_s != length_s:

@@ -56,9 +56,11 @@ class Policy:
     def admit_at_once(
         self, route: Route, head: RequestHead, method: str, address: str, trace: Trace
     ) -> Admitted | None:
-        """None: that cannot be told without asking storage, and nothing was counted."""
+        """None: that cannot be told without asking elsewhere, and nothing was counted."""
         callers, quotas = self._callers, self._quotas
         grant = callers.identify(route, head, method, address, trace, websocket=False)
+        if callers.must_ask(route, grant):
+            return None
         if grant is None or grant.quota is None:
             return Admitted(callers.limit(route, grant, address))
         purse = quotas.ready(grant)
@@ -72,12 +74,12 @@ class Policy:
     async def admit(
         self, route: Route, head: RequestHead, method: str, address: str, trace: Trace, *, websocket: bool
     ) -> Admitted:
-        """The same, once storage has been asked, where it has to be."""
+        """The same, once storage, and who counts for all gateways, has been asked, where it has to be."""
         callers, quotas = self._callers, self._quotas
         grant = callers.identify(route, head, method, address, trace, websocket=websocket)
         if head.length > route.max_body_bytes:
             raise BodyTooLarge(full_name(route), route.max_body_bytes, head.length)
-        verdict = callers.limit(route, grant, address)
+        verdict = await callers.limit_together(route, grant, address)
         if grant is None or grant.quota is None:
             return Admitted(verdict)
         trace.purse = quotas.take(grant) or await quotas.wait(grant, full_name(route))

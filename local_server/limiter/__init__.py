@@ -1,0 +1,1 @@
+"""The counter that several gateways share, in a Redis."""

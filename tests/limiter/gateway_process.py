@@ -1,0 +1,41 @@
+"""A gateway in a process of its own, that counts limits in a Redis: `python gateway_process.py URL LIMIT WINDOW_S`.
+
+Prints its port, and ends when its standard input does. Whatever is asked of `/me/hello/` is answered with `hello`."""
+
+import asyncio
+import sys
+
+from local_server.domain.ids import ApiId
+from local_server.domain.manifest import RateLimit
+from local_server.domain.routing import Route
+from local_server.gateway.asgi import Gateway
+from local_server.gateway.edge import Edge
+from local_server.gateway.hosts import Hosts
+from local_server.gateway.serving import uvicorn_options
+from local_server.limiter.counter import RedisCounter
+from local_server.limiter.script import Script
+from local_server.system import RealSystem
+from tests.gateway.conftest import answering, control, raw_server, serving
+
+DEADLINE_S = 60.0
+"""A machine at work must not make a gateway count alone: how much is admitted is what is looked at."""
+
+
+async def run(url: str, limit: RateLimit) -> None:
+    gateway = Gateway(lambda _: None, RealSystem(), hosts=Hosts())
+    counter = RedisCounter(Script(url), "apimarket:test", DEADLINE_S)
+    shared = gateway.callers.share_limits(counter)
+    await counter.open()
+    hello = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+    async with raw_server(hello) as upstream, serving(Edge(control, gateway), **uvicorn_options()) as port:
+        route = Route(ApiId("me/hello"), slug="hello", owner="me", availability="serving", rate_limit=limit)
+        gateway.route(route, gateway.open(route.api_id, 1, "0" * 64, ("127.0.0.1", upstream)))
+        print(port, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        assert not any(shared.fallbacks.values()), shared.fallbacks
+        await gateway.close()
+    await counter.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(run(sys.argv[1], RateLimit(int(sys.argv[2]), int(sys.argv[3]))))
