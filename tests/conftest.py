@@ -1,6 +1,6 @@
-"""What this machine can test: a test that needs Docker, a browser, PostgreSQL or Redis is skipped, with the reason and the way
-to enable it, where there is none. Under CI=true there is no such excuse: its skip fails the run, and so does any other
-whose reason begins with "needs".
+"""What this machine can test: a test that needs Docker, a browser, PostgreSQL or Redis is skipped, with the reason and
+the way to enable it, where there is none. Under CI=true there is no such excuse: its skip fails the run, and so does
+any other whose reason begins with "needs".
 """
 
 import os

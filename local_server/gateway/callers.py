@@ -94,7 +94,7 @@ class Callers:
     async def limit_together(self, route: Route, grant: Grant | None, address: str) -> Verdict | None:
         """The same, of all calls: with the other gateways where there are some."""
         limit = _limit_of(route, grant)
-        if limit is None or self._shared is None:
+        if limit is None or self._shared is None or self._shared.resting:
             return self.limit(route, grant, address)
         return _passed(await self._shared.admit(_subject(route, grant, address), limit, perf_counter()), route)
 

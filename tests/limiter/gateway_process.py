@@ -1,6 +1,8 @@
-"""A gateway in a process of its own, that counts limits in a Redis: `python gateway_process.py URL LIMIT WINDOW_S`.
+"""A gateway in a process of its own, that counts limits in the Redis at URL, or alone where that is empty.
 
-Prints its port, and ends when its standard input does. Whatever is asked of `/me/hello/` is answered with `hello`."""
+`python -m tests.limiter.gateway_process URL LIMIT WINDOW_S` prints its port, and ends when its standard input does.
+Whatever is asked of `/me/hello/` is answered with `hello`.
+"""
 
 import asyncio
 import sys
@@ -23,18 +25,25 @@ DEADLINE_S = 60.0
 
 async def run(url: str, limit: RateLimit) -> None:
     gateway = Gateway(lambda _: None, RealSystem(), hosts=Hosts())
+    if not url:
+        await serve(gateway, limit)
+        return
     counter = RedisCounter(Script(url), "apimarket:test", DEADLINE_S)
     shared = gateway.callers.share_limits(counter)
     await counter.open()
+    await serve(gateway, limit)
+    await counter.close()
+    assert not any(shared.fallbacks.values()), shared.fallbacks
+
+
+async def serve(gateway: Gateway, limit: RateLimit) -> None:
     hello = answering(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
     async with raw_server(hello) as upstream, serving(Edge(control, gateway), **uvicorn_options()) as port:
         route = Route(ApiId("me/hello"), slug="hello", owner="me", availability="serving", rate_limit=limit)
-        gateway.route(route, gateway.open(route.api_id, 1, "0" * 64, ("127.0.0.1", upstream)))
+        gateway.routing.route(route, gateway.routing.open(route.api_id, 1, "0" * 64, ("127.0.0.1", upstream)))
         print(port, flush=True)
         await asyncio.to_thread(sys.stdin.read)
-        assert not any(shared.fallbacks.values()), shared.fallbacks
         await gateway.close()
-    await counter.close()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ class RedisServer:
     def url(self) -> str:
         return f"unix://:{self._password}@{self._socket}" if self._password else f"unix://{self._socket}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     @classmethod
     @contextmanager
     def started(cls, password: str = "") -> "Iterator[RedisServer]":
