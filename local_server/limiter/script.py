@@ -59,7 +59,7 @@ class Script:
         self._source = source
         self._digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
         # A call that fails is limited elsewhere: trying again would only keep it waiting.
-        self._client = Redis.from_url(url, retry=Retry(NoBackoff(), 0), client_name="apimarket")
+        self._client = Redis.from_url(url, retry=Retry(NoBackoff(), 0))
 
     async def run(self, windows: Sequence[Window]) -> list[Answer | Exception]:
         """One call against each window, in this order, in one round trip; what it answers, or how it refuses. Raises

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -18,6 +20,7 @@ from tests.limiter.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 PATIENCE_S = 30.0
+HOSTING = (Path(__file__).parents[2] / "docs" / "hosting.md").read_text("utf-8")
 ME = ("0190-api", "key 0190-key")
 TEN = RateLimit(10, 3600)
 
@@ -85,6 +88,18 @@ async def test_windows_go_by_themselves(redis_server: RedisServer) -> None:
         name = b"apimarket:test:limit:0190-api:key 0190-key:3600"
         assert name in await client.keys("apimarket:test:*")
         assert 7199 <= await client.ttl(name) <= 7200
+
+
+async def test_a_user_needs_no_more_rights_than_are_written_down(redis_server: RedisServer) -> None:
+    rights = re.search(r"needs `(.+?)` upon `(.+?)`", HOSTING)
+    assert rights is not None
+    async with client_of(redis_server) as client:
+        await client.execute_command(
+            "ACL", "SETUSER", "gateway", "on", ">secret", "resetkeys", rights[2], "-@all", *rights[1].split()
+        )
+    async with opened(redis_server.url.replace("unix://", "unix://gateway:secret@")) as counter:
+        assert not counter.trouble
+        assert await admitted(counter, 20) == 10
 
 
 class TestFailing:
