@@ -41,7 +41,7 @@ def dump(url: str, writer: Writer) -> tuple[tuple[str, ...], Mapping[str, tuple[
         del tables[_STEPS_TABLE]
         for table, columns in tables.items():
             with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as spool:
-                with raw.cursor().copy(_copy("copy (select {} from {}) to stdout", table, columns)) as copy:
+                with raw.cursor().copy(_statement("copy (select {} from {}) to stdout", table, columns)) as copy:
                     for chunk in copy:
                         spool.write(chunk)
                 size_bytes = spool.tell()
@@ -75,9 +75,12 @@ class Load:
 
     def table(self, table: str, content: IO[bytes]) -> None:
         columns = self._manifest.columns[table]
-        with self._raw.cursor().copy(_copy("copy {1} ({0}) from stdin", table, columns)) as copy:
+        # What triggers would add to other tables is in the backup of those.
+        self._raw.execute(_statement("alter table {1} disable trigger user", table, ()))
+        with self._raw.cursor().copy(_statement("copy {1} ({0}) from stdin", table, columns)) as copy:
             while chunk := content.read(256 * 1024):
                 copy.write(chunk)
+        self._raw.execute(_statement("alter table {1} enable trigger user", table, ()))
 
 
 @contextmanager
@@ -100,5 +103,5 @@ def _order(raw: Raw, tables: Sequence[str]) -> Sequence[str]:
     return [table for table in sorter.static_order() if table in tables]
 
 
-def _copy(template: str, table: str, columns: Sequence[str]) -> Composed:
+def _statement(template: str, table: str, columns: Sequence[str]) -> Composed:
     return SQL(template).format(SQL(", ").join(map(Identifier, columns)), Identifier(table))

@@ -117,6 +117,11 @@ HALF_LIFE = timedelta(days=180)
 WEIGHTS = {"rating": 0.35, "subscribers": 0.25, "success": 0.20, "latency": 0.10, "freshness": 0.10}
 
 
+def stars_of(rating_sum: int, rating_count: int) -> float | None:
+    """The plain average, 1 to 5; None where nobody has rated."""
+    return rating_sum / rating_count if rating_count else None
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     rating_sum: int = 0
@@ -137,7 +142,7 @@ class Standing:
     @property
     def stars(self) -> float | None:
         """The plain average that people read."""
-        return self.rating_sum / self.rating_count if self.rating_count else None
+        return stars_of(self.rating_sum, self.rating_count)
 
     @property
     def success_rate(self) -> float | None:

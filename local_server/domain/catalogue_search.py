@@ -43,6 +43,7 @@ class Filters:
     free: bool | None = None
     """False: only what costs something."""
     min_rating: float | None = None
+    """So many stars and more, as people read them: the plain average of what was rated."""
     owner: str | None = None
 
 
@@ -62,7 +63,9 @@ class Candidate:
     runtime: str
     free: bool
     rating: float
-    """Bayesian average."""
+    """Bayesian average: what is ordered by."""
+    stars: float | None
+    """Plain average: what is shown, and narrowed down by."""
     subscribers: int
     quality: float
     published_at: datetime
@@ -162,7 +165,8 @@ def facets_of(candidates: Sequence[Candidate]) -> Facets:
     tags = Counter(tag for one in candidates for tag in one.tags)
     runtimes = Counter(one.runtime for one in candidates)
     prices = Counter("free" if one.free else "paid" for one in candidates)
-    ratings = Counter(str(stars) for one in candidates for stars in (4, 3, 2) if one.rating >= stars)
+    rated = [one.stars for one in candidates if one.stars is not None]
+    ratings = Counter(str(least) for stars in rated for least in (4, 3, 2) if stars >= least)
     counted = {"category": categories, "tag": tags, "runtime": runtimes, "price": prices, "rating": ratings}
     return {name: dict(_most(counts)) for name, counts in counted.items()}
 

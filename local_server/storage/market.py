@@ -49,9 +49,6 @@ class CatalogueReader(CatalogueSearch, Protocol):
         """Unlisted ones too."""
 
     def texts(self, api_id: ApiId) -> ListingTexts | None: ...
-    def total(self) -> int:
-        """How many are public."""
-
     def categories(self) -> Mapping[str, int]:
         """With how many public ones are in each, the most first; at most 1,000."""
 

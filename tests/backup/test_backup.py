@@ -29,6 +29,7 @@ from local_server.storage.base import ReadTx, Storage, Tx
 from local_server.storage.blobs import BlobStore
 from local_server.storage.postgres import PostgresStorage
 from local_server.storage.sqlite import SqliteStorage
+from tests.contracts.test_storage_market import TEXTS, a_listing
 from tests.postgres.clusters import Cluster
 from tests.storage.factories import ALICE, NOON, an_api, an_execution, an_outgoing
 
@@ -60,7 +61,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 async def fill(settings: Settings, *, close: bool = True) -> Storage:
-    """A user, an API, a hostile file name, requests of three days, an outgoing version; a blob and a key."""
+    """A user, an API, a hostile file name, requests of three days, an outgoing version, a listing; a blob and a key."""
     storage = await opened(settings)
     sha256, size = BlobStore(settings.home / "blobs").put(b"print('hello')\n")
     DataDirectory(settings.home).device_key()
@@ -72,6 +73,7 @@ async def fill(settings: Settings, *, close: bool = True) -> Storage:
         tx.registry.add(api)
         tx.deployments.add_tree(tree)
         tx.usage.add([an_execution(api, n, after_s=86_400.0 * n, path="/a\\b\n\t'\u2028") for n in range(3)])
+        tx.catalogue.put(a_listing(1, "weather"), TEXTS, NOON)
         tx.outbox.add(replace(an_outgoing(1), tree=tree.digest, document=bytes(range(256))))
 
     await storage.write(act)
@@ -89,6 +91,8 @@ def everything(tx: ReadTx) -> list[object]:
         tx.usage.history(api),
         [tx.deployments.tree(digest) for digest in sorted(tx.deployments.live_trees())],
         tx.outbox.latest(),
+        tx.catalogue.all("", 10),
+        tx.catalogue.tags(),
     ]
 
 
@@ -106,6 +110,7 @@ class TestBothDatabases:
         assert await again.read(everything) == expected
         assert again.install_id == storage.install_id
         await again.write(lambda tx: tx.registry.remove(an_api(1).id))  # it is a database like any other
+        assert await again.read(lambda tx: tx.catalogue.tags()) == {}
         await again.close()
         assert (other.home / "device.key").read_text() == (settings.home / "device.key").read_text()
         (blob,) = {entry.sha256 for tree in expected[4] if tree for entry in tree.entries.values()}  # type: ignore[attr-defined]

@@ -1,104 +1,41 @@
-"""The catalogue with many listings in the real store: how long searching, browsing and publishing take.
+"""The catalogue with many listings in the real stores: how long searching, browsing, following and publishing take.
 
-Words are drawn as in a language: the commonest stands in most READMEs, most stand in few. Queries are drawn the same
-way: one word, two words, a word as it is being typed. Each is answered whole, as the route answers it: ranked, counted
-and with its first page. Times are wall clock; the CPU they took tells how much of them a busy machine spent elsewhere.
-Run: scripts/bench market [--listings 100000]
+Queries are drawn as the words of the listings are: one word, two words, a word as it is being typed. Each is answered
+whole, as the route answers it: ranked, counted and with its first page. Times are wall clock; the CPU is that of this
+process alone, and tells how much of them a busy machine or PostgreSQL spent.
+Run: scripts/bench market [--listings 100000] [--postgres]
 """
 
 import argparse
 import asyncio
-import random
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
-from local_server.domain.catalogue import Endpoint, Listing, ListingTexts, Standing
+import psycopg
+
 from local_server.domain.catalogue_search import NO_FILTERS, Filters, Sort
-from local_server.domain.ids import ApiId
-from local_server.domain.manifest import Visibility
 from local_server.domain.packs import make_frame
 from local_server.events.bus import Bus
-from local_server.marketplace.catalogue import Catalogue, Question
-from local_server.storage.base import Storage, Tx
+from local_server.marketplace.catalogue import Catalogue, Found, Question
+from local_server.storage.base import Storage
+from local_server.storage.embedded import EmbeddedPostgres
+from local_server.storage.postgres import PostgresStorage
 from local_server.storage.sqlite import SqliteStorage
 from local_server.system import RealSystem
+from tests.bench._catalogue import README_WORDS, Dice, Listed, fill, listing
 from tests.publishing.conftest import Account, Market, a_pack, in_pieces
-from tests.storage.factories import ALICE, NOON, an_api, an_id
+from tests.storage.factories import NOON
 
-BATCH = 500
 ASKED = 200
 PUBLISHERS, PUBLISHED, FILES = 8, 40, 5
 """So many accounts at once, each so many new APIs of so many files."""
-STANDING = 10
-"""One in so many has been reviewed, subscribed to and called."""
-WORDS, README_WORDS = 20_000, 120
-_SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe ri so tu va we xi yo zu".split()  # noqa: SIM905
-
-
-class Dice:
-    def __init__(self) -> None:
-        self._random = random.Random(7)
-        self._words = [self._word(number) for number in range(WORDS)]
-        self._weights = [1 / (rank + 2) for rank in range(WORDS)]
-
-    def words(self, count: int) -> list[str]:
-        return self._random.choices(self._words, self._weights, k=count)
-
-    def below(self, number: int) -> int:
-        return self._random.randrange(number)
-
-    def _word(self, number: int) -> str:
-        parts = []
-        number += len(_SYLLABLES)
-        while number:
-            number, part = divmod(number, len(_SYLLABLES))
-            parts.append(_SYLLABLES[part])
-        return "".join(parts)
-
-
-def listing(number: int, dice: Dice) -> tuple[Listing, ListingTexts, Standing]:
-    words = dice.words(12)
-    made = Listing(
-        api_id=ApiId(an_id(number)),
-        owner="alice",
-        slug=f"{words[0]}-{words[1]}-{number}",
-        summary=" ".join(words),
-        tags=tuple(dict.fromkeys(f"tag-{dice.below(300)}" for _ in range(3))),
-        category=f"category-{dice.below(20)}",
-        runtime=("python", "node", "go")[dice.below(3)],
-        visibility=Visibility.PUBLIC,
-        version="1.0.0",
-        free=dice.below(3) > 0,
-        price_from_minor=0,
-        currency="EUR",
-        published_at=NOON + timedelta(seconds=number),
-        updated_at=NOON + timedelta(seconds=number),
-    )
-    endpoints = tuple(Endpoint("GET", f"/{word}/{{id}}", "") for word in dice.words(5))
-    reviews = dice.below(30)
-    standing = Standing(reviews * (1 + dice.below(5)), reviews, dice.below(2000), 1000, dice.below(100), 50_000)
-    return made, ListingTexts(" ".join(dice.words(README_WORDS)), endpoints), standing
-
-
-async def fill(storage: Storage, listings: int, dice: Dice) -> float:
-    await storage.write(lambda tx: tx.accounts.add(ALICE))
-    began = time.perf_counter()
-    for first in range(1, listings + 1, BATCH):
-        batch = [listing(number, dice) for number in range(first, min(first + BATCH, listings + 1))]
-
-        def add(tx: Tx, batch: Sequence[tuple[Listing, ListingTexts, Standing]] = batch, first: int = first) -> None:
-            for place, (made, texts, standing) in enumerate(batch):
-                tx.registry.add(an_api(first + place, made.slug))
-                tx.catalogue.put(made, texts, NOON)
-                if place % STANDING == 0:
-                    tx.catalogue.stand(made.api_id, standing, NOON)
-
-        await storage.write(add)
-    return time.perf_counter() - began
+DEEP_PAGES = 50
+FEED_PAGE = 500
+"""Changes asked for at once."""
 
 
 async def measure(what: str, asks: Sequence[Callable[[], Awaitable[object]]]) -> None:
@@ -110,39 +47,71 @@ async def measure(what: str, asks: Sequence[Callable[[], Awaitable[object]]]) ->
     cpu_ms = (time.process_time() - cpu) * 1000 / len(asks)
     took.sort()
     p50, p95 = took[len(took) // 2], took[int(len(took) * 0.95)]
-    print(f"| {what} | {p50:.1f} ms | {p95:.1f} ms | {took[-1]:.1f} ms | {cpu_ms:.1f} ms |")
+    print(f"| {what} | {p50:.1f} ms | {p95:.1f} ms | {took[-1]:.1f} ms | {cpu_ms:.1f} ms |", flush=True)
 
 
-def question(text: str = "", filters: Filters = NO_FILTERS, sort: Sort = Sort.BEST) -> Question:
-    return Question(text, filters, sort, 20, None)
+def question(
+    text: str = "", filters: Filters = NO_FILTERS, sort: Sort = Sort.BEST, cursor: str | None = None
+) -> Question:
+    return Question(text, filters, sort, 20, cursor)
 
 
 async def bench(storage: Storage, listings: int) -> None:
-    dice = Dice()
-    seconds = await fill(storage, listings, dice)
-    print(f"\n{storage.description}: {listings:,} listings in {seconds:.0f} s ({listings / seconds:,.0f}/s)\n")
+    catalogue, dice = Catalogue(storage, RealSystem()), Dice()
     print("| | p50 | p95 | slowest | CPU |\n|---|---|---|---|---|")
-    catalogue = Catalogue(storage, RealSystem())
+    await bench_searching(catalogue, dice)
+    await bench_browsing(catalogue, dice)
+    for what, counted in {"every tag": catalogue.tags, "every category": catalogue.categories}.items():
+        await measure(f"{what}, counted", [counted] * 20)
+    since = [dice.below(listings) for _ in range(ASKED)]
+    await measure(f"{FEED_PAGE} changes", [lambda s=s: catalogue.changes(s, FEED_PAGE) for s in since])  # type: ignore[misc]
+    again = [listing(1 + dice.below(listings), dice) for _ in range(ASKED)]
+    await measure("list again with other words", [lambda one=one: put(storage, one) for one in again])  # type: ignore[misc]
+
+
+async def bench_searching(catalogue: Catalogue, dice: Dice) -> None:
     drawn = {
         "search, one word": [dice.words(1)[0] for _ in range(ASKED)],
         "search, two words": [" ".join(dice.words(2)) for _ in range(ASKED)],
         "search, while typing": [dice.words(1)[0][: 1 + dice.below(4)] for _ in range(ASKED)],
-        "search, the commonest word": [dice._words[0]] * 20,
+        "search, the commonest word": [dice.commonest] * 20,
     }
     for what, texts in drawn.items():
         await measure(what, [lambda text=text: catalogue.search(question(text)) for text in texts])  # type: ignore[misc]
-    tagged = [Filters(tags=(f"tag-{dice.below(300)}",)) for _ in range(ASKED)]
-    await measure("search in a tag", [lambda f=f: catalogue.search(question(dice.words(1)[0], f)) for f in tagged])  # type: ignore[misc]
-    await measure("browse a tag, with facets", [lambda f=f: catalogue.search(question("", f)) for f in tagged])  # type: ignore[misc]
+    narrowed = {
+        "search in a tag": [Filters(tags=(f"tag-{dice.below(300)}",)) for _ in range(ASKED)],
+        "search in a category": [Filters(category=f"category-{dice.below(20)}") for _ in range(ASKED)],
+        "search at four stars and up": [Filters(min_rating=4)] * ASKED,
+    }
+    for what, filters in narrowed.items():
+        asked = [question(dice.words(1)[0], one) for one in filters]
+        await measure(what, [lambda q=q: catalogue.search(q) for q in asked])  # type: ignore[misc]
+
+
+async def bench_browsing(catalogue: Catalogue, dice: Dice) -> None:
+    tags = [Filters(tags=(f"tag-{dice.below(300)}",)) for _ in range(ASKED)]
+    await measure("browse a tag", [lambda f=f: catalogue.search(question("", f)) for f in tags])  # type: ignore[misc]
     for sort in Sort:
-        await measure(f"browse by {sort}, with facets", [lambda s=sort: catalogue.search(question(sort=s))] * 20)
-    await measure("every tag, counted", [catalogue.tags] * 20)
-    ids = [listing(1 + dice.below(listings), dice) for _ in range(ASKED)]
+        await measure(f"browse by {sort}", [lambda s=sort: catalogue.search(question(sort=s))] * 20)  # type: ignore[misc]
+        rated = question(filters=Filters(min_rating=4), sort=sort)
+        await measure(f"browse by {sort}, four stars and up", [lambda q=rated: catalogue.search(q)] * 20)  # type: ignore[misc]
+        pages = Pages(catalogue, sort)
+        await measure(f"browse by {sort}, page after page", [pages.turn] * DEEP_PAGES)
 
-    async def publish(made: Listing, texts: ListingTexts) -> None:
-        await storage.write(lambda tx: tx.catalogue.put(made, texts, NOON))
 
-    await measure("publish again", [lambda m=m, t=t: publish(m, t) for m, t, _ in ids])  # type: ignore[misc]
+class Pages:
+    def __init__(self, catalogue: Catalogue, sort: Sort) -> None:
+        self._catalogue, self._sort = catalogue, sort
+        self._cursor: str | None = None
+
+    async def turn(self) -> Found:
+        found = await self._catalogue.search(question(sort=self._sort, cursor=self._cursor))
+        self._cursor = found.next
+        return found
+
+
+async def put(storage: Storage, listed: Listed) -> None:
+    await storage.write(lambda tx: tx.catalogue.put(listed.listing, listed.texts, NOON))
 
 
 @dataclass(frozen=True)
@@ -188,19 +157,61 @@ async def bench_publishing(storage: Storage, home: Path) -> None:
     print(f"\n{len(took)} new APIs of {FILES + 1} files were published in {seconds:.1f} s: {len(took) / seconds:.0f}/s")
 
 
+@asynccontextmanager
+async def sqlite(home: Path, listings: int) -> AsyncIterator[Storage]:
+    path = home / "registry.db"
+    storage = await SqliteStorage.open(path, lambda event: None)
+    try:
+        await filled(storage, listings)
+        yield storage
+    finally:
+        await storage.close()
+    print(f"{path.stat().st_size / listings:,.0f} bytes a listing")
+
+
+@asynccontextmanager
+async def postgres(home: Path, listings: int) -> AsyncIterator[Storage]:
+    """The one that comes from a package, with the settings that `apimarket serve` gives it."""
+    server = EmbeddedPostgres(home / "postgres")
+    await asyncio.to_thread(server.start)
+    try:
+        storage = await PostgresStorage.open(server.url, lambda event: None)
+        try:
+            await filled(storage, listings)
+            # Its own housekeeping would do so within a minute, and get in the way of what is measured.
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                connection.execute("vacuum analyze")
+                row = connection.execute("select pg_database_size(current_database())").fetchone()
+            yield storage
+        finally:
+            await storage.close()
+    finally:
+        await asyncio.to_thread(server.stop)
+    assert row is not None
+    print(f"{row[0] / listings:,.0f} bytes a listing")
+
+
+async def filled(storage: Storage, listings: int) -> None:
+    seconds = await fill(storage, listings, Dice())
+    print(f"\n{storage.description}: {listings:,} listings in {seconds:.0f} s ({listings / seconds:,.0f}/s)\n")
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--listings", type=int, default=100_000)
-    listings = parser.parse_args().listings
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "registry.db"
-        storage = await SqliteStorage.open(path, lambda event: None)
-        try:
-            await bench(storage, listings)
-            await bench_publishing(storage, path.parent)
-        finally:
-            await storage.close()
-        print(f"\n{path.stat().st_size / listings:,.0f} bytes a listing")
+    parser.add_argument(
+        "--postgres", action="store_true", help="beside SQLite, in the PostgreSQL that comes from a package"
+    )
+    args = parser.parse_args()
+    for opened in (sqlite, postgres) if args.postgres else (sqlite,):
+        # PostgreSQL does not run as root, and then must be able to come here.
+        with tempfile.TemporaryDirectory() as directory:
+            home = Path(directory) / "home"
+            home.mkdir()
+            Path(directory).chmod(0o711)
+            async with opened(home, args.listings) as storage:
+                await bench(storage, args.listings)
+                await bench_publishing(storage, home)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from local_server.storage.base import Tx
 from local_server.storage.sqlite import SqliteStorage
 from local_server.sync.catalogue import CatalogueFollower
 from local_server.system import RealSystem
-from tests.bench.market import ASKED, Dice, fill, listing, measure, question
+from tests.bench._catalogue import Dice, fill, listing
+from tests.bench.market import ASKED, measure, question
 from tests.storage.factories import NOON
 
 CHANGED = 100

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -130,6 +130,19 @@ class TestCatalogue:
                 assert await storage.read(found(text, filters)) == ["other"]
         assert await storage.read(found("", Filters(owner="nobody"))) == []
 
+    @pytest.mark.parametrize("stars", [1, 3.5, 4, 4.5, 5])
+    async def test_so_many_stars_are_those_that_people_gave(self, storage: Storage, stars: float) -> None:
+        """Not the prior's, by which an API that nobody rated would have three and a half."""
+        standings = [Standing(), Standing(4, 1), Standing(9, 2), Standing(7, 2), Standing(399, 100), Standing(50, 10)]
+        await listed(storage, *(a_listing(number) for number in range(1, len(standings) + 1)))
+        for number, standing in enumerate(standings, 1):
+            await storage.write(lambda tx, n=number, s=standing: tx.catalogue.stand(ApiId(an_id(n)), s, NOON))
+        expected = {f"api-{n}" for n, one in enumerate(standings, 1) if one.stars is not None and one.stars >= stars}
+        for text in ("", "forecasts"):
+            assert set(await storage.read(found(text, Filters(min_rating=stars)))) == expected
+            if stars == 4:
+                assert (await self._counted(storage, text, NO_FILTERS))["rating"]["4"] == len(expected)
+
     async def test_several_tags_are_all_wanted(self, storage: Storage) -> None:
         await listed(
             storage,
@@ -193,7 +206,8 @@ class TestCatalogue:
         assert await storage.read(found("")) == []
         assert await storage.read(found("api-1")) == []
         assert await storage.read(lambda tx: tx.catalogue.browse(Sort.NAME, NO_FILTERS, 9, None)) == []
-        assert await storage.read(lambda tx: tx.catalogue.total()) == 0
+        assert await storage.read(lambda tx: tx.catalogue.tags()) == {}
+        assert await storage.read(lambda tx: tx.catalogue.categories()) == {}
         assert await storage.read(lambda tx: tx.catalogue.card_by_name("alice", "api-1")) is not None
 
     @pytest.mark.parametrize("sort", list(Sort))
@@ -246,6 +260,75 @@ class TestCatalogue:
         await listed(storage, a_listing(1), a_listing(2, tags=("geo",), category="maps"))
         assert await storage.read(lambda tx: tx.catalogue.tags()) == {"geo": 2, "3d": 1}
         assert await storage.read(lambda tx: tx.catalogue.categories()) == {"data": 1, "maps": 1}
+
+
+class Counted(NamedTuple):
+    tags: Mapping[str, int]
+    categories: Mapping[str, int]
+
+
+def counted(tx: ReadTx) -> Counted:
+    return Counted(tx.catalogue.tags(), tx.catalogue.categories())
+
+
+def counted_anew(tx: ReadTx) -> Counted:
+    public = [card.listing for card in tx.catalogue.all("", 1000) if card.listing.visibility is Visibility.PUBLIC]
+    tags = Counter(tag for one in public for tag in one.tags)
+    return Counted(tags, Counter(one.category for one in public if one.category))
+
+
+COUNTED_APIS = [an_api(number) for number in range(1, 5)]
+a_listed_one = st.builds(
+    lambda number, **more: a_listing(number, **more),
+    st.integers(1, len(COUNTED_APIS)),
+    tags=st.lists(st.sampled_from(["geo", "maps", "3d"]), unique=True).map(tuple),
+    category=st.sampled_from(["", "data", "money"]),
+    visibility=st.sampled_from([Visibility.PUBLIC, Visibility.UNLISTED]),
+)
+acts_on_listings = st.lists(
+    st.one_of(
+        a_listed_one.map(lambda one: lambda tx: tx.catalogue.put(one, TEXTS, NOON)),
+        a_listed_one.map(lambda one: lambda tx: tx.catalogue.stand(one.api_id, Standing(50, 10, 100), NOON)),
+        a_listed_one.map(lambda one: lambda tx: tx.catalogue.remove(one.api_id)),
+        a_listed_one.map(lambda one: lambda tx: remove_and_register(tx, one.api_id)),
+    ),
+    max_size=20,
+)
+
+
+def remove_and_register(tx: Tx, api_id: ApiId) -> None:
+    """The listing goes with its API, and the catalogue is not asked."""
+    (api,) = [api for api in COUNTED_APIS if api.id == api_id]
+    tx.registry.remove(api_id)
+    tx.registry.add(api)
+
+
+class TestCounts:
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(acts_on_listings)
+    async def test_are_what_counting_anew_gives(self, storage: Storage, acts: list[Callable[[Tx], None]]) -> None:
+        for api in COUNTED_APIS:
+            await storage.write(lambda tx, api=api: tx.registry.remove(api.id))
+        assert await storage.read(counted) == ({}, {})
+        await storage.write(lambda tx: [tx.registry.add(api) for api in COUNTED_APIS])
+        for act in acts:
+            await storage.write(act)
+            assert await storage.read(counted) == await storage.read(counted_anew)
+
+    async def test_stay_so_however_many_count_at_once(self, storage: Storage) -> None:
+        numbers = range(1, 25)
+        await add_apis(storage, *(an_api(number) for number in numbers))
+
+        async def come_and_go(number: int) -> None:
+            one = a_listing(number, tags=("geo", f"t{number % 3}"), category=f"c{number % 2}")
+            for _ in range(2):
+                await storage.write(lambda tx: tx.catalogue.put(one, TEXTS, NOON))
+                await storage.write(lambda tx: tx.catalogue.put(replace(one, tags=("3d",)), TEXTS, NOON))
+            if number % 4:
+                await storage.write(lambda tx: tx.registry.remove(one.api_id))
+
+        await asyncio.gather(*(come_and_go(number) for number in numbers))
+        assert await storage.read(counted) == await storage.read(counted_anew) == ({"3d": 6}, {"c0": 6})
 
 
 def a_plan(number: int, version: int = 1, **more: Any) -> Plan:

@@ -129,6 +129,11 @@ def as_of_0012(db: Database) -> None:
     db.execute("insert into catalogue_copies values (1, 'https://hub.example', 'o', 7, 0, null, 1, 1)")
 
 
+def as_of_0014(db: Database) -> None:
+    as_of_0012(db)
+    db.execute("insert into listing_counts values ('tag', 'geo', 1)")
+
+
 FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "": empty,
     "0001_local_registry": as_of_0001,
@@ -141,6 +146,7 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "0010_versions": as_of_0010,
     "0011_publishing": as_of_0011,
     "0012_market_rest": as_of_0012,
+    "0014_listing_counts": as_of_0014,
 }
 NAMES = ["", *STEPS]
 
@@ -219,6 +225,38 @@ class TestEveryStep:
         assert (account.password_hash, account.role, account.token_version, account.status) == (
             None, "developer", 0, "active"
         )  # fmt: skip
+        await storage.close()
+
+
+class TestListingCounts:
+    async def test_begin_with_what_is_listed_already(self, tmp_path: Path) -> None:
+        database_at(tmp_path / "a.db", "0012_market_rest")
+        db = Database(tmp_path / "a.db")
+        columns = ("api_id", "seq", "place", "owner", "slug", "summary", "tags", "category", "runtime",
+                   "visibility", "version", "free", "currency", "published_at", "updated_at", "rating", "quality",
+                   "changed")  # fmt: skip
+        at = NOON.isoformat(timespec="microseconds")
+        apis = db.execute("select manifest, created_at from apis").fetchone()
+        for number, visibility in enumerate(("public", "public", "unlisted"), 2):
+            api = an_api(number)
+            db.execute(
+                "insert into apis (id, user_id, slug, directory, visibility, status, category, tags, summary, "
+                "manifest, revision, created_at, updated_at) values (?, ?, ?, ?, ?, 'listed', '', '', '', ?, 1, ?, ?)",
+                [api.id, ALICE.id, api.slug, f"/{number}", visibility, apis[0], at, at],
+            )
+            row = (api.id, number, number, "alice", api.slug, "", "geo", "data", "go", visibility,
+                   "1.0.0", 1, "EUR", at, at, 3500, 500_000, number)  # fmt: skip
+            db["listings"].insert(dict(zip(columns, row, strict=True)))
+            db.execute("insert into listing_tags values ('geo', ?)", [number])
+        db.conn.commit()
+        db.close()
+        storage = await SqliteStorage.open(tmp_path / "a.db", ignore)
+        assert await storage.read(lambda tx: (tx.catalogue.tags(), tx.catalogue.categories())) == (
+            {"geo": 2}, {"data": 2}
+        )  # fmt: skip
+        for number in (2, 4):
+            await storage.write(lambda tx, number=number: tx.registry.remove(an_api(number).id))
+        assert await storage.read(lambda tx: tx.catalogue.tags()) == {"geo": 1}
         await storage.close()
 
 

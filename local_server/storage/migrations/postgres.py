@@ -13,6 +13,8 @@ from psycopg import Connection
 from local_server.storage import pg_words
 from local_server.storage.migrations.columns import POSTGRES
 from local_server.storage.migrations.gateway_policy import GATEWAY_POLICY
+from local_server.storage.migrations.listing_counts import TABLES as LISTING_COUNTS
+from local_server.storage.migrations.listing_counts import TRIGGERS_POSTGRES
 from local_server.storage.migrations.market_rest import INDEXED as COPIED
 from local_server.storage.migrations.market_rest import TABLES as MARKET_REST
 from local_server.storage.migrations.marketplace import INDEXED, MARKETPLACE
@@ -227,6 +229,11 @@ def _versions(connection: Connection[Any]) -> None:
     connection.execute((IMMUTABLE_POSTGRES + _LONG_DIRECTORIES).encode())
 
 
+def _listing_counts(connection: Connection[Any]) -> None:
+    _tables(LISTING_COUNTS)(connection)
+    connection.execute(TRIGGERS_POSTGRES.encode())
+
+
 _TEXT = re.compile(r'(?m)((?:^ *|add column )(?:\w+|"\w+") text)\b')
 
 
@@ -252,6 +259,7 @@ STEPS: Mapping[str, Callable[[Connection[Any]], None]] = {
     "0010_versions": _versions,
     "0011_publishing": _tables(PUBLISHING),
     "0012_market_rest": _market_rest,
+    "0014_listing_counts": _listing_counts,
 }
 """By the name that is kept in the database, in order: the same as in SQLite."""
 

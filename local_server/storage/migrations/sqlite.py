@@ -8,6 +8,7 @@ from sqlite_utils.migrations import Migrations
 
 from local_server.storage.migrations.accounts import accounts_and_keys
 from local_server.storage.migrations.gateway_policy import gateway_policy
+from local_server.storage.migrations.listing_counts import listing_counts
 from local_server.storage.migrations.market_rest import market_rest
 from local_server.storage.migrations.marketplace import marketplace
 from local_server.storage.migrations.outbox import outbox
@@ -141,6 +142,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0010_versions": versions,
     "0011_publishing": publishing,
     "0012_market_rest": market_rest,
+    "0014_listing_counts": listing_counts,
 }
 """By the name that is kept in the database, in order."""
 

@@ -69,21 +69,11 @@ class SqlCatalogueReader(SqlShelf):
         )
         return texts_from(self._dialect, rows[0]) if rows else None
 
-    def total(self) -> int:
-        (row,) = self._connection.execute(f"select count(*) as total from listings where {PUBLIC}", {})  # noqa: S608
-        return int(row["total"])
-
     def categories(self) -> Mapping[str, int]:
-        return self._counted(
-            f"select category as value, count(*) as total from listings where {PUBLIC} and category <> '' "  # noqa: S608
-            "group by category"
-        )
+        return self._counted("category")
 
     def tags(self) -> Mapping[str, int]:
-        return self._counted(
-            "select tag as value, count(*) as total from listing_tags "  # noqa: S608
-            f"join listings on listings.place = listing_tags.place where {PUBLIC} group by tag"
-        )
+        return self._counted("tag")
 
     def changes(self, since: int, limit: int) -> Sequence[Change | Removal]:
         params = {"since": since, "limit": max(limit, 0)}
@@ -114,9 +104,12 @@ class SqlCatalogueReader(SqlShelf):
         rows = self._connection.execute("select last from marketplace_numbers where name = :name", {"name": name})
         return int(rows[0]["last"]) if rows else 0
 
-    def _counted(self, sql: str) -> Mapping[str, int]:
-        rows = self._connection.execute(f"{sql} order by total desc, value limit :most", {"most": _MOST_COUNTED})
-        return {row["value"]: row["total"] for row in rows}
+    def _counted(self, kind: str) -> Mapping[str, int]:
+        rows = self._connection.execute(
+            "select value, listings from listing_counts where kind = :kind order by listings desc, value limit :most",
+            {"kind": kind, "most": _MOST_COUNTED},
+        )
+        return {row["value"]: row["listings"] for row in rows}
 
     def _one(self, condition: str, params: Row) -> Card | None:
         found = self._many(f"where {condition}{self._connection.locking('listings')}", params)
@@ -140,21 +133,24 @@ class SqlCatalogueStore(SqlCatalogueReader):
         else:
             self._connection.change(_REPLACE, row)
         self._connection.change(_PUT_TEXTS, row | texts_row(self._dialect, texts))
-        self._connection.change("delete from listing_tags where place = :place", {"place": row["place"]})
-        self._connection.change_many(
-            _insert("listing_tags", ("tag", "place")),
-            [{"tag": storable(tag), "place": row["place"]} for tag in dict.fromkeys(listing.tags)],
-        )
-        if listing.visibility is Visibility.PUBLIC:
+        if (tags := _tags_of(listing)) != (_tags_of(known.listing) if known else ()):
+            self._tag(row["place"], tags)
+        if _is_public(listing):
             self._tell(listing.api_id, gone=False)
-        elif known is not None and _is_public(known):
+        elif known is not None and _is_public(known.listing):
             self._tell(listing.api_id, gone=True)
+
+    def _tag(self, place: int, tags: Sequence[str]) -> None:
+        self._connection.change("delete from listing_tags where place = :place", {"place": place})
+        self._connection.change_many(
+            _insert("listing_tags", ("tag", "place")), [{"tag": tag, "place": place} for tag in tags]
+        )
 
     def remove(self, api_id: ApiId) -> None:
         self._connection.alone(_CHANGES)
         known = self.card(api_id)
         self._connection.change("delete from listings where api_id = :api_id", {"api_id": api_id})
-        if known is None or _is_public(known):  # it may have gone with its API a moment ago
+        if known is None or _is_public(known.listing):  # it may have gone with its API a moment ago
             self._tell(api_id, gone=True)
 
     def stand(self, api_id: ApiId, standing: Standing, now: datetime) -> None:
@@ -195,8 +191,13 @@ class SqlCatalogueStore(SqlCatalogueReader):
         return int(row["last"])
 
 
-def _is_public(card: Card) -> bool:
-    return card.listing.visibility is Visibility.PUBLIC
+def _is_public(listing: Listing) -> bool:
+    return listing.visibility is Visibility.PUBLIC
+
+
+def _tags_of(listing: Listing) -> Sequence[str]:
+    """By which it is found and counted: an unlisted one by none."""
+    return tuple(dict.fromkeys(map(storable, listing.tags))) if _is_public(listing) else ()
 
 
 def changed_of(change: Change | Removal) -> int:

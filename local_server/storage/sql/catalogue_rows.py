@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from local_server.domain.catalogue import Card, Endpoint, Listing, ListingTexts, Standing
+from local_server.domain.catalogue import Card, Endpoint, Listing, ListingTexts, Standing, stars_of
 from local_server.domain.catalogue_search import Candidate
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Visibility
@@ -92,6 +92,7 @@ def candidate_from(dialect: Dialect, row: Row) -> Candidate:
         runtime=row["runtime"],
         free=bool(row["free"]),
         rating=row["rating"] / RATING,
+        stars=stars_of(row["rating_sum"], row["rating_count"]),
         subscribers=row["subscribers"],
         quality=row["quality"] / QUALITY,
         published_at=dialect.moment(row["published_at"]),

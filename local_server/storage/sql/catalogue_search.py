@@ -23,8 +23,8 @@ CARD = """listings.api_id, listings.owner, listings.slug, listings.summary, list
           listings.subscribers, listings.requests, listings.faults, listings.p95_us, listings.quality,
           listings.changed"""
 _CANDIDATE = """listings.api_id, listings.owner, listings.slug, listings.summary, listings.tags, listings.category,
-                listings.runtime, listings.free, listings.rating, listings.subscribers, listings.quality,
-                listings.published_at"""
+                listings.runtime, listings.free, listings.rating, listings.rating_sum, listings.rating_count,
+                listings.subscribers, listings.quality, listings.published_at"""
 PUBLIC = "listings.visibility = 'public'"  # in the words of the indices
 
 # What each order is kept by, and which way it goes.
@@ -144,7 +144,9 @@ class SqlShelf:
             sql += f" and listings.{column} = :{column}"
             params[column] = value
         if filters.min_rating is not None:
-            sql += " and listings.rating >= :min_rating"
+            # In the words of the indices of what was rated.
+            sql += " and listings.rating_count > 0"
+            sql += f" and listings.rating_sum * {RATING} >= :min_rating * listings.rating_count"
             params["min_rating"] = round(filters.min_rating * RATING)
         for number, tag in enumerate(filters.tags):
             of_it = f"tag = :tag{number} and listing_tags.place = listings.place"
