@@ -20,7 +20,7 @@ from local_server.storage.sql.connection import Connection
 from local_server.storage.sql.rows import api_row
 from tests.storage.factories import ALICE, NOON, an_api, an_id
 
-BATCH = 5_000
+BATCH = 1_000
 STANDING = 10
 """One in so many has been reviewed, subscribed to and called."""
 WORDS, README_WORDS = 20_000, 120

@@ -12,7 +12,6 @@ create table listing_counts (
     listings {bigint} not null check (listings >= 0),
     primary key (kind, value)
 ) {strict};
-create index idx_listing_counts_most on listing_counts (kind, listings desc, value);
 
 -- From now on tags are those of public listings alone: nothing else is ever looked for by them.
 delete from listing_tags where place in (select place from listings where visibility <> 'public');
