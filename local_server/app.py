@@ -39,6 +39,7 @@ from local_server.inspection.routes import InspectionPorts
 from local_server.inspection.routes import make_router as make_inspection_router
 from local_server.marketplace.routes import MarketPorts
 from local_server.marketplace.routes import make_routers as make_market_routers
+from local_server.pauses import keep_pauses_short
 from local_server.publishing.routes import PublishingPorts
 from local_server.publishing.routes import make_router as make_publishing_router
 from local_server.publishing.token_routes import TokenPorts, make_token_router
@@ -195,9 +196,16 @@ async def _before_remove(request: Request, api: Api) -> None:
 
 
 class Server(uvicorn.Server):
-    """Ends the event streams first, which would otherwise keep a stopping server waiting for their readers."""
+    """When it stops it ends the event streams first, for whose readers it would otherwise wait."""
 
     control: FastAPI
+    ready: Callable[[], None] | None = None
+    """Called once, when it serves."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.ready is not None and self.started:
+            self.ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         runtime = getattr(self.control.state, "runtime", None)
@@ -223,6 +231,7 @@ def serve(
 
 def _run(settings: Settings, data: DataDirectory, listener: socket.socket) -> int:
     server = make_server(settings, data, listener)
+    server.ready = keep_pauses_short
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
     if settings.log_format == "json":
         logger.info("apimarket %s on %s", __version__, url)
