@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
+from uuid import uuid4
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -39,6 +40,20 @@ class FieldError(ValueError):
         self.field = field
 
 
+class Once:
+    """The Idempotency-Key of what one form asks for: the same as long as the same is asked, since an answer that was
+    lost may have been a yes."""
+
+    def __init__(self) -> None:
+        self._asked: Mapping[str, object] = {}
+        self._key = ""
+
+    def key_for(self, asked: Mapping[str, object]) -> str:
+        if not self._key or asked != self._asked:
+            self._asked, self._key = dict(asked), str(uuid4())
+        return self._key
+
+
 class FormScreen(ModalScreen[Result], Generic[Result]):
     """Subclasses give the words, `fields` and `submit`; the screen's result is what `submit` answered, or None."""
 
@@ -56,6 +71,7 @@ class FormScreen(ModalScreen[Result], Generic[Result]):
     def __init__(self) -> None:
         super().__init__()
         self._busy = False
+        self.once = Once()
 
     @property
     def market(self) -> "ApimarketApp":

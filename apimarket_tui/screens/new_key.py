@@ -1,6 +1,7 @@
 """A key to an API is made here, and shown this once."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
@@ -30,6 +31,8 @@ class NewKeyScreen(FormScreen["NewKeyView"]):
     def __init__(self, api: "ApiView") -> None:
         super().__init__()
         self._api = api
+        self._sent_as = ""
+        self._ends_at: datetime | None = None
 
     def about(self) -> Content:
         return Content.styled(f"Who has it may call {one_line(self._api.name)} from elsewhere.", "$dim")
@@ -50,14 +53,18 @@ class NewKeyScreen(FormScreen["NewKeyView"]):
             lasts = length_of(typed["ends"]) if typed["ends"] else None
         except ValueError as error:
             raise FieldError("ends", str(error)) from None
+        once = self.once.key_for(typed)
+        if once != self._sent_as:
+            # Sent again it must be the very same: not with an end that moved on.
+            self._sent_as, self._ends_at = once, self.market.clock() + lasts if lasts else None
         wanted = CreateKey(
             name=typed["name"],
             scopes=typed["scopes"].replace(",", " ").split(),
             cidrs=typed["cidrs"].replace(",", " ").split(),
-            expires_at=self.market.clock() + lasts if lasts else None,
+            expires_at=self._ends_at,
             rate_limit=typed["limit"] or None,
         )
-        answer = await attempt(self.market.backend.create_key(self._api.name, wanted))
+        answer = await attempt(self.market.backend.create_key(self._api.name, wanted, once))
         if isinstance(answer, Trouble):
             raise FieldError(_field_of(answer), answer.text) from None
         return answer

@@ -17,6 +17,7 @@ from apimarket_tui.widgets.plans import PlanTable
 from apimarket_tui.widgets.table import LineTable
 
 if TYPE_CHECKING:
+    from apimarket_tui.backend import MarketServer
     from apimarket_tui.marketplaces import Place
     from local_server.wire.market import ListingCard, ListingView, NewSubscriptionView, PlanView
 
@@ -78,11 +79,23 @@ class SubscribeScreen(FormScreen["NewSubscriptionView"]):
             wanted = Subscribe(plan=plan.code, spend_cap_minor=cap)
         except ValueError:
             raise FieldError("cap", "The marketplace names that plan as none can be named.") from None
-        answer = await attempt(self.market.marketplaces.server(self._place).subscribe(self._card.name, wanted))
+        server = self.market.marketplaces.server(self._place)
+        once = self.once.key_for(wanted.model_dump())
+        answer = await attempt(server.subscribe(self._card.name, wanted, once))
+        if not isinstance(answer, Trouble) and answer.key is None:
+            answer = await _with_a_key(server, answer)
         if isinstance(answer, Trouble):
             hint = "A signs in there, or makes an account." if answer.status == 401 else answer.hint
             raise FieldError("cap", f"{answer.detail}\n{hint}".rstrip())
         return answer
+
+
+async def _with_a_key(server: "MarketServer", made: "NewSubscriptionView") -> "NewSubscriptionView | Trouble":
+    """Of a subscription whose first answer was lost, and its key with it: another one takes that one's place."""
+    if made.key_id is None:
+        return made
+    key = await attempt(server.rotate_key(made.key_id, 0))
+    return key if isinstance(key, Trouble) else made.model_copy(update={"key": key.key, "key_id": key.info.id})
 
 
 def minor_of(text: str, plan: "PlanView") -> int | None:

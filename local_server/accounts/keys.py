@@ -4,13 +4,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from local_server.domain.account_errors import KeyNotFound, KeyNotInForce
 from local_server.domain.accounts import AuditEntry, Caller
 from local_server.domain.errors import ApiNotFound, StorageFull
+from local_server.domain.idempotency import Outcome, check_key, request_hash
 from local_server.domain.ids import ApiId, KeyId, UserId
 from local_server.domain.keys import SECRET_BYTES, SHOWN_CHARS, ApiKey, KeyState, Scope, digest_of, write_key
 from local_server.domain.manifest import RateLimit
@@ -73,8 +74,15 @@ class Keys:
         """Publish what there is."""
         await self._refresh()
 
-    async def create(self, api: Api, wish: KeyWish, caller: Caller, *, address: str) -> NewKey:
-        """A new key for the API. Raises ApiNotFound when it was removed meanwhile."""
+    async def create(
+        self, api: Api, wish: KeyWish, caller: Caller, *, address: str, idempotency_key: str | None = None
+    ) -> NewKey:
+        """A new key for the API. Sent again with the same `idempotency_key`, the key that nobody may have seen is
+        revoked and this one takes its place: one is in force, however often it was asked for.
+
+        Raises ApiNotFound when the API was removed meanwhile, IdempotencyKeyRefused, IdempotencyKeyReused."""
+        if idempotency_key is not None:
+            check_key(idempotency_key)
         now = self._system.now()
         text = write_key(self._random(SECRET_BYTES))
         key_id = KeyId(self._system.new_id())
@@ -98,6 +106,13 @@ class Keys:
         def add(tx: Tx) -> None:
             if tx.registry.get(api.id) is None:
                 raise ApiNotFound(api.full_name)
+            if idempotency_key is not None:
+                hashed = request_hash("key", {"api": api.id, **asdict(wish)})
+                before = tx.idempotency.claim(caller.user.id, idempotency_key, hashed, now)
+                if before is not None:
+                    tx.keys.revoke(KeyId(before.response["key"]), now)
+                    tx.audit.add(self._entry(caller, "key.revoke", before.response["key"], address))
+                tx.idempotency.settle(caller.user.id, idempotency_key, Outcome(201, {"key": key.id}))
             tx.keys.add(key)
             tx.audit.add(self._entry(caller, "key.create", key.id, address, api.full_name))
 

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from local_server.accounts.keys import Keys, KeyWish, NewKey
 from local_server.accounts.quotas import QuotaUse, QuotaUses
@@ -107,11 +108,16 @@ def _add_keys(router: APIRouter, ports: AccountsPorts) -> None:
         return [key_view(key, api.full_name, now, uses.get(key.id)) for key in keys]
 
     @router.post("/apis/{id:api}/keys", status_code=201, tags=["keys"])
-    async def create_key(request: Request, id: str, body: CreateKey) -> NewKeyView:
-        """A new key for the API. This answer is the only one that ever holds it."""
+    async def create_key(
+        request: Request, id: str, body: CreateKey, idempotency_key: Annotated[str | None, Header()] = None
+    ) -> NewKeyView:
+        """A new key for the API. This answer is the only one that ever holds it. Sent again with the same
+        Idempotency-Key, the key made before is revoked, and the new one takes its place."""
         api = await ports.find(request, id)
         wish = _wish(body, api, ports.now())
-        made = await ports.keys(request).create(api, wish, ports.caller(request), address=address_of(request))
+        made = await ports.keys(request).create(
+            api, wish, ports.caller(request), address=address_of(request), idempotency_key=idempotency_key
+        )
         return await _new_key_view(ports, request, made, api.full_name)
 
     @router.post("/keys/{key_id}/rotate", status_code=201, tags=["keys"])

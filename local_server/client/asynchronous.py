@@ -213,8 +213,8 @@ class AsyncClient(AsyncMarket, AsyncVersions):
         answer: list[KeyView] = await self._send(calls.keys(name))
         return answer
 
-    async def create_key(self, name: str, body: CreateKey) -> NewKeyView:
-        answer: NewKeyView = await self._send(calls.create_key(name, _json(body)))
+    async def create_key(self, name: str, body: CreateKey, idempotency_key: str | None = None) -> NewKeyView:
+        answer: NewKeyView = await self._send(calls.create_key(name, _json(body), idempotency_key))
         return answer
 
     async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
@@ -295,7 +295,9 @@ class AsyncClient(AsyncMarket, AsyncVersions):
     async def _send(self, call: Call) -> Any:
         timeout = httpx2.Timeout(call.timeout_s, connect=_CONNECT_S)
         try:
-            response = await self._http.request(call.method, self.url + call.path, json=call.body, timeout=timeout)
+            response = await self._http.request(
+                call.method, self.url + call.path, json=call.body, headers=dict(call.headers), timeout=timeout
+            )
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ServerUnreachableError(self.url, why(error)) from error
         if response.status_code >= 300:

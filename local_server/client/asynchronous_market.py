@@ -67,8 +67,12 @@ class AsyncMarket(ABC):
         answer: ReviewView = await self._send(calls.write_review(name, body.model_dump(mode="json")))
         return answer
 
-    async def subscribe(self, name: str, body: Subscribe) -> NewSubscriptionView:
-        answer: NewSubscriptionView = await self._send(calls.subscribe(name, body.model_dump(mode="json")))
+    async def remove_review(self, name: str) -> None:
+        await self._send(calls.remove_review(name))
+
+    async def subscribe(self, name: str, body: Subscribe, idempotency_key: str | None = None) -> NewSubscriptionView:
+        call = calls.subscribe(name, body.model_dump(mode="json"), idempotency_key)
+        answer: NewSubscriptionView = await self._send(call)
         return answer
 
     async def subscriptions(self) -> list[SubscriptionView]:

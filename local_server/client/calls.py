@@ -20,6 +20,8 @@ class Call(NamedTuple):
     many: bool = False
     body: Mapping[str, Any] | None = None
     timeout_s: float = 30.0
+    headers: tuple[tuple[str, str], ...] = ()
+    """Beside those that every call has."""
 
 
 def api_path(name: str, act: str = "") -> str:
@@ -168,8 +170,14 @@ def keys(name: str) -> Call:
     return Call("GET", api_path(name, "/keys"), "accounts:KeyView", many=True)
 
 
-def create_key(name: str, body: Mapping[str, Any]) -> Call:
-    return Call("POST", api_path(name, "/keys"), "accounts:NewKeyView", body=body)
+def once(key: str | None) -> tuple[tuple[str, str], ...]:
+    """What makes a request one that may be sent again when its answer was lost, and counts once; None: it may not."""
+    return (("Idempotency-Key", key),) if key is not None else ()
+
+
+def create_key(name: str, body: Mapping[str, Any], idempotency_key: str | None = None) -> Call:
+    path = api_path(name, "/keys")
+    return Call("POST", path, "accounts:NewKeyView", body=body, headers=once(idempotency_key))
 
 
 def rotate_key(key_id: str, grace_s: int) -> Call:

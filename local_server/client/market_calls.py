@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from local_server.client.calls import ROOT, Call
+from local_server.client.calls import ROOT, Call, once
 
 
 def listing_path(name: str, act: str = "") -> str:
@@ -66,8 +66,14 @@ def write_review(name: str, body: Mapping[str, Any]) -> Call:
     return Call("PUT", listing_path(name, "/reviews"), "market:ReviewView", body=body)
 
 
-def subscribe(name: str, body: Mapping[str, Any]) -> Call:
-    return Call("POST", listing_path(name, "/subscribe"), "market:NewSubscriptionView", body=body)
+def remove_review(name: str) -> Call:
+    """The caller's own."""
+    return Call("DELETE", listing_path(name, "/reviews"))
+
+
+def subscribe(name: str, body: Mapping[str, Any], idempotency_key: str | None = None) -> Call:
+    path = listing_path(name, "/subscribe")
+    return Call("POST", path, "market:NewSubscriptionView", body=body, headers=once(idempotency_key))
 
 
 def subscriptions() -> Call:

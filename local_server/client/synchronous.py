@@ -153,8 +153,10 @@ class Client(Market, Versions):
     def keys(self, name: str) -> "list[doc.KeyDocument]":
         return cast("list[doc.KeyDocument]", self.send(calls.keys(name)))
 
-    def create_key(self, name: str, body: "doc.CreateKeyDocument") -> "doc.NewKeyDocument":
-        return cast("doc.NewKeyDocument", self.send(calls.create_key(name, body)))
+    def create_key(
+        self, name: str, body: "doc.CreateKeyDocument", idempotency_key: str | None = None
+    ) -> "doc.NewKeyDocument":
+        return cast("doc.NewKeyDocument", self.send(calls.create_key(name, body, idempotency_key)))
 
     def rotate_key(self, key_id: str, grace_s: int = 3600) -> "doc.NewKeyDocument":
         return cast("doc.NewKeyDocument", self.send(calls.rotate_key(key_id, grace_s)))
@@ -217,7 +219,8 @@ class Client(Market, Versions):
         try:
             connection = _open(self.url, call.timeout_s)
             try:
-                connection.request(call.method, _target(self.url, call.path), body, self._headers(body))
+                headers = self._headers(body) | dict(call.headers)
+                connection.request(call.method, _target(self.url, call.path), body, headers)
                 response = connection.getresponse()
                 content = _content(response)
             finally:

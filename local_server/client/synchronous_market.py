@@ -42,8 +42,13 @@ class Market(ABC):
     def write_review(self, name: str, body: "doc.WriteReviewDocument") -> "doc.ReviewDocument":
         return cast("doc.ReviewDocument", self.send(calls.write_review(name, body)))
 
-    def subscribe(self, name: str, body: "doc.SubscribeDocument") -> "doc.NewSubscriptionDocument":
-        return cast("doc.NewSubscriptionDocument", self.send(calls.subscribe(name, body)))
+    def remove_review(self, name: str) -> None:
+        self.send(calls.remove_review(name))
+
+    def subscribe(
+        self, name: str, body: "doc.SubscribeDocument", idempotency_key: str | None = None
+    ) -> "doc.NewSubscriptionDocument":
+        return cast("doc.NewSubscriptionDocument", self.send(calls.subscribe(name, body, idempotency_key)))
 
     def subscriptions(self) -> "list[doc.SubscriptionDocument]":
         return cast("list[doc.SubscriptionDocument]", self.send(calls.subscriptions()))

@@ -197,7 +197,7 @@ def _add_subscriptions(router: APIRouter, ports: MarketPorts) -> None:
         idempotency_key: Annotated[str | None, Header()] = None,
     ) -> wire.NewSubscriptionView:
         """Subscribe, and get the key to call with. This answer is the only one that ever holds it."""
-        standing, key = await ports.market(request).subscriptions.subscribe(
+        done = await ports.market(request).subscriptions.subscribe(
             owner,
             slug,
             Wish(body.plan, body.spend_cap_minor),
@@ -205,9 +205,9 @@ def _add_subscriptions(router: APIRouter, ports: MarketPorts) -> None:
             address=address_of(request),
             idempotency_key=idempotency_key,
         )
-        view = views.subscription_view(standing)
+        view = views.subscription_view(done.standing)
         return wire.NewSubscriptionView(
-            subscription=view, key=key.text if key else None, key_id=key.key.id if key else None
+            subscription=view, key=done.key.text if done.key is not None else None, key_id=done.key_id
         )
 
     @router.get("/subscriptions")

@@ -9,7 +9,7 @@ from local_server.accounts.keys import Keys, NewKey
 from local_server.domain.accounts import AuditEntry, Caller
 from local_server.domain.catalogue import Listing
 from local_server.domain.idempotency import Outcome, check_key, request_hash
-from local_server.domain.ids import ApiId, PlanId, SubscriptionId, UserId
+from local_server.domain.ids import ApiId, KeyId, PlanId, SubscriptionId, UserId
 from local_server.domain.manifest import PlanSpec
 from local_server.domain.market_errors import (
     AlreadySubscribed,
@@ -64,6 +64,14 @@ class Change:
     """Take back a cancellation, or a change that waits for the period's end."""
 
 
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    standing: Standing
+    key_id: KeyId | None
+    key: NewKey | None
+    """None: the request came before, and its key was shown then. It is not stored, and can be rotated."""
+
+
 class Subscriptions:
     def __init__(self, storage: Storage, system: System, keys: Keys) -> None:
         self._storage = storage
@@ -72,7 +80,7 @@ class Subscriptions:
 
     async def subscribe(
         self, owner: str, slug: str, wish: Wish, caller: Caller, *, address: str, idempotency_key: str | None = None
-    ) -> tuple[Standing, NewKey | None]:
+    ) -> Subscribed:
         """A new subscription and its key, which is shown this once. Sent again with the same `idempotency_key` it is
         the same subscription, without the key: that is not stored, and can be rotated.
 
@@ -83,17 +91,18 @@ class Subscriptions:
         if idempotency_key is not None:
             check_key(idempotency_key)
 
-        def act(tx: Tx) -> tuple[Standing, NewKey | None]:
+        def act(tx: Tx) -> Subscribed:
             if idempotency_key is not None:
                 before = tx.idempotency.claim(caller.user.id, idempotency_key, hashed, now)
                 if before is not None:
-                    return _standing(tx, _own(tx, str(before.response["subscription"]), caller), now), None
+                    one = _own(tx, str(before.response["subscription"]), caller)
+                    return Subscribed(_standing(tx, one, now), before.response.get("key"), None)
             subscription, key = self._add(tx, owner, slug, wish, caller, now)
             tx.audit.add(self._entry(caller, "subscription.create", subscription, address))
             if idempotency_key is not None:
-                settled = Outcome(201, {"subscription": subscription.id})
+                settled = Outcome(201, {"subscription": subscription.id, "key": key.key.id})
                 tx.idempotency.settle(caller.user.id, idempotency_key, settled)
-            return _standing(tx, subscription, now), key
+            return Subscribed(_standing(tx, subscription, now), key.key.id, key)
 
         return await self._keys.change(act)
 

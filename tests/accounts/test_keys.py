@@ -30,6 +30,7 @@ from local_server.domain.keys import (
     write_key,
 )
 from local_server.domain.manifest import RateLimit
+from local_server.domain.market_errors import IdempotencyKeyReused
 from tests.accounts.conftest import API, HERE, NOON, OWNER, STRANGER, Desk
 
 HOUR = timedelta(hours=1)
@@ -37,6 +38,26 @@ HOUR = timedelta(hours=1)
 
 async def make(desk: Desk, **wish: object) -> NewKey:
     return await desk.keys.create(API, KeyWish(**wish), OWNER, address=HERE)  # type: ignore[arg-type]
+
+
+class TestOnce:
+    async def test_sent_again_one_key_is_in_force_and_it_is_the_one_that_was_seen_last(self, desk: Desk) -> None:
+        wish = KeyWish(name="mobile app")
+        first = await desk.keys.create(API, wish, OWNER, address=HERE, idempotency_key="try-1")
+        second = await desk.keys.create(API, wish, OWNER, address=HERE, idempotency_key="try-1")
+        third = await desk.keys.create(API, wish, OWNER, address=HERE, idempotency_key="try-1")
+        states = {key.id: key.state(NOON) for key in await desk.keys.of_api(API)}
+        assert states == {
+            first.key.id: KeyState.REVOKED,
+            second.key.id: KeyState.REVOKED,
+            third.key.id: KeyState.ACTIVE,
+        }
+
+    async def test_another_request_under_the_same_key_is_refused(self, desk: Desk) -> None:
+        await desk.keys.create(API, KeyWish(name="a"), OWNER, address=HERE, idempotency_key="try-1")
+        with pytest.raises(IdempotencyKeyReused):
+            await desk.keys.create(API, KeyWish(name="b"), OWNER, address=HERE, idempotency_key="try-1")
+        assert [key.name for key in await desk.keys.of_api(API)] == ["a"]
 
 
 class TestForm:

@@ -197,7 +197,10 @@ class TestSubscriptions:
             answers = [one.result() for one in asked]
         assert {answer.status for answer in answers} == {201}
         assert len({answer.json["subscription"]["id"] for answer in answers}) == 1
-        assert len([answer for answer in answers if answer.json["key"]]) == 1
+        (made,) = [answer.json for answer in answers if answer.json["key"]]
+        assert {answer.json["key_id"] for answer in answers} == {made["key_id"]}
+        rotated = running.ask("POST", f"/api/v1/keys/{made['key_id']}/rotate", {"grace_s": 0}, token=token)
+        assert call(running, rotated.json["key"]).status == 200
         other = running.ask("POST", f"{WEATHER}/subscribe", {"plan": "pro"}, key, token)
         assert (other.status, other.json["code"]) == (409, "idempotency_key_reused")
         bad = running.ask("POST", f"{WEATHER}/subscribe", {}, {"Idempotency-Key": "a b"}, token)

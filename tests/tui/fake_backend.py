@@ -469,6 +469,8 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         self.exchange_fields: dict[str, object] = {}
         self.comparison: CompareView | None = None
         self.key_list = some_keys()
+        self.asked_once: list[tuple[CreateKey, str | None]] = []
+        """Keys that were asked for, each with its Idempotency-Key."""
         self.key_text = "4f9QmT2xLr8VwKc0JdYh6BnZs3Ea1GuP"
         self.wished: CreateKey | None = None
         self.gate: asyncio.Event | None = None
@@ -594,7 +596,8 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         await self._reached("keys")
         return self.key_list
 
-    async def create_key(self, name: str, request: CreateKey) -> NewKeyView:
+    async def create_key(self, name: str, request: CreateKey, idempotency_key: str | None = None) -> NewKeyView:
+        self.asked_once.append((request, idempotency_key))
         await self._reached("create_key", f"{name} {request.name}")
         self.wished = request
         info = a_key(request.name, scopes=request.scopes, rate_limit=request.rate_limit, last_used_at=None)
@@ -696,6 +699,10 @@ class FakeServer(FakeMarket):
 
     async def logout(self) -> None:
         await self._backend._reached("logout", f"{self._token} at {self.url}")
+
+    async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
+        await self._asked("rotate_key")
+        return NewKeyView(key="am_rotated", info=a_key("again"))
 
     async def close(self) -> None:
         self._backend.did.append(("close", self.url))

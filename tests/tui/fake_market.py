@@ -204,6 +204,8 @@ class Remote:
         """By the words that are searched: the answer waits for it."""
         self.searched: list[str] = []
         self.subscribed: list[tuple[str, Subscribe]] = []
+        self.once: list[str | None] = []
+        """The Idempotency-Key that each of them had."""
         self.reviews = some_reviews()
         self.page = 100
         self.copied: dict[str, object] = {}
@@ -249,11 +251,13 @@ class FakeMarket:
         await self._asked("published")
         return some_versions(name)
 
-    async def subscribe(self, name: str, body: Subscribe) -> NewSubscriptionView:
+    async def subscribe(self, name: str, body: Subscribe, idempotency_key: str | None = None) -> NewSubscriptionView:
+        again = idempotency_key in self.remote.once
         self.remote.subscribed.append((name, body))
+        self.remote.once.append(idempotency_key)
         await self._asked("subscribe")
         plan = next(plan for plan in some_plans() if plan.code == body.plan)
-        return NewSubscriptionView(subscription=a_subscription(name, plan), key=KEY, key_id="key_1")
+        return NewSubscriptionView(subscription=a_subscription(name, plan), key=None if again else KEY, key_id="key_1")
 
 
 def search_copy(

@@ -182,7 +182,7 @@ class HostileServer(FakeServer):
         lines = [one.model_copy(update={"semver": HOSTILE, "yanked": HOSTILE}) for one in versions.versions[:1]]
         return versions.model_copy(update={"versions": lines})
 
-    async def subscribe(self, name: str, body: Subscribe) -> NewSubscriptionView:
+    async def subscribe(self, name: str, body: Subscribe, idempotency_key: str | None = None) -> NewSubscriptionView:
         made = a_subscription(HOSTILE, some_plans()[0])
         return NewSubscriptionView(subscription=made, key=HOSTILE, key_id=HOSTILE)
 

@@ -11,7 +11,7 @@ from apimarket_tui.lengths import length_of
 from apimarket_tui.screens.confirm import ConfirmScreen
 from apimarket_tui.screens.detail import DetailScreen
 from apimarket_tui.screens.new_key import KeyShownScreen, NewKeyScreen
-from local_server.client.errors import ApimarketClientError
+from local_server.client.errors import ApimarketClientError, ServerUnreachableError
 
 from .fake_backend import NOW, FakeBackend
 from .screen_text import screen_text
@@ -116,6 +116,21 @@ class TestActs:
             await tab("keys", "G", "R")(pilot)
             assert "Only an active key is replaced; this one is revoked" in said(pilot)
             assert not [one for one in backend.did if one[0] == "rotate_key"]
+
+    async def test_sent_again_after_a_lost_answer_it_is_the_same_request(self) -> None:
+        backend = FakeBackend()
+        backend.refusals["create_key"] = ServerUnreachableError("http://127.0.0.1:8080", "it did not answer in time")
+        async with running(backend) as pilot:
+            await tab("keys", "n")(pilot)
+            await type_text(pilot, "mobile app")
+            pilot.app.screen.query_one("#ends", Input).value = "30d"
+            await press(pilot, "ctrl+s")
+            del backend.refusals["create_key"]
+            await press(pilot, "ctrl+s")
+            await until(pilot, lambda: isinstance(pilot.app.screen, KeyShownScreen))
+            (first, one), (second, other) = backend.asked_once
+            assert one is not None
+            assert (first, one) == (second, other)
 
     async def test_no_keys_say_what_they_are_for(self) -> None:
         backend = FakeBackend()

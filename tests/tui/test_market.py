@@ -238,6 +238,30 @@ class TestSubscribing:
             assert isinstance(pilot.app.screen, SubscribeScreen)
             await until(pilot, lambda: pilot.app.screen.query_one("#plans").selected.code == "pro")  # type: ignore[attr-defined]
 
+    async def test_sent_again_after_a_lost_answer_it_is_one_subscription_with_a_key_to_see(self) -> None:
+        backend = FakeBackend()
+        async with running(backend) as pilot:
+            await listing("s")(pilot)
+            backend.elsewhere.down = True
+            await press(pilot, "enter")
+            await until(pilot, lambda: shows(pilot, "connection refused"))
+            backend.elsewhere.down = False
+            await press(pilot, "ctrl+s")
+            await until(pilot, lambda: isinstance(pilot.app.screen, KeyShownScreen))
+            first, second = backend.elsewhere.once
+            assert first == second
+            assert first is not None
+            assert shows(pilot, "am_rotated")
+
+    async def test_another_plan_is_another_request(self) -> None:
+        backend = FakeBackend()
+        backend.elsewhere.refusals["subscribe"] = ApimarketClientError("No", hint="", code="x", status=409, title="No")
+        async with running(backend) as pilot:
+            await listing("s")(pilot)
+            await press(pilot, "enter", "shift+tab", "down", "enter")
+            first, second = backend.elsewhere.once
+            assert first != second
+
     async def test_without_a_session_it_says_how_to_begin_one(self) -> None:
         backend = FakeBackend()
         refusal = ApimarketClientError("Who are you?", hint="x", code="token", status=401, title="No")
