@@ -1,4 +1,6 @@
-"""What can be done with API keys. Each change is in force when the call that makes it returns."""
+"""What can be done with API keys. Each change is in force when the call that makes it returns; on other servers of the
+same database as soon as they hear of it.
+"""
 
 import asyncio
 import logging
@@ -11,12 +13,14 @@ from typing import Any, TypeVar
 from local_server.domain.account_errors import KeyNotFound, KeyNotInForce
 from local_server.domain.accounts import AuditEntry, Caller
 from local_server.domain.errors import ApiNotFound, StorageFull
+from local_server.domain.events import Event, KeysChanged
 from local_server.domain.idempotency import Outcome, check_key, request_hash
 from local_server.domain.ids import ApiId, KeyId, UserId
 from local_server.domain.keys import SECRET_BYTES, SHOWN_CHARS, ApiKey, KeyState, Scope, digest_of, write_key
 from local_server.domain.manifest import RateLimit
 from local_server.domain.quotas import Quota
 from local_server.domain.registry import Api
+from local_server.events.bus import Lost, Subscription
 from local_server.storage.base import Storage, Tx
 from local_server.system import System
 
@@ -69,6 +73,8 @@ class Keys:
         self._refreshing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._used: dict[KeyId, datetime] = {}
+        self._name = random(8).hex()
+        """Of this server, in what it tells the others."""
 
     async def open(self) -> None:
         """Publish what there is."""
@@ -192,6 +198,17 @@ class Keys:
         """Run an act that changes keys among other things; when this returns, they are in force as it left them."""
         return await self._change(act)
 
+    # -- Other servers -------------------------------------------------------------------------------------------
+
+    async def follow(self, events: Subscription[Event]) -> None:
+        """Publish anew what others changed. Returns when there are no more events."""
+        async for event in events:
+            told = [event, *events.waiting()]
+            if any(
+                isinstance(each, Lost) or (isinstance(each, KeysChanged) and each.by != self._name) for each in told
+            ):
+                await self._refresh()
+
     # -- Last used -----------------------------------------------------------------------------------------------
 
     def used(self, key_id: KeyId, at: datetime) -> None:
@@ -230,7 +247,12 @@ class Keys:
         return await asyncio.shield(task)
 
     async def _written(self, act: Callable[[Tx], T]) -> T:
-        result = await self._storage.write(act)
+        def told(tx: Tx) -> T:
+            result = act(tx)
+            tx.emit(KeysChanged(self._name))
+            return result
+
+        result = await self._storage.write(told)
         await self._refresh()
         return result
 

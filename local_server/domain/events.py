@@ -119,6 +119,14 @@ class TrafficMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysChanged:
+    """Keys to APIs were made, changed or revoked."""
+
+    by: str
+    """Names the server that did it, and has done so when this is told."""
+
+
+@dataclass(frozen=True, slots=True)
 class FeedMoved:
     """What is published here has another change to tell."""
 
@@ -139,5 +147,6 @@ Event = (
     | VersionCreated
     | VersionChanged
     | TrafficMoved
+    | KeysChanged
     | FeedMoved
 )

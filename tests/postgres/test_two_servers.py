@@ -7,13 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 
+import httpx2
 import psycopg
 import pytest
 
 from local_server.client import Client
 from local_server.client.errors import ServerUnreachableError
 from local_server.client.synchronous import Event
-from tests.e2e.conftest import RunningServer
+from tests.e2e.conftest import RunningServer, wait_for
 from tests.postgres.clusters import Cluster
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
@@ -85,6 +86,25 @@ def test_an_account_of_one_is_an_account_of_the_other(servers: tuple[RunningServ
     Client(one.url, token).logout()
     with pytest.raises(Exception, match="logout"):
         Client(other.url, token).me()
+
+
+def test_a_key_that_is_revoked_on_one_is_refused_on_the_other(
+    servers: tuple[RunningServer, RunningServer], tmp_path: Path
+) -> None:
+    """And one that is made on one is known on the other."""
+    one, other = servers
+    api_id = add(one, tmp_path, "weather")
+    url = other.client.restart(api_id)["url"]
+    key = one.client.create_key(api_id, {"name": "", "scopes": ["read"], "cidrs": [], "expires_at": None,
+                                         "rate_limit": None})  # fmt: skip
+
+    def code() -> str:
+        answer = httpx2.get(url, headers={"X-Api-Key": key["key"]}, trust_env=False, timeout=60)
+        return "ok" if answer.status_code == 200 else str(answer.json()["code"])
+
+    wait_for(lambda: code() == "ok", "the key to be known")
+    one.client.revoke_key(key["info"]["id"])
+    wait_for(lambda: code() == "key_refused", "the key to be refused")
 
 
 def test_who_was_cut_off_reads_everything_anew(
