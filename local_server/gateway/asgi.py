@@ -140,7 +140,7 @@ class Gateway:
             return
         if entry.split:
             entry = entry.of(caller_id(head, address_of(scope)))
-        await self._exchange(scope, receive, send, head, entry, path or b"/")
+        await self._exchange(scope, receive, send, head, entry, path or b"/", site)
 
     async def _add_slash(self, raw: bytes, scope: Scope, send: Send) -> None:
         """Relative links of an API's pages only work below `/owner/slug/`. 308 keeps method and body."""
@@ -152,11 +152,10 @@ class Gateway:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _exchange(
-        self, scope: Scope, receive: Receive, send: Send, head: RequestHead, entry: Entry, path: bytes
+        self, scope: Scope, receive: Receive, send: Send, head: RequestHead, entry: Entry, path: bytes, site: Site
     ) -> None:
         websocket = scope["type"] == "websocket"
-        by_path = path is not raw_path_of(scope)
-        prefix = entry.prefix if by_path else b""
+        prefix = entry.prefix if site.is_server else b""
         trace = self.begin(entry.route.api_id, "GET" if websocket else scope["method"], path)
         if self.inspector.most:
             trace.capture = self.inspector.begin(scope, head, prefix, path)
@@ -172,7 +171,7 @@ class Gateway:
             query: bytes = scope["query_string"]
             target = path + b"?" + query if query else path
             lines = forwarded(scope, head, trace.request_id, prefix)
-            request = Request(trace.method, target, head, lines, receive, send, cors, admitted.headers(), by_path)
+            request = Request(trace.method, target, head, lines, receive, send, cors, admitted.headers(), site)
             if websocket:
                 await Tunnel(self._admission, entry, request, trace, scope["subprotocols"]).run()
             elif entry.route.cache_ttl_s and trace.method in REPEATABLE:
@@ -206,7 +205,7 @@ class Gateway:
         scope = {"client": fields.client, "scheme": fields.scheme}
         lines = forwarded(scope, fields.head, trace.request_id, entry.prefix if fields.by_path else b"")
         added = express.admitted.headers()
-        request = Request(trace.method, express.target, fields.head, lines, receive, send, [], added, fields.by_path)
+        request = Request(trace.method, express.target, fields.head, lines, receive, send, [], added, fields.site)
         entry = self.routing.lookup(entry.route.api_id, entry.route.version) or entry
         try:
             await Exchange(self._admission, entry, request, trace, fresh=True).run()

@@ -91,7 +91,7 @@ class Caching:
             return False
         trace = self._trace
         trace.cached, trace.generation, trace.version = True, lane.generation, lane.version
-        await give(hit, self._request, trace, self._entry.headers)
+        await give(hit, self._request, trace, self._entry.seen_at(self._request.site).headers)
         return True
 
     async def _follow(self, landed: asyncio.Event, shelf: Shelf) -> None:

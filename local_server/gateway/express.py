@@ -47,6 +47,8 @@ def express(gateway: Gateway, protocol: HardenedProtocol, fields: Fields, method
         return False
     if entry.split:
         entry = entry.of(caller_id(fields.head, fields.address))
+    if not fields.by_path:
+        entry = entry.seen_at(fields.site)
     lane, route = entry.lane, entry.route
     if lane is None or lane.closed or route.cors or not lane.breaker.closed or entry.sunset_at is not None:
         return False

@@ -143,9 +143,12 @@ class Express:
         if self._lane.breaker.failures:
             self._lane.breaker.succeeded()
         note_change(self._lane.shelf, entry.route, trace.method, self.target, status)
+        ours = self.admitted.names()
+        if entry.declared:
+            ours |= entry.declared
         lines = b"".join(
             (
-                head.lines(self.admitted.names(), by_path),
+                head.lines(ours, by_path),
                 self.admitted.lines(),
                 entry.lines,
                 b"x-request-id: ",

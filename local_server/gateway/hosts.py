@@ -17,6 +17,8 @@ class Site:
 
     slug: str = ""
     owner: str = ""
+    server: str = ""
+    """Of an API's own host: the server's, with the port that the caller uses."""
 
     @property
     def is_server(self) -> bool:
@@ -58,7 +60,7 @@ class Hosts:
             return None
         if name in LOOPBACK_NAMES:
             return SERVER
-        return _api_site(name)
+        return _api_site(name, match[2])
 
     def is_own_origin(self, origin: bytes, local_port: int) -> bool:
         """Whether a page of `origin` was served by the server itself (not by an API under its own host)."""
@@ -85,7 +87,7 @@ class Hosts:
         return ", ".join([*own, *sorted(self._names)])
 
 
-def _api_site(name: str) -> Site | None:
+def _api_site(name: str, port: bytes | None) -> Site | None:
     """`weather.localhost` or `weather.me.localhost`."""
     base, _, top = name.rpartition(".")
     if top != "localhost":
@@ -93,7 +95,7 @@ def _api_site(name: str) -> Site | None:
     slug, _, owner = base.partition(".")
     if not SLUG.fullmatch(slug) or (owner and not SLUG.fullmatch(owner)) or base.endswith("."):
         return None
-    return Site(slug, owner)
+    return Site(slug, owner, top if port is None else f"{top}:{port.decode()}")
 
 
 def _origin_host(origin: bytes) -> bytes | None:

@@ -267,14 +267,14 @@ class Exchange:
         confirmed = fill.begin(connection.status, connection.headers) if fill is not None else None
         if confirmed is not None:
             self._started = self._finished = True
-            await give(confirmed, request, trace, self._entry.headers)
+            await give(confirmed, request, trace, self._entry.seen_at(request.site).headers)
             return
         headers = full_headers(
             connection.status,
             connection.headers,
             request.cors,
             request.added,
-            self._entry.headers,
+            self._entry.seen_at(request.site).headers,
             trace.request_id,
             by_path=request.by_path,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from local_server.domain.exchanges import BODY_BYTES, Answer, Body, header
 from local_server.gateway.access_log import Trace
+from local_server.gateway.hosts import SERVER, Site
 from local_server.gateway.proxy import Exchange
 from local_server.gateway.request import Request
 from local_server.gateway.request_head import RequestHead
@@ -81,9 +82,10 @@ async def replay(
         started_s,
     )
     target = kept.target.encode("latin-1")
+    route, host = entry.route, head.host.decode("latin-1")
     request = Request(
         kept.execution.method, target, head, (*forwarded, MARK), audience.receive, audience.send, [],
-        by_path=bool(kept.prefix),
+        site=SERVER if kept.prefix else Site(route.slug, route.owner, host[host.rfind("localhost") :]),
     )  # fmt: skip
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LONGEST_S):

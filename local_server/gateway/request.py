@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from local_server.gateway.hosts import SERVER, Site
+
 if TYPE_CHECKING:
     from local_server.gateway.asgi_types import RawHeaders, Receive, Send
     from local_server.gateway.cache_fill import Fill
@@ -29,7 +31,12 @@ class Request:
     cors: RawHeaders
     added: RawHeaders = field(default_factory=list)
     """What the gateway says in the answer of its own, in the API's place."""
-    by_path: bool = False
-    """The API was called on the server's own host, and so has the origin of the control API."""
+    site: Site = SERVER
+    """Where the API was called."""
     fill: Fill | None = None
     """What is to become of the answer, where the API lets answers be kept."""
+
+    @property
+    def by_path(self) -> bool:
+        """The API was called on the server's own host, and so has the origin of the control API."""
+        return self.site.is_server

@@ -37,6 +37,10 @@ _DROPPED = frozenset(
 _DROPPED_BY_PATH = _DROPPED | {b"service-worker-allowed", b"cross-origin-opener-policy"}
 
 
+_DECLARED = frozenset({b"deprecation", b"sunset"})
+"""What an owner has declared of a version goes before what its code, which never changes again, says of itself. Each
+may be said once (RFC 9745, RFC 8594); links, as many as there are."""
+
 _MOST_KNOWN = 64
 _LONGEST_KNOWN = 2048
 
@@ -137,6 +141,11 @@ def answer_headers(status: int, upstream: RawHeaders, cors: RawHeaders, *, by_pa
     return headers
 
 
+def declared_in(lane: RawHeaders) -> frozenset[bytes]:
+    """The names in `lane` in whose favour the API's own headers give way."""
+    return _DECLARED.intersection([name for name, _ in lane])
+
+
 def full_headers(
     status: int,
     upstream: RawHeaders,
@@ -150,8 +159,8 @@ def full_headers(
     """All that the client is told: the API's headers, and what the gateway has to say in their place (`added`), of the
     `lane`, and of the request."""
     headers = answer_headers(status, upstream, cors, by_path=by_path)
-    if added:
-        ours = {name for name, _ in added}
+    ours = {name for name, _ in added} | declared_in(lane)
+    if ours:
         headers = [item for item in headers if item[0] not in ours] + added
     headers += lane
     headers.append((b"x-request-id", request_id.encode()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 from hashlib import blake2b
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from local_server.domain.ids import ApiId
 from local_server.domain.routing import Notice, Route, Steering
-from local_server.gateway.response_head import as_lines
+from local_server.gateway.response_head import as_lines, declared_in
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,12 +42,26 @@ class Entry:
     """Where several share the traffic: up to which percent of the callers, and whose they are."""
     lines: bytes = field(init=False)
     """`headers`, as lines of a head."""
+    declared: frozenset[bytes] = field(init=False)
+    """Those of `headers` in whose favour the API's own give way."""
     prefix_line: bytes = field(init=False)
     """What the API is told of its prefix, by path."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lines", as_lines(self.headers))
+        object.__setattr__(self, "declared", declared_in(self.headers))
         object.__setattr__(self, "prefix_line", b"x-forwarded-prefix: %b\r\n" % self.prefix)
+
+    def seen_at(self, site: Site) -> Entry:
+        """As it is for callers of a host. An API's own host has no URL for another version of it: what leads to the
+        successor has to name the server's (RFC 3986, 4.2)."""
+        if self.successor is None or site.is_server:
+            return self
+        headers = [
+            (name, value.replace(b"<", b"<//%b" % site.server.encode(), 1) if name == b"link" else value)
+            for name, value in self.headers
+        ]
+        return replace(self, headers=headers)
 
     def of(self, caller: bytes) -> Entry:
         """Whose share of the traffic a caller is in: always the same one, as long as the shares are. As a share

@@ -269,6 +269,8 @@ class Connection(asyncio.Protocol):
         if self.complete:
             return
         status = self._parser.get_status_code()
+        if not 100 <= status < 600:
+            raise Broken(f"gave the status {status}, and HTTP has 100 to 599")
         if status < 200:
             self._interim = True
             self.headers = []

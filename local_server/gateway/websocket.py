@@ -20,7 +20,7 @@ from local_server.gateway.admission import LOGS_HINT, full_name
 from local_server.gateway.connecting import CONNECT_TIMEOUT_S, ConnectFailed
 from local_server.gateway.hold import ClientGone, Replay
 from local_server.gateway.problems import send_problem
-from local_server.gateway.response_head import answer_headers
+from local_server.gateway.response_head import answer_headers, declared_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -215,8 +215,13 @@ class Tunnel:
         raw: RawHeaders = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.raw_items()
         ]
-        headers = [item for item in answer_headers(101, raw, []) if not item[0].startswith(b"sec-websocket-")]
-        headers += [*self._entry.headers, (b"x-request-id", self._trace.request_id.encode())]
+        ours = declared_in(self._lane_headers())
+        headers = [
+            item
+            for item in answer_headers(101, raw, [])
+            if not item[0].startswith(b"sec-websocket-") and item[0] not in ours
+        ]
+        headers += [*self._lane_headers(), (b"x-request-id", self._trace.request_id.encode())]
         message: Message = {"type": "websocket.accept", "subprotocol": upstream.subprotocol, "headers": headers}
         if (await self._receive())["type"] != "websocket.connect":
             raise ClientGone
@@ -225,6 +230,9 @@ class Tunnel:
             self._trace.capture.response_headers = headers
         self._accepted = True
         await self._request.send(message)
+
+    def _lane_headers(self) -> RawHeaders:
+        return self._entry.seen_at(self._request.site).headers
 
     async def _client_to_api(self, upstream: ClientConnection) -> Ending:
         """Return how the client ended it."""
@@ -272,10 +280,11 @@ class Tunnel:
         raw: RawHeaders = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.raw_items()
         ]
-        headers = [item for item in answer_headers(response.status_code, raw, []) if item[0] != b"content-length"]
+        ours = {b"content-length", *declared_in(self._lane_headers())}
+        headers = [item for item in answer_headers(response.status_code, raw, []) if item[0] not in ours]
         headers += [
             (b"content-length", b"%d" % len(response.body)),
-            *self._entry.headers,
+            *self._lane_headers(),
             (b"x-request-id", self._trace.request_id.encode()),
         ]
         if self._trace.capture is not None:

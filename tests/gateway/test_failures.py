@@ -7,6 +7,8 @@ import socket
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from local_server.domain.executions import CallOutcome
 from local_server.gateway import proxy
@@ -98,6 +100,36 @@ class TestBroken:
             rig.api("x", port)
             assert (await rig.client.request(method, "/me/x/")).status_code == 502
         assert calls == 1  # a request that kills the API is not sent again
+
+    @pytest.mark.parametrize(("headers", "short"), [({}, True), ({"sec-fetch-site": "none"}, False)])
+    @pytest.mark.parametrize("status", [b"600", b"999", b"099", b"000"])
+    async def test_a_status_that_http_does_not_have_is_a_502(
+        self, rig: Rig, ways: list[bool], status: bytes, headers: dict[str, str], short: bool
+    ) -> None:
+        async def once_good(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for said in (b"200", status):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 %b Odd\r\ncontent-length: 2\r\n\r\nhi" % said)
+            await reader.read()
+
+        async with raw_server(once_good) as port:
+            rig.api("x", port)
+            assert (await rig.client.get("/me/x/")).status_code == 200
+            ways.clear()
+            answer = await rig.client.get("/me/x/", headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (502, "upstream_failed")
+            assert f"gave the status {int(status)}, and HTTP has 100 to 599" in answer.json()["detail"]
+            assert ways == [short]
+            assert (await rig.client.get("/me/x/")).status_code == 200  # the odd one's connection is not used again
+            last = [(record.status, record.outcome) for record in rig.records][1]
+            assert last == (502, CallOutcome.UPSTREAM_FAILED)
+
+    async def test_a_websocket_answered_with_one_is_a_502_too(self, rig: Rig) -> None:
+        async with raw_server(answering(b"HTTP/1.1 600 Odd\r\ncontent-length: 2\r\n\r\nhi")) as port:
+            rig.api("x", port)
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://127.0.0.1:{rig.port}/me/x/")
+            assert refused.value.response.status_code == 502
 
     @pytest.mark.parametrize(
         "start",
