@@ -26,8 +26,10 @@ if TYPE_CHECKING:
         MarketSearchView,
         NewSubscriptionView,
         ReviewsView,
+        ReviewView,
         SearchView,
         Subscribe,
+        WriteReview,
     )
     from local_server.wire.outbox import (
         ConflictView,
@@ -78,6 +80,8 @@ class MarketServer(Protocol):
     async def search(self, query: str = "", **filters: str | int | float | None) -> "SearchView": ...
     async def listing(self, name: str, /) -> "ListingView": ...
     async def reviews(self, name: str, /, limit: int = 20, after: str | None = None) -> "ReviewsView": ...
+    async def write_review(self, name: str, body: "WriteReview", /) -> "ReviewView": ...
+    async def remove_review(self, name: str, /) -> None: ...
     async def published(self, name: str, /) -> "PublishedApiView": ...
     async def subscribe(
         self, name: str, body: "Subscribe", idempotency_key: str | None = None, /

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 BAR_CELLS = 20
 
 
-def review_lines(reviews: "ReviewsView", now: datetime, width: int) -> list[Spans]:
+def review_lines(reviews: "ReviewsView", now: datetime, width: int, own: str = "") -> list[Spans]:
+    """`own`: whose review can be written anew from here."""
     lines = _summary(reviews.summary)
     for review in reviews.reviews:
-        lines += [[], *_review(review, now, width)]
+        lines += [[], *_review(review, now, width, own=review.reviewer == own)]
     if reviews.next is not None:
         lines += [[], [(f"… the newest {len(reviews.reviews)} of {reviews.summary.count:,}", "dim")]]
     return lines
@@ -28,7 +29,8 @@ def review_lines(reviews: "ReviewsView", now: datetime, width: int) -> list[Span
 
 def _summary(summary: "ReviewSummaryView") -> list[Spans]:
     if summary.average is None:
-        return [[("No reviews yet.", "strong"), ("  Whoever has called it by a subscription may write one.", "dim")]]
+        who = "  Whoever has called it by a subscription may write one: "
+        return [[("No reviews yet.", "strong"), (who, "dim"), ("w", "primary")]]
     told = f"  {summary.average:.1f} of 5, {summary.count:,} reviews"
     lines: list[Spans] = [[(stars(summary.average), "warn"), (told, "strong")]]
     top = max(summary.by_stars.values(), default=0)
@@ -39,12 +41,20 @@ def _summary(summary: "ReviewSummaryView") -> list[Spans]:
     return lines
 
 
-def _review(review: "ReviewView", now: datetime, width: int) -> list[Spans]:
+def _review(review: "ReviewView", now: datetime, width: int, *, own: bool) -> list[Spans]:
     head: Spans = [
         (stars(review.rating), "warn"),
         (f"  {one_line(review.reviewer)}", "strong"),
         (f"  {ago(review.updated_at, now)}", "dim"),
     ]
+    if own:
+        head += [
+            ("  yours: ", "dim"),
+            ("w", "primary"),
+            (" writes it anew, ", "dim"),
+            ("D", "primary"),
+            (" takes it back", "dim"),
+        ]
     lines: list[Spans] = [head]
     lines += [[("  " + line, "text")] for line in wrapped(review.text, width - 3)]
     if review.answer is not None:

@@ -50,6 +50,15 @@ MARKET: tuple[Action, ...] = (
     ),
     Action("try-offer", ("t",), "try", "Call the API in the Try-it console", "offer"),
     Action("copy-offer", ("y",), "copy URL", "Copy the API's URL", "offer", bar=False),
+    Action(
+        "review",
+        ("w",),
+        "review",
+        "Say what you think of an API you have called, or say it anew",
+        "listing",
+        "reviews OWNER/NAME --rate STARS",
+    ),
+    Action("take-review-back", ("D",), "take back", "Take your review of it back, after asking", "listing", bar=False),
     Action("next-page", ("right_square_bracket",), "tabs", "Next tab", "listing", palette=False),
     Action("previous-page", ("left_square_bracket",), "tab", "Previous tab", "listing", bar=False, palette=False),
 )

@@ -30,7 +30,7 @@ from apimarket_tui.words import Spans, ago, count, millis, stars
 if TYPE_CHECKING:
     from apimarket_tui.actions import Action
     from apimarket_tui.marketplaces import Place
-    from local_server.wire.market import ListingCard, ListingView, ReviewsView
+    from local_server.wire.market import ListingCard, ListingView, ReviewsView, ReviewView
 
 TABS = ("readme", "endpoints", "plans", "reviews", "versions")
 REVIEWS = 50
@@ -163,7 +163,8 @@ class ListingScreen(FrameScreen):
 
     def _lay_out_reviews(self) -> None:
         if self._reviews is not None:
-            self._show_text("reviews", review_lines(self._reviews, self.market.clock(), self._room()))
+            lines = review_lines(self._reviews, self.market.clock(), self._room(), self._reviewer)
+            self._show_text("reviews", lines)
 
     def _show_text(self, part: str, lines: list[Spans]) -> None:
         text = TextLines(lines)
@@ -224,6 +225,53 @@ class ListingScreen(FrameScreen):
 
     def do_previous_page(self) -> None:
         self.query_one(TabLine).go(-1)
+
+    # -- Reviewing
+
+    @property
+    def _reviewer(self) -> str:
+        """Who one is there."""
+        server = self.market.live.server
+        return self._place.handle or (server.owner if server is not None else "")
+
+    def do_review(self) -> None:
+        from apimarket_tui.screens.review import ReviewScreen
+
+        self.app.push_screen(ReviewScreen(self._place, self._card, self._reviewer), self._reviewed)
+
+    def _reviewed(self, written: "ReviewView | None") -> None:
+        if written is None:
+            return
+        self.market.tell("Thank you: your review is there")
+        self._reload_reviews()
+
+    def _reload_reviews(self) -> None:
+        self.begin("listing", self._load)
+        tabs = self.query_one(TabLine)
+        if self.tab == "reviews":
+            self.begin("reviews", self._load_reviews)
+        else:
+            tabs.active = TABS.index("reviews")
+
+    def do_take_review_back(self) -> None:
+        from apimarket_tui.screens.confirm import ConfirmScreen
+
+        question = f"Take your review of {one_line(self._card.name)} back?"
+        more = "Nobody sees it any more, and its stars count no longer. You may write another."
+        self.app.push_screen(
+            ConfirmScreen(question, more, "Take it back"),
+            lambda yes: self.begin("take review back", self._take_review_back) if yes else None,
+        )
+
+    async def _take_review_back(self) -> None:
+        answer = await attempt(self.market.marketplaces.server(self._place).remove_review(self._card.name))
+        if not stands(self):
+            return
+        if isinstance(answer, Trouble):
+            self.market.tell(answer.text, bad=True)
+            return
+        self.market.tell("your review is gone")
+        self._reload_reviews()
 
     # -- Acting
 

@@ -24,6 +24,7 @@ from local_server.wire.market import (
     SearchView,
     Subscribe,
     SubscriptionView,
+    WriteReview,
 )
 from local_server.wire.sync import PublishedApiView, RefsView, VersionLineView
 
@@ -246,6 +247,20 @@ class FakeMarket:
     async def reviews(self, name: str, limit: int = 20, after: str | None = None) -> ReviewsView:
         await self._asked("reviews")
         return self.remote.reviews
+
+    async def write_review(self, name: str, body: WriteReview) -> ReviewView:
+        await self._asked("write_review")
+        written = a_review("ana", body.rating, body.text, 0)
+        self._say([written])
+        return written
+
+    async def remove_review(self, name: str) -> None:
+        await self._asked("remove_review")
+        self._say([])
+
+    def _say(self, own: list[ReviewView]) -> None:
+        others = [one for one in self.remote.reviews.reviews if one.reviewer != "ana"]
+        self.remote.reviews = self.remote.reviews.model_copy(update={"reviews": [*own, *others]})
 
     async def published(self, name: str) -> PublishedApiView:
         await self._asked("published")

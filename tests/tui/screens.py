@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from apimarket_tui.app import ApimarketApp
 from apimarket_tui.screens.detail import TABS
@@ -128,6 +128,13 @@ def listing(*pressed: str) -> Step:
         await press(pilot, *pressed)
 
     return step
+
+
+async def _reviewed(pilot: Pilot[Any]) -> None:
+    await listing("w", "4", "tab")(pilot)
+    pilot.app.screen.query_one(TextArea).text = "Answers at once. I miss the wind."
+    await press(pilot, "ctrl+s")
+    await until(pilot, lambda: "I miss the wind." in screen_text(pilot.app))
 
 
 def sync(*pressed: str) -> Step:
@@ -275,6 +282,8 @@ SCREENS: dict[str, Step] = {
     "listing-plans": listing(*["right_square_bracket"] * 2),
     "listing-reviews": listing(*["right_square_bracket"] * 3),
     "listing-versions": listing(*["right_square_bracket"] * 4),
+    "review": listing("w", "4"),
+    "reviewed": _reviewed,
     "subscribe": listing("s"),
     "subscribed": listing("s", "enter"),
     "clone": listing("p"),

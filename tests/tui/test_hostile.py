@@ -244,6 +244,7 @@ async def test_no_screen_lets_it_through(keys: tuple[str, ...]) -> None:
         ("c", "enter"),
         ("enter",),
         *(("enter", *["right_square_bracket"] * number) for number in range(1, 5)),
+        ("enter", "w"),
         ("s",),
         ("s", "ctrl+s"),
         ("p",),

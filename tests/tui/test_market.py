@@ -19,7 +19,7 @@ from local_server.client.errors import ApimarketClientError
 from local_server.wire.events import PullUpdated
 
 from .fake_backend import FakeBackend
-from .fake_market import KEY, MARKET_URL, NOW, some_plans
+from .fake_market import KEY, MARKET_URL, NOW, a_review, some_plans
 from .screen_text import screen_text
 from .screens import listing, market, press, running, said, settle, type_text, until
 
@@ -214,6 +214,48 @@ class TestListing:
             await pilot.resize_terminal(70, 30)
             await until(pilot, lambda: not shows(pilot, "on earth, from the met offices"))
             assert shows(pilot, "offices' open data")
+
+
+class TestReviewing:
+    async def test_stars_and_words_are_sent_and_shown_as_ones_own(self) -> None:
+        async with running(size=(120, 40)) as pilot:
+            await listing("w", "right", "right", "right", "tab", *"ok")(pilot)
+            await press(pilot, "ctrl+s")
+            await until(pilot, lambda: shows(pilot, "yours: w writes it anew"))
+            assert shows(pilot, "★★★☆☆  ana")
+
+    async def test_what_was_said_before_is_there_to_be_written_anew(self) -> None:
+        backend = FakeBackend()
+        backend.elsewhere.reviews.reviews.append(a_review("ana", 2, "Too slow", 3))
+        async with running(backend, size=(120, 40)) as pilot:
+            await listing("w")(pilot)
+            await until(pilot, lambda: shows(pilot, "Too slow") and shows(pilot, "2 of 5"))
+            await press(pilot, "5", "ctrl+s")
+            await until(pilot, lambda: shows(pilot, "★★★★★  ana"))
+
+    async def test_it_is_taken_back_after_asking(self) -> None:
+        backend = FakeBackend()
+        backend.elsewhere.reviews.reviews.append(a_review("ana", 2, "Too slow", 3))
+        async with running(backend, size=(120, 40)) as pilot:
+            await listing(*["right_square_bracket"] * 3, "D", "y")(pilot)
+            await until(pilot, lambda: not shows(pilot, "Too slow"))
+            assert [one.reviewer for one in backend.elsewhere.reviews.reviews] == ["ivo", "kim", "otto"]
+
+    async def test_who_may_not_is_told_in_the_servers_words_and_keeps_the_text(self) -> None:
+        backend = FakeBackend()
+        backend.elsewhere.refusals["write_review"] = ApimarketClientError(
+            "You have not called it", hint="Subscribe first.", code="not_used", status=403, title="No"
+        )
+        async with running(backend, size=(120, 40)) as pilot:
+            await listing("w", "5", "tab", *"fine", "ctrl+s")(pilot)
+            assert shows(pilot, "You have not called it")
+            assert shows(pilot, "Subscribe first.")
+            assert shows(pilot, "fine")
+
+    async def test_without_stars_nothing_is_sent(self) -> None:
+        async with running() as pilot:
+            await listing("w", "ctrl+s")(pilot)
+            assert shows(pilot, "How many stars? Press 1 to 5.")
 
 
 class TestSubscribing:
