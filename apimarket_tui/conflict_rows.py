@@ -24,6 +24,18 @@ _MARKERS: dict[str, tuple[str, Tone]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What stands in the place of both sides."""
+
+    side: Side | None
+    """None: it was edited."""
+    text: str | None = None
+    """The whole file."""
+    value: Any = None
+    """Of a key of apimarket.toml."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConflictRow:
     """One thing to choose, or one that merges by itself."""
 
@@ -54,13 +66,13 @@ def rows_of(conflict: "ConflictView") -> list[ConflictRow]:
     return rows + [ConflictRow(path) for path in conflict.merged]
 
 
-def choices_of(chosen: Mapping[str, Side], rows: list[ConflictRow]) -> "list[ChoiceBody]":
+def choices_of(chosen: Mapping[str, Taken], rows: list[ConflictRow]) -> "list[ChoiceBody]":
     from local_server.wire.outbox import ChoiceBody
 
     return [
-        ChoiceBody(path=row.path, field=row.field, take=chosen[row.key])
+        ChoiceBody(path=row.path, field=row.field, take=taken.side or "edited", text=taken.text, value=taken.value)
         for row in rows
-        if row.open and row.key in chosen
+        if row.open and (taken := chosen.get(row.key)) is not None
     ]
 
 
@@ -84,10 +96,15 @@ def value_text(value: Any) -> str:
     return one_line(text)[:LONGEST_VALUE]
 
 
-def detail_lines(row: ConflictRow) -> list[Spans]:
-    """Both sides of the row, as far as they can be shown."""
+def detail_lines(row: ConflictRow, taken: Taken | None = None) -> list[Spans]:
+    """Both sides of the row, as far as they can be shown; what was edited in their place."""
     if row.file is None:
         return [[("Merges by itself: the two sides changed different places.", "dim")]]
+    if taken is not None and taken.text is not None:
+        return [[("── edited ", "dim"), ("─" * 20, "dim")], *_text(taken.text, "text")]
+    if row.values is not None and taken is not None and taken.side is None:
+        edited: Spans = [(f"{'edited':<13}", "primary"), (value_text(taken.value), "strong")]
+        return [edited, *(_labelled(side, side_text(row, side)) for side in SIDES)]
     if row.values is not None:
         return [_labelled(side, side_text(row, side)) for side in SIDES]
     if row.file.other is not None:

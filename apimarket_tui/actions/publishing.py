@@ -49,6 +49,7 @@ PUBLISHING: tuple[Action, ...] = (
     Action("other-table", ("tab",), "other table", "From what is on its way to what is there, and back", "sync"),
     Action("take-mine", ("m",), "take mine", "Of this file or key, take mine", "conflict", "sync --take PATH=mine"),
     Action("take-theirs", ("t",), "theirs", "Of this file or key, take theirs", "conflict", "sync --take PATH=theirs"),
+    Action("edit-both", ("e",), "edit", "Make one text of both sides by hand", "conflict"),
     Action("take-base", ("b",), "before", "Of this file or key, take what was before both", "conflict"),
     Action("merge", ("M",), "merge all", "Make one version of both sides", "conflict", "sync --resolve NAME --merge"),
     Action(

@@ -3,6 +3,7 @@
 Nothing published is ever rewritten; whatever is chosen, the files in the API's directory follow.
 """
 
+import json
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import on
@@ -10,15 +11,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.content import Content
 
+from apimarket_tui import edits
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
-from apimarket_tui.conflict_rows import ConflictRow, Side, choices_of, detail_lines, rows_of, side_text
+from apimarket_tui.conflict_rows import ConflictRow, Side, Taken, choices_of, detail_lines, rows_of, side_text
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.bars import Rule, TopBar
 from apimarket_tui.widgets.lines import LineView, TextLines
 from apimarket_tui.widgets.table import Column, LineTable
 from apimarket_tui.widgets.worded import WordedTable
-from apimarket_tui.words import Spans
+from apimarket_tui.words import Spans, Tone
 
 if TYPE_CHECKING:
     from local_server.wire.apis import ApiView
@@ -62,7 +64,7 @@ class ConflictScreen(FrameScreen):
         self._api, self._remote = api, remote
         self._conflict: ConflictView | None = None
         self._rows: list[ConflictRow] = []
-        self._chosen: dict[str, Side] = {}
+        self._chosen: dict[str, Taken] = {}
         self._busy = "fetching the other side…"
         self._trouble: Trouble | None = None
 
@@ -128,7 +130,7 @@ class ConflictScreen(FrameScreen):
     @on(LineTable.Moved)
     def _show_row(self) -> None:
         row = self.rows.selected
-        lines: list[Spans] = detail_lines(row) if row is not None else []
+        lines: list[Spans] = detail_lines(row, self._chosen.get(row.key)) if row is not None else []
         text = TextLines(lines)
         self.query_one("#text", LineView).show(text, text.widest)
         title = "" if row is None else row.path if row.field is None else f"{row.path} {row.field}"
@@ -143,7 +145,7 @@ class ConflictScreen(FrameScreen):
             case "kind":
                 return [("key" if row.field is not None else row.file.kind if row.file is not None else "", "dim")]
             case "mine" | "theirs":
-                return [(side_text(row, column), "text" if chosen in (None, column) else "dim")]
+                return [(side_text(row, column), "text" if chosen is None or chosen.side == column else "dim")]
             case _:
                 return [("● by itself", "ok")] if not row.open else [_choice(chosen)]
 
@@ -153,10 +155,39 @@ class ConflictScreen(FrameScreen):
         row = self.rows.selected
         if row is None or not row.open:
             self.market.tell("That one merges by itself")
+        else:
+            self._choose(row, Taken(side))
+
+    def do_edit_both(self) -> None:
+        from apimarket_tui.screens.edit import EditScreen
+
+        row = self.rows.selected
+        if row is None:
             return
-        self._chosen[row.key] = side
+        before = self._chosen.get(row.key)
+        try:
+            text = before.text if before is not None and before.text is not None else edits.text_of(row)
+        except edits.NotEditable as error:
+            self.market.tell(str(error), bad=True)
+            return
+        title = row.path if row.field is None else f"{row.path} {row.field}"
+        self.app.push_screen(
+            EditScreen(title, text, lambda typed: edits.why_not(row, typed)), lambda typed: self._edited(row, typed)
+        )
+
+    def _edited(self, row: ConflictRow, typed: str | None) -> None:
+        if typed is None:
+            return
+        if row.values is not None:
+            self._choose(row, Taken(None, value=json.loads(typed)))
+        else:
+            self._choose(row, Taken(None, text=edits.with_its_breaks(row, typed)))
+
+    def _choose(self, row: ConflictRow, taken: Taken) -> None:
+        self._chosen[row.key] = taken
         self.rows.table.refresh()
         self._show_sides()
+        self._show_row()
         following = [one for one in self._rows if one.open and one.key not in self._chosen]
         if following:
             self.rows.table.select(following[0].key)
@@ -176,7 +207,7 @@ class ConflictScreen(FrameScreen):
         left = [row for row in self._rows if row.open and row.key not in self._chosen]
         if left:
             self.rows.table.select(left[0].key)
-            self.market.tell(f"{len(left)} to choose still: m takes mine, t theirs, b what was before", bad=True)
+            self.market.tell(f"{len(left)} to choose still: m takes mine, t theirs, e edits", bad=True)
         else:
             self._confirm("merge")
 
@@ -242,13 +273,15 @@ def _to_choose(rows: int, unchosen: int) -> tuple[str, str]:
     return (f"{unchosen} of {rows} to choose", "$warning") if unchosen else ("all chosen: M merges", "$success")
 
 
-def _choice(chosen: Side | None) -> tuple[str, Literal["warn", "ok", "accent", "dim"]]:
-    match chosen:
+def _choice(chosen: Taken | None) -> tuple[str, Tone]:
+    if chosen is None:
+        return ("? choose", "warn")
+    match chosen.side:
         case "mine":
             return ("✓ mine", "ok")
         case "theirs":
             return ("✓ theirs", "accent")
         case "base":
             return ("✓ before both", "dim")
-        case _:
-            return ("? choose", "warn")
+        case None:
+            return ("✓ edited", "primary")

@@ -143,7 +143,7 @@ def a_side(size_bytes: int, text: str | None = None) -> FileSideView:
 DRAFT = """def now(q):
 <<<<<<< mine
     return metric(read(q))
-|||||||
+||||||| base
     return read(q)
 =======
     return read(q, timeout_s=5)

@@ -296,6 +296,7 @@ SCREENS: dict[str, Step] = {
     "sync-empty": keys("4"),
     "conflict": sync("enter"),
     "conflict-chosen": sync("enter", "m", "t"),
+    "conflict-edit": sync("enter", "e"),
     "conflict-confirm": sync("enter", "K"),
     "console": keys("3"),
     "console-answer": _answered,

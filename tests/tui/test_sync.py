@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
 from apimarket_tui.app import ApimarketApp
 from apimarket_tui.conflict_rows import detail_lines, rows_of
 from apimarket_tui.outgoing import Outgoing, progress
 from apimarket_tui.screens.conflict import ConflictScreen
 from apimarket_tui.screens.detail import DetailScreen
+from apimarket_tui.screens.edit import EditScreen
 from apimarket_tui.screens.local import LocalScreen
 from apimarket_tui.screens.publish import PublishScreen
 from apimarket_tui.screens.sync import SyncScreen
@@ -21,7 +22,7 @@ from local_server.wire.outbox import OutboxEntryView, PublishApi, PublishView
 
 from .fake_backend import FakeBackend
 from .fake_market import MARKET_URL
-from .fake_outbox import CONFLICT, a_conflict, an_entry, an_outbox, some_entries
+from .fake_outbox import CONFLICT, DRAFT, a_conflict, an_entry, an_outbox, some_entries
 from .screen_text import screen_text
 from .screens import keys, press, publish, running, said, settle, sync, until
 
@@ -231,6 +232,54 @@ class TestConflict:
             ]
             assert "weather is settled, as 1.3.1" in said(pilot)
             await until(pilot, lambda: shows(pilot, "1.3.1"))
+
+    async def test_a_text_is_edited_by_hand_and_taken_once_no_mark_is_left(self) -> None:
+        backend = FakeBackend()
+        async with running(backend, size=(120, 40)) as pilot:
+            await sync("enter", "e")(pilot)
+            area = pilot.app.screen.query_one(TextArea)
+            assert area.text == DRAFT
+            assert area.cursor_location == (1, 0)
+            await press(pilot, "ctrl+s")
+            assert shows(pilot, "Line 2 still marks two sides")
+            area.text = "def now(q):\n    return metric(read(q, timeout_s=5))\n"
+            await press(pilot, "ctrl+s")
+            assert isinstance(pilot.app.screen, ConflictScreen)
+            assert shows(pilot, "✓ edited")
+
+    async def test_edited_files_and_keys_go_with_the_merge(self) -> None:
+        backend = FakeBackend()
+        async with running(backend, size=(120, 40)) as pilot:
+            await sync("enter", "e")(pilot)
+            pilot.app.screen.query_one(TextArea).text = "one\n"
+            await press(pilot, "ctrl+s", "e")
+            pilot.app.screen.query_one(TextArea).text = "Weather at"
+            await press(pilot, "ctrl+s")
+            assert shows(pilot, "That is no value")
+            pilot.app.screen.query_one(TextArea).text = '"Weather at sea and on land"'
+            await press(pilot, "ctrl+s", "t", "m", "M", "y")
+            await until(pilot, lambda: bool(backend.resolved))
+            assert [(one.path, one.take, one.text, one.value) for one in backend.resolved[0].choices] == [
+                ("main.py", "edited", "one\n", None),
+                ("apimarket.toml", "edited", None, "Weather at sea and on land"),
+                ("apimarket.toml", "theirs", None, None),
+                ("logo.png", "mine", None, None),
+            ]
+
+    async def test_what_was_typed_is_not_thrown_away_by_one_key(self) -> None:
+        async with running() as pilot:
+            await sync("enter", "e", "x", "escape")(pilot)
+            assert isinstance(pilot.app.screen, EditScreen)
+            assert shows(pilot, "esc again throws it away")
+            await press(pilot, "escape")
+            assert isinstance(pilot.app.screen, ConflictScreen)
+            assert not shows(pilot, "✓ edited")
+
+    async def test_what_is_no_text_is_not_edited(self) -> None:
+        async with running() as pilot:
+            await sync("enter", "down", "down", "down", "e")(pilot)
+            assert isinstance(pilot.app.screen, ConflictScreen)
+            assert "take a side" in said(pilot)
 
     async def test_what_is_not_chosen_is_not_merged_over(self) -> None:
         backend = FakeBackend()
