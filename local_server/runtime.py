@@ -154,7 +154,15 @@ async def open_runtime(
         storage, bus = await open_database(settings, stack)
         registry = Registry(storage, system, settings.projects, await _owner(storage, system, settings.owner))
         accounts, keys = await stack.enter_async_context(
-            open_accounts(storage, bus, system, registry.owner, data.signing_key(), gateway.callers.use_keys)
+            open_accounts(
+                storage,
+                bus,
+                system,
+                registry.owner,
+                data.signing_key(),
+                gateway.callers.use_keys,
+                open_signups=settings.signups == "open",
+            )
         )
         gateway.callers.used = keys.used
         gateway.quotas.ledger = QuotaLedger(storage)
@@ -199,6 +207,7 @@ async def open_runtime(
             listings,
             partial(read_manifest, build=manifest_from),
             executor.remove,
+            limits=settings.publish_limits,
             runs=lambda user_id: shop.hosts,
         )
         meter = Meter()

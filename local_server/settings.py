@@ -1,16 +1,19 @@
 """Every setting of the server, in one tree: from the command line, else `APIMARKET_*`, else these defaults."""
 
 import getpass
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from local_server.domain.errors import SettingRefused
-from local_server.domain.names import slugify
+from local_server.domain.errors import InvalidName, SettingRefused
+from local_server.domain.names import check_owner, slugify
+from local_server.domain.publishing import Limits
+from local_server.domain.trees import MAX_FILE_BYTES, MAX_FILES, MAX_TREE_BYTES
 
 EMBEDDED = "embedded"
 _PREFIX = "APIMARKET_"
@@ -53,8 +56,8 @@ class Settings(BaseSettings):
     owner: str = Field(default_factory=default_owner)
     projects: Path = Field(default_factory=Path.cwd)
     """Where new projects are made when no directory is named."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Host names to answer to, beside the loopback ones."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Host names to answer to, beside the loopback ones. In the environment with commas between them, or as JSON."""
     drain_s: float = Field(default=30.0, ge=0)
     warm_s: float = Field(default=10.0, ge=0)
     start_s: float = Field(default=30.0, gt=0)
@@ -65,6 +68,13 @@ class Settings(BaseSettings):
     """Calls over loopback need a key too, where the manifest says `auth = "key"`."""
     run_published: bool | None = None
     """Whether a marketplace runs what is published to it; None: where the engine holds APIs apart, as Docker does."""
+    signups: Literal["open", "closed"] = "open"
+    """closed: accounts are made by whoever holds the local token, and by nobody else."""
+    publish_files: int = Field(default=MAX_FILES, ge=1, le=MAX_FILES)
+    """How many files one published version may have."""
+    publish_file_bytes: int = Field(default=MAX_FILE_BYTES, ge=1, le=MAX_FILE_BYTES)
+    publish_tree_bytes: int = Field(default=MAX_TREE_BYTES, ge=1, le=MAX_TREE_BYTES)
+    """All files of one published version together."""
     inspect: int | None = Field(default=None, ge=0, le=1000)
     """How many whole exchanges of each API are kept in memory; None: 50 on a laptop, none on a marketplace."""
     log_format: Literal["text", "json"] = "text"
@@ -92,6 +102,24 @@ class Settings(BaseSettings):
             raise ValueError("database must be a postgresql:// URL, or 'embedded', or nothing for SQLite")
         return given | {"profile": "hosted"}
 
+    @field_validator("owner")
+    @classmethod
+    def _is_a_handle(cls, given: str) -> str:
+        try:
+            return check_owner(given)
+        except InvalidName as error:
+            raise ValueError(error.detail) from None
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        try:
+            return json.loads(given)
+        except ValueError:
+            return [host.strip() for host in given.split(",") if host.strip()]
+
     @field_validator("redis_url")
     @classmethod
     def _of_a_redis(cls, given: SecretStr) -> SecretStr:
@@ -108,6 +136,16 @@ class Settings(BaseSettings):
         return given
 
     @property
+    def publish_limits(self) -> Limits:
+        """Of what is published here. An account may have four versions' worth on its way."""
+        return Limits(
+            files=self.publish_files,
+            file_bytes=self.publish_file_bytes,
+            tree_bytes=self.publish_tree_bytes,
+            staged_bytes=4 * self.publish_tree_bytes,
+        )
+
+    @property
     def inspected(self) -> int:
         """How many exchanges of each API are kept."""
         if self.inspect is not None:
@@ -120,6 +158,11 @@ def read_settings(chosen: dict[str, object]) -> Settings:
     try:
         return Settings.model_validate(Settings().model_dump() | chosen)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"][:1]) or "database"
-        raise SettingRefused(f"{_PREFIX}{name.upper()}", first["msg"].removeprefix("Value error, ")) from None
+        first = error.errors(include_url=False)[0]
+        # A rule about several settings names none: it is the database that decides.
+        name = str(first["loc"][0]) if first["loc"] else "database"
+        value = "" if name in _SECRET else repr(first["input"])
+        raise SettingRefused(f"{_PREFIX}{name.upper()}", value, first["msg"].removeprefix("Value error, ")) from None
+
+
+_SECRET = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}

@@ -16,10 +16,18 @@ from local_server.tasks import supervise
 
 @asynccontextmanager
 async def open_accounts(
-    storage: Storage, bus: Bus, system: System, owner: User, signing_key: bytes, publish: Publish
+    storage: Storage,
+    bus: Bus,
+    system: System,
+    owner: User,
+    signing_key: bytes,
+    publish: Publish,
+    *,
+    open_signups: bool = True,
 ) -> AsyncIterator[tuple[Accounts, Keys]]:
     """Both, with every key published, and published anew when another server changed one. `owner` is the machine's."""
-    accounts = Accounts(storage, system, Sessions(signing_key, storage.install_id, system), owner)
+    sessions = Sessions(signing_key, storage.install_id, system)
+    accounts = Accounts(storage, system, sessions, owner, open_signups=open_signups)
     keys = Keys(storage, system, publish)
     async with bus.subscribe() as events:
         await keys.open()

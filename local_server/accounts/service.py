@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from local_server.accounts.attempts import Attempts
 from local_server.accounts.passwords import Passwords
 from local_server.accounts.tokens import Sessions
-from local_server.domain.account_errors import LoginRefused, SessionInvalid
+from local_server.domain.account_errors import LoginRefused, SessionInvalid, SignupsClosed
 from local_server.domain.accounts import (
     Account,
     AccountStatus,
@@ -45,11 +45,14 @@ class Accounts:
         owner: User,
         passwords: Passwords | None = None,
         logins: Attempts | None = None,
+        *,
+        open_signups: bool = True,
     ) -> None:
         self._storage = storage
         self._system = system
         self._sessions = sessions
         self._owner = owner
+        self._open_signups = open_signups
         self._passwords = passwords or Passwords()
         self._logins = logins or Attempts()
         self._signups = Attempts(FREE_SIGNUPS)
@@ -65,10 +68,12 @@ class Accounts:
         by_machine: bool = False,
     ) -> LoggedIn:
         """Make an account and log it in. With the local token (`by_machine`) the machine's owner gives its own
-        account a password this way, once.
+        account a password this way, once. Where sign-ups are closed, it alone makes accounts.
 
-        Raises InvalidName, EmailRefused, PasswordRefused, HandleTaken, EmailTaken, TooManyAttempts.
+        Raises SignupsClosed, InvalidName, EmailRefused, PasswordRefused, HandleTaken, EmailTaken, TooManyAttempts.
         """
+        if not (self._open_signups or by_machine):
+            raise SignupsClosed
         check_owner(handle)
         if email is not None:
             check_email(email)

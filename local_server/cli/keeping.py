@@ -39,9 +39,9 @@ def restore(file: Path, database: str, as_json: bool) -> None:
 
 
 def _settings(database: str) -> "Settings":
-    from local_server.settings import Settings
+    from local_server.settings import read_settings
 
-    return Settings.model_validate(Settings().model_dump() | {"home": discovery.home(), "database": database})
+    return read_settings({"home": discovery.home(), "database": database})
 
 
 def _tell(done: "Done", what: str, as_json: bool) -> None:

@@ -54,6 +54,16 @@ class TooManyAttempts(ApimarketError):
         self.retry_after_s = retry_after_s
 
 
+class SignupsClosed(ApimarketError):
+    status, code, title = 403, "signups_closed", "Sign-ups are closed"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Accounts here are made by whoever runs the server",
+            hint="Ask them for one: apimarket signup HANDLE, on the server's own machine.",
+        )
+
+
 class SessionInvalid(TokenRequired):
     code, title = "session_invalid", "The session is not valid"
 

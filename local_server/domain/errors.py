@@ -418,13 +418,13 @@ class RedisClientMissing(ApimarketError):
 
 
 class SettingRefused(ApimarketError):
-    """A setting has a value that it cannot have. What it is is not repeated: there may be a password in it."""
+    """`value` is empty where it must not be repeated: there may be a password in it."""
 
     status, code, title = 422, "setting_refused", "A setting cannot have that value"
 
-    def __init__(self, variable: str, reason: str) -> None:
+    def __init__(self, variable: str, value: str, reason: str) -> None:
         super().__init__(
-            f"{variable}: {reason}",
+            f"{variable}{f' is {value}' if value else ''}: {reason[:1].lower()}{reason[1:]}",
             hint="Correct it in the environment, or on the command line, and start again.",
             extra={"variable": variable},
         )

@@ -7,13 +7,14 @@ import pytest
 from local_server.accounts import passwords
 from local_server.accounts.attempts import LONGEST_S, Attempts
 from local_server.accounts.passwords import Passwords
-from local_server.accounts.service import FREE_SIGNUPS
+from local_server.accounts.service import FREE_SIGNUPS, Accounts
 from local_server.domain.account_errors import (
     EmailRefused,
     EmailTaken,
     LoginRefused,
     PasswordRefused,
     SessionInvalid,
+    SignupsClosed,
     TooManyAttempts,
 )
 from local_server.domain.accounts import FREE_TRIES, Role, check_password, pause_s
@@ -71,6 +72,14 @@ class TestSignUp:
         assert (caller.user, caller.is_machine) == (ALICE, False)
         with pytest.raises(HandleTaken):
             await sign_up(desk, "alice", by_machine=True, password="another one")
+
+    async def test_where_they_are_closed_the_local_token_alone_makes_accounts(self, desk: Desk) -> None:
+        closed = Accounts(desk.storage, desk.clock, desk.sessions, ALICE, Passwords(rounds=4), open_signups=False)
+        desk.accounts.close()
+        desk.accounts = closed
+        with pytest.raises(SignupsClosed):
+            await sign_up(desk)
+        await sign_up(desk, by_machine=True)
 
     async def test_it_stands_in_the_audit_log(self, desk: Desk) -> None:
         token = await sign_up(desk)
