@@ -78,6 +78,9 @@ class PostgresConnection:
     def alone(self, name: str) -> None:
         self.execute("select pg_advisory_xact_lock(hashtextextended(:name, 0))", {"name": name})
 
+    def beside(self, name: str) -> None:
+        self.execute("select pg_advisory_xact_lock_shared(hashtextextended(:name, 0))", {"name": name})
+
     def drop_days(self, table: str, before: datetime) -> int:
         return drop_days(self._begun(), table, before)
 

@@ -95,6 +95,9 @@ class SqliteConnection:
     def alone(self, name: str) -> None:
         pass
 
+    def beside(self, name: str) -> None:
+        pass
+
     def drop_days(self, table: str, before: datetime) -> int:
         return 0
 

@@ -12,27 +12,22 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
 from local_server.domain.catalogue_search import NO_FILTERS, Filters, Sort
-from local_server.domain.packs import make_frame
-from local_server.events.bus import Bus
 from local_server.marketplace.catalogue import Catalogue, Found, Question
 from local_server.storage.base import Storage
 from local_server.storage.embedded import EmbeddedPostgres
 from local_server.storage.postgres import PostgresStorage
 from local_server.storage.sqlite import SqliteStorage
 from local_server.system import RealSystem
-from tests.bench._catalogue import README_WORDS, Dice, Listed, fill, listing
-from tests.publishing.conftest import Account, Market, a_pack, in_pieces
+from tests.bench import publishing
+from tests.bench._catalogue import Dice, Listed, fill, listing
 from tests.storage.factories import NOON
 
 ASKED = 200
-PUBLISHERS, PUBLISHED, FILES = 8, 40, 5
-"""So many accounts at once, each so many new APIs of so many files."""
 DEEP_PAGES = 50
 FEED_PAGE = 500
 """Changes asked for at once."""
@@ -114,49 +109,6 @@ async def put(storage: Storage, listed: Listed) -> None:
     await storage.write(lambda tx: tx.catalogue.put(listed.listing, listed.texts, NOON))
 
 
-@dataclass(frozen=True)
-class Publisher:
-    """One account with packs that are made and signed already: only the marketplace's part is measured."""
-
-    account: Account
-    packs: Sequence[tuple[str, bytes]]
-
-    async def publish(self, market: Market) -> list[float]:
-        """Milliseconds of each."""
-        took = []
-        for slug, pack in self.packs:
-            began = time.perf_counter()
-            await market.open.intake.publish(self.account.user, self.account.user.handle, slug, in_pieces(pack))
-            took.append((time.perf_counter() - began) * 1000)
-        return took
-
-
-async def publisher(market: Market, number: int, dice: Dice) -> Publisher:
-    account = await market.account(number + 2, f"publisher-{number}")
-    packs = []
-    for turn in range(PUBLISHED):
-        slug = f"{dice.words(1)[0]}-{number}-{turn}"
-        files = {f"part_{part}.py": " ".join(dice.words(100)).encode() for part in range(FILES)}
-        files["README.md"] = " ".join(dice.words(README_WORDS)).encode()
-        head = account.head(slug, files, "1.0.0", visibility="public")
-        packs.append((slug, a_pack(head, [make_frame(content) for content in files.values()])))
-    return Publisher(account, packs)
-
-
-async def bench_publishing(storage: Storage, home: Path) -> None:
-    market, dice = Market(home, storage, Bus()), Dice()
-    publishers = [await publisher(market, number, dice) for number in range(PUBLISHERS)]
-    began, cpu = time.perf_counter(), time.process_time()
-    took = sorted(
-        each for times in await asyncio.gather(*(one.publish(market) for one in publishers)) for each in times
-    )
-    seconds, cpu_s = time.perf_counter() - began, time.process_time() - cpu
-    p50, p95 = took[len(took) // 2], took[int(len(took) * 0.95)]
-    figures = f"{p50:.1f} ms | {p95:.1f} ms | {took[-1]:.1f} ms | {cpu_s * 1000 / len(took):.1f} ms"
-    print(f"| publish, {PUBLISHERS} at once | {figures} |")
-    print(f"\n{len(took)} new APIs of {FILES + 1} files were published in {seconds:.1f} s: {len(took) / seconds:.0f}/s")
-
-
 @asynccontextmanager
 async def sqlite(home: Path, listings: int) -> AsyncIterator[Storage]:
     path = home / "registry.db"
@@ -211,7 +163,8 @@ async def main() -> None:
             Path(directory).chmod(0o711)
             async with opened(home, args.listings) as storage:
                 await bench(storage, args.listings)
-                await bench_publishing(storage, home)
+                print(f"\n{publishing.HEADER}")
+                await publishing.bench(storage, home, [8])
 
 
 if __name__ == "__main__":

@@ -22,10 +22,7 @@ from local_server.storage.pg_link import connect
 
 VERSIONS = (18, 15)
 _DEBIAN = Path("/usr/lib/postgresql/15/bin")
-# What a test writes need not outlive the machine.
 _SETTINGS = {
-    "fsync": "off",
-    "full_page_writes": "off",
     "max_connections": "60",
     "deadlock_timeout": "50ms",
     "log_min_messages": "fatal",
@@ -34,6 +31,8 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "wal_level": "minimal",
 }
+_FLEETING = {"fsync": "off", "full_page_writes": "off"}
+"""What a test writes need not outlive the machine."""
 
 
 # A test fills little, and deleting that is faster than truncating anything. In any order: nothing is checked.
@@ -79,6 +78,8 @@ class Cluster:
 
     version: int
     directory: Path
+    lasting: bool = False
+    """A commit waits for the disk, as it does for users."""
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _is_made: bool = False
 
@@ -122,7 +123,8 @@ class Cluster:
                 time.sleep(0.02)
 
     def start(self) -> None:
-        settings = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        chosen = _SETTINGS if self.lasting else _SETTINGS | _FLEETING
+        settings = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         process = subprocess.Popen(
             _as_somebody([self._program("postgres"), "-D", str(self.directory / "data"), "-k", str(self.directory),
                           "-h", "", *settings]),
@@ -171,10 +173,10 @@ def open_directory(prefix: str) -> Iterator[Path]:
 
 
 @contextmanager
-def running(version: int) -> Iterator[Cluster]:
+def running(version: int, *, lasting: bool = False) -> Iterator[Cluster]:
     """A server in a new directory below /tmp: the way to a socket must be short."""
     directory = Path(tempfile.mkdtemp(prefix=f"pg{version}-", dir="/tmp"))
-    cluster = Cluster(version, directory)
+    cluster = Cluster(version, directory, lasting)
     try:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from local_server.storage.pg_link import place_of
 from local_server.storage.postgres import PostgresStorage
 from tests.postgres.clusters import Cluster, running
 from tests.postgres.cutting_proxy import Cut, CuttingProxy
-from tests.storage.factories import ALICE, NOON, a_user, add_apis, an_api, an_execution, an_id
+from tests.storage.factories import ALICE, NOON, a_generation, a_tree, a_user, add_apis, an_api, an_execution, an_id
 
 pytestmark = pytest.mark.postgres
 
@@ -119,6 +120,42 @@ class TestBesideOthers:
         assert len(runs) == 3  # one of them was rolled back, and run again
         revisions = [api.revision for api in await one.read(lambda tx: tx.registry.all())]
         assert revisions == [3, 3]
+
+    async def test_trees_are_added_beside_each_other(self, servers: Open) -> None:
+        one, other = await servers(), await servers()
+        both = threading.Barrier(2)
+
+        def add(text: str) -> Callable[[Tx], None]:
+            def act(tx: Tx) -> None:
+                tx.deployments.add_tree(a_tree(text))
+                both.wait(10)
+
+            return act
+
+        await asyncio.gather(one.write(add("one")), other.write(add("other")))
+
+    async def test_a_tree_that_somebody_is_about_to_point_at_is_not_pruned(
+        self, servers: Open, postgres18: Cluster
+    ) -> None:
+        one, other = await servers(), await servers()
+        tree, added = a_tree("left by somebody"), threading.Event()
+        await one.write(lambda tx: tx.deployments.add_tree(tree))
+
+        def point_at_it(tx: Tx) -> None:
+            tx.deployments.add_tree(tree)
+            added.set()
+            with psycopg.connect(postgres18.url(), autocommit=True) as connection:
+                deadline = time.monotonic() + 30
+                while not connection.execute("select 1 from pg_locks where not granted").fetchone():
+                    assert time.monotonic() < deadline, "nobody waits"
+                    time.sleep(0.01)
+            tx.deployments.put_generation(a_generation(an_api(1), 1, tree))
+
+        pointing = asyncio.create_task(one.write(point_at_it))
+        await asyncio.to_thread(added.wait, 10)
+        await other.write(lambda tx: tx.deployments.prune(ApiId(an_id(2)), keep=1))
+        await pointing
+        assert await one.read(lambda tx: tx.deployments.tree(tree.digest)) == tree
 
     async def test_an_act_that_always_collides_is_given_up(self, servers: Open) -> None:
         storage = await servers()

@@ -40,5 +40,9 @@ class Connection(Protocol):
         """Go on when no other transaction that asked for the same name is under way. For whoever acts upon rows that
         are not there yet, or upon more of them than can be locked one by one."""
 
+    def beside(self, name: str) -> None:
+        """Go on when no other transaction that asked to be `alone` with the name is under way; others that are beside
+        each other may be. For whoever adds what those who are alone would take away."""
+
     def drop_days(self, table: str, before: datetime) -> int:
         """Drop whole days of a table that is kept in days, as far as they ended by then; how many rows went."""

@@ -146,7 +146,7 @@ class SqlDeploymentsStore(SqlDeploymentsReader):
 
     def add_tree(self, tree: Tree) -> None:
         # A prune beside us would not see the row that will point at the tree, and take away one that is there already.
-        self._connection.alone("trees")
+        self._connection.beside("trees")
         self._connection.execute(
             "insert into trees (digest, entries, size_bytes) values (:digest, :entries, :size_bytes) "
             "on conflict (digest) do nothing",
