@@ -70,11 +70,9 @@ async def bench(storage: Storage, home: Path, counts: Sequence[int]) -> None:
             seconds, cpu_ms = time.perf_counter() - began, (time.process_time() - cpu) * 1000
             took = sorted(each for times in all_took for each in times)
             p50, p95 = took[len(took) // 2], took[int(len(took) * 0.95)]
-            print(
-                f"| {storage.description} | {count} | {visibility} | {len(took) / seconds:.0f} | {p50:.1f} ms | {p95:.1f} ms "
-                f"| {took[-1]:.1f} ms | {cpu_ms / len(took):.1f} ms |",
-                flush=True,
-            )
+            rate, each_ms = f"{len(took) / seconds:.0f}", cpu_ms / len(took)
+            times = f"{p50:.1f} ms | {p95:.1f} ms | {took[-1]:.1f} ms | {each_ms:.1f} ms"
+            print(f"| {storage.description} | {count} | {visibility} | {rate} | {times} |", flush=True)
 
 
 @asynccontextmanager
