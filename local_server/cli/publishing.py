@@ -8,7 +8,7 @@ import click
 from local_server.cli.connection import print_json, started_client
 from local_server.cli.hosting import started_there, told_there
 from local_server.cli.outcome import verb
-from local_server.cli.remotes import remote_of, remote_option
+from local_server.cli.remotes import market_option, remote_of
 from local_server.cli.text import binary_size, clean, line_of, paint, table
 from local_server.client.outbox_documents import OutboxEntryDocument, PublishDocument, PublishPlanDocument
 from local_server.client.synchronous import Client
@@ -30,7 +30,7 @@ WAITING = ("queued", "sending", "need_blobs", "uploading", "committing", "commit
 @click.option("--version", metavar="V", help="Its number.  [default: the manifest's, else the next]")
 @click.option("--dry-run", is_flag=True, help="Show what would be published, and send nothing.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Return once it is published.")
-@remote_option
+@market_option
 def publish(
     name: str | None, directory: str | None, token: str | None, version: str | None, dry_run: bool, wait: bool,
     remote: str | None, as_json: bool,
@@ -63,7 +63,7 @@ def publish(
 @click.argument("name")
 @click.argument("version")
 @click.option("--reason", required=True, help="What is wrong with it, for those who use it.")
-@remote_option
+@market_option
 def yank(name: str, version: str, reason: str, remote: str | None, as_json: bool) -> None:
     """Take VERSION of NAME out of sight: nobody gets it unasked any more. Versions are never deleted."""
     seen = started_client().yank(name, {"version": version, "reason": reason, "remote": remote})

@@ -39,12 +39,13 @@ def remote_option(function: F) -> F:
 
 
 def market_option(function: F) -> F:
-    default = "APIMARKET_REMOTE, else the marketplace logged in to, else the local server"
+    default = "the one this machine is logged in to"
     return click.option("--remote", metavar="URL", help=f"Which marketplace.  [default: {default}]")(function)
 
 
 def market_of(url: str | None) -> Remote:
-    """The marketplace meant. Raises UsageError where the machine is logged in to several and none is named; and what
+    """The marketplace meant: the one named, else that of the setting, else the only one logged in to, else the local
+    server. Raises UsageError where the machine is logged in to several and none is named; and what
     `remote_of` raises."""
     if url is None:
         url = os.environ.get("APIMARKET_REMOTE") or _only_login()

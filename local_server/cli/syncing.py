@@ -8,7 +8,7 @@ import click
 from local_server.cli.connection import print_json, started_client
 from local_server.cli.outcome import verb
 from local_server.cli.publishing import told
-from local_server.cli.remotes import remote_option
+from local_server.cli.remotes import market_option
 from local_server.cli.text import binary_size, clean, line_of, paint, table
 from local_server.client.outbox_documents import ConflictDocument, OutboxDocument, PulledDocument
 
@@ -27,7 +27,7 @@ SHOWN = 20
 @click.option("--retry", metavar="OP", help="Try an outgoing version again now.")
 @click.option("--cancel", metavar="OP", help="Give an outgoing version up.")
 @click.option("--forget", metavar="URL", help="Forget what is known of a marketplace that became another one.")
-@remote_option
+@market_option
 def sync(
     resolve: str | None, how: str | None, fork: str | None, take: tuple[str, ...], retry: str | None,
     cancel: str | None, forget: str | None, remote: str | None, as_json: bool,
@@ -71,7 +71,7 @@ def sync(
 @click.option(
     "--write", is_flag=True, help="Of an API that is here: write to its directory, if nothing is unpublished."
 )
-@remote_option
+@market_option
 def pull(name: str, directory: str | None, run: bool, write: bool, remote: str | None, as_json: bool) -> None:
     """Fetch a published version: a new one of an API that is here, or somebody's whose version one may read."""
     client = started_client()
@@ -85,7 +85,7 @@ def pull(name: str, directory: str | None, run: bool, write: bool, remote: str |
     if as_json:
         print_json(pulled)
     else:
-        _show_pulled(pulled)
+        _show_pulled(pulled, name)
         if run and "/" in name:
             click.echo(f"  call it with: apimarket call {clean(slug)}")
     if pulled["conflict"]:
@@ -140,13 +140,13 @@ def _show_conflict(conflict: ConflictDocument, name: str) -> None:
     click.echo(f"Settle it: apimarket sync --resolve {clean(name)} --merge | --mine | --theirs | --fork NEW-NAME")
 
 
-def _show_pulled(pulled: PulledDocument) -> None:
+def _show_pulled(pulled: PulledDocument, name: str) -> None:
     what = f"{paint(clean(pulled['name']), bold=True)} {clean(pulled['version'])}"
     click.echo(f"{what}  {binary_size(pulled['fetched_bytes'])} fetched")
     if pulled["written"]:
         click.echo(f"  written to {clean(pulled['directory'] or '')}")
     elif pulled["conflict"]:
-        click.echo("  made apart from what is here. See both sides: apimarket sync --resolve NAME")
+        click.echo(f"  made apart from what is here. See both sides: apimarket sync --resolve {clean(name)}")
     elif not pulled["moved"] and pulled["new_versions"]:
         click.echo("  nothing was written; --write brings it to the directory")
     elif not pulled["new_versions"]:
