@@ -31,8 +31,9 @@ class Dialect(Protocol):
     search_sql: str
     """A SELECT of `id` and `rank` (smaller is better) of the APIs that match `:query`."""
 
-    def words_sql(self, table: str) -> WordsSql:
-        """For a table that has an index of its words (migrations/marketplace.py)."""
+    def words_sql(self, table: str, *, narrowed: bool) -> WordsSql:
+        """For a table that has an index of its words (migrations/marketplace.py). `narrowed`: more is asked than the
+        words, so that many of those that match are passed over."""
 
     def time(self, at: datetime) -> Any:
         """A column value; values sort as the times do. Raises ValueError for a naive time."""
@@ -59,7 +60,7 @@ class SqliteDialect:
         where apis_fts match :query
     """
 
-    def words_sql(self, table: str) -> WordsSql:
+    def words_sql(self, table: str, *, narrowed: bool) -> WordsSql:
         # A cross join keeps its order: the index of words first, by rowid, and of the other table what it finds.
         return WordsSql(f"{table}_fts cross", f"{table}_fts match :query", f"{table}_fts.rowid")
 
@@ -97,10 +98,13 @@ class PostgresDialect:
         from apis where apis.words @@ cast(:query as tsquery)
     """
 
-    def words_sql(self, table: str) -> WordsSql:
-        # `offset 0` keeps the planner from walking through all places in order, and unpacking the words of each to look
-        # whether they match: what the index finds, sorted, is some five times as fast.
-        found = f"select {table}.place from {table} where {table}.words @@ cast(:query as tsquery) offset 0"  # noqa: S608
+    def words_sql(self, table: str, *, narrowed: bool) -> WordsSql:
+        # `offset 0` keeps the planner from walking through all places until there is enough: it takes unpacking the
+        # words of each, to look whether they match, for nothing. Where what is found must come in order it may: of a
+        # common word there is soon enough, of a rare one it sorts what the index finds.
+        order = "" if narrowed else f" order by {table}.place"
+        matches = f"{table}.words @@ cast(:query as tsquery)"
+        found = f"select {table}.place from {table} where {matches}{order} offset 0"  # noqa: S608
         return WordsSql(f"({found}) as found", "true", "found.place")
 
     def time(self, at: datetime) -> datetime:

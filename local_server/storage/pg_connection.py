@@ -54,7 +54,9 @@ class PostgresConnection:
         return not self._over and self._raw.info.transaction_status is TransactionStatus.INTRANS
 
     def execute(self, sql: str, params: Params) -> Sequence[Row]:
-        cursor = self._begun().execute(translated(sql), params)
+        # How to look for words depends on which they are: a plan that was made for any would be a bad one for most.
+        prepare = False if "tsquery" in sql else None
+        cursor = self._begun().execute(translated(sql), params, prepare=prepare)
         return cursor.fetchall() if cursor.description else []
 
     def change(self, sql: str, params: Params) -> int:
@@ -70,6 +72,9 @@ class PostgresConnection:
     def change_many(self, sql: str, params: Iterable[Params]) -> None:
         with self._begun().cursor() as cursor:
             cursor.executemany(translated(sql), params)
+
+    def go_by_indices(self) -> None:
+        self._begun().execute("set local enable_seqscan = off")
 
     def locking(self, table: str) -> str:
         # Not `for update`: a row that others refer to, and whose key stays, does not keep them from referring to it.

@@ -32,6 +32,10 @@ _SESSION = """
     set lock_timeout = '10s';
     set statement_timeout = '60s';
     set idle_in_transaction_session_timeout = '60s';
+    -- Disks have no heads to move any more; and of many short questions none is worth compiling, or two processors.
+    set random_page_cost = 1.1;
+    set jit = off;
+    set max_parallel_workers_per_gather = 0;
 """
 
 # Whoever pulls a cable is noticed after about a minute, not after the two hours that TCP takes by itself.

@@ -81,7 +81,8 @@ class SqlShelf:
                 f"order by {place} limit :limit"
             )
             return [candidate_from(self._dialect, row) for row in self._connection.execute(sql, params)]
-        words = self._dialect.words_sql(self._shelf.words)
+        self._connection.go_by_indices()
+        words = self._dialect.words_sql(self._shelf.words, narrowed=bool(conditions or self._shelf.params))
         sql = (
             f"select {_CANDIDATE} from {words.source} join {self._shelf.listings} on listings.place = {words.place} "  # noqa: S608
             f"where {words.matches} and {self._placed(words.place)}{conditions} order by {words.place} limit :limit"

@@ -30,6 +30,10 @@ class Connection(Protocol):
     def change_many(self, sql: str, params: Iterable[Params]) -> None:
         """Run one statement once for each of `params`, in order."""
 
+    def go_by_indices(self) -> None:
+        """Read no table through until this transaction ends, where an index will do: what a row costs that is unpacked
+        to look into it, planners do not know."""
+
     # -- Where other transactions write at the same time. In SQLite none does. ----------------------------------
 
     def locking(self, table: str) -> str:
