@@ -43,11 +43,24 @@ _CONDITIONS = {
     "failed": Condition("✗", "failed", "bad"),
 }
 FAILING = Condition("✗", "failing", "bad")
+CIRCUITS = {"open": Condition("✗", "silent", "bad"), "half_open": Condition("◐", "trying", "warn")}
 
 
 def condition(api: "ApiView") -> Condition:
-    """`failing`: the newest save does not serve, an older one still does."""
+    """`silent`: it runs and does not answer, so that the gateway refuses calls for it, until one that is `trying` is
+    answered. `failing`: the newest save does not serve, an older one still does."""
+    if api.state == "running" and api.circuit in CIRCUITS:
+        return CIRCUITS[api.circuit]
     return FAILING if api.state == "running" and api.error else state_condition(api.state)
+
+
+def silence(api: "ApiView") -> str:
+    """What the gateway does about an API that does not answer; nothing where it does."""
+    if api.state != "running" or api.circuit == "closed":
+        return ""
+    if api.circuit == "half_open":
+        return "it did not answer: one request tries just now, others are refused meanwhile"
+    return "it did not answer five requests in a row: others are refused at once, until one that tries is answered"
 
 
 def state_condition(state: str) -> Condition:
@@ -174,6 +187,8 @@ def reload_note(api: "ApiView", now: datetime) -> Spans:
     """The RELOAD column: what the newest save came to."""
     if api.progress or api.state in ("building", "starting"):
         return [("⟳ ", "warn"), (api.progress or f"{api.state}…", "text")]
+    if silence(api):
+        return [("✗ ", "bad"), ("refused until one is answered", "text")]
     if api.error:
         serving = f" · g{api.serving} still serving" if api.serving is not None else ""
         return [("✗ ", "bad"), (api.error, "text"), (serving, "dim")]

@@ -76,6 +76,15 @@ DETAIL: tuple[Action, ...] = (
         "deprecate NAME VERSION",
     ),
     Action("yank-version", ("X",), "yank", "Take the version out of sight, or put it back", "versions", bar=False),
+    Action(
+        "version-log",
+        ("L",),
+        "its log",
+        "Follow what the version prints",
+        "versions",
+        "logs NAME --version V -f",
+        bar=False,
+    ),
     Action("copy-pinned", ("u",), "copy pinned", "Copy the URL that leads to this version", "versions", bar=False),
     Action(
         "replay-exchange",

@@ -255,6 +255,13 @@ class VersionsPane(Pane):
         self._act(f"@{channel} leads to {version.version}", act)
         return ""
 
+    def do_version_log(self) -> None:
+        from apimarket_tui.screens.version_log import VersionLogScreen
+
+        version, api = self._version(), self.api
+        if version is not None and api is not None:
+            self.app.push_screen(VersionLogScreen(api, version.version))
+
     def do_copy_pinned(self) -> None:
         version = self._version()
         if version is not None:

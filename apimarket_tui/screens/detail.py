@@ -19,7 +19,8 @@ from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.pane import Pane
 from apimarket_tui.panes.requests import RequestsPane
 from apimarket_tui.panes.versions import VersionsPane
-from apimarket_tui.screens.frame import FrameScreen, bindings, stands
+from apimarket_tui.screens.frame import bindings, stands
+from apimarket_tui.screens.log_screen import LogScreen
 from apimarket_tui.widgets.bars import Rule, TopBar
 from apimarket_tui.widgets.lines import LineView
 from apimarket_tui.widgets.logs import LogPane
@@ -38,7 +39,7 @@ REQUESTS_KEPT = 1_000
 BATCH_S = 0.1
 
 
-class DetailScreen(FrameScreen):
+class DetailScreen(LogScreen):
     SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "metrics", "keys", "versions", "detail", "row", "global")
     TRAIL: ClassVar[tuple[str, ...]] = ("local", "…")
     BINDINGS: ClassVar[list[BindingType]] = bindings(SCOPES)
@@ -205,23 +206,6 @@ class DetailScreen(FrameScreen):
 
     def do_previous_tab(self) -> None:
         self.tabs.go(-1)
-
-    # -- Logs
-
-    def do_freeze(self) -> None:
-        self.query_one(LogPane).toggle_follow()
-
-    def do_find(self) -> None:
-        self.open_prompt("find", self.query_one(LogPane).wanted)
-
-    def found(self, text: str) -> None:
-        self.query_one(LogPane).find(text)
-
-    def do_find_next(self) -> None:
-        self.query_one(LogPane).find_again(1)
-
-    def do_find_previous(self) -> None:
-        self.query_one(LogPane).find_again(-1)
 
 
 def _heading(api: "ApiView") -> tuple[Content, Content]:

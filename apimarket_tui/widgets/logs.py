@@ -68,6 +68,10 @@ class LogPane(Vertical):
         self.view.grown(self._history.widest + GUTTER, dropped)
         self._show_status()
 
+    def clear(self) -> None:
+        """Before the whole of it is read again."""
+        self._history.clear()
+
     def toggle_follow(self) -> None:
         self.view.follow = not self.view.follow
 

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from apimarket_tui.clean import clean, one_line
-from apimarket_tui.words import ago, bar, millis, outcome, rate, share, size
+from apimarket_tui.words import ago, bar, millis, outcome, rate, share, silence, size
 
 if TYPE_CHECKING:
     from local_server.wire.apis import ApiView, GenerationView, TrafficView
@@ -42,9 +42,9 @@ class Overview(Vertical):
     def show(self, api: "ApiView", traffic: "TrafficView") -> None:
         self._api = api
         failure = self.query_one("#failure", Static)
-        failure.display = bool(api.error)
-        if api.error:
-            failure.update(_failure(api))
+        wrong = [part for part in (_silence(api), _failure(api)) if part is not None]
+        failure.display = bool(wrong)
+        failure.update(Content("\n").join(wrong))
         self.query_one("#facts", Static).update(_facts(api, traffic))
         self._show_reloads()
 
@@ -70,7 +70,22 @@ class Overview(Vertical):
         return [newest, *(one for one in self._generations if one.number != newest.number)]
 
 
-def _failure(api: "ApiView") -> Content:
+def _silence(api: "ApiView") -> Content | None:
+    told = silence(api)
+    if not told:
+        return None
+    keys = (
+        ("l", "bold $primary"),
+        (" shows its log   ", "$dim"),
+        ("r", "bold $primary"),
+        (" starts it afresh", "$dim"),
+    )
+    return Content.assemble(("✗ ", "$error"), (told[:1].upper() + told[1:], "bold $error"), "\n  ", *keys)
+
+
+def _failure(api: "ApiView") -> Content | None:
+    if not api.error:
+        return None
     serving = f"  g{api.serving} is still serving" if api.serving is not None else "  nothing serves"
     lines = [Content.assemble(("✗ ", "$error"), (one_line(api.error or ""), "bold $error"), (serving, "$dim"))]
     if api.failure is not None and api.failure.hint:
@@ -87,6 +102,7 @@ def _facts(api: "ApiView", traffic: "TrafficView") -> Content:
     facts = [
         ("url", Content.styled(one_line(api.url), "$primary")),
         ("host", Content.styled(one_line(api.host_url), "$primary")),
+        ("serves", _serving(api)),
         ("code", Content(one_line(api.directory))),
         ("entry", Content(one_line(api.entry or "detected"))),
         ("health", Content(one_line(api.health or "the port answers HTTP"))),
@@ -97,6 +113,18 @@ def _facts(api: "ApiView", traffic: "TrafficView") -> Content:
     if about:
         facts.append(("about", Content(about)))
     return Content("\n").join([Content.styled(f"{name:<9}", "$dim") + value for name, value in facts])
+
+
+def _serving(api: "ApiView") -> Content:
+    """Which generation answers in the directory's name, and which versions share the traffic with it."""
+    told = (
+        Content.styled(f"g{api.serving}", "$accent") if api.serving is not None else Content.styled("nothing", "$dim")
+    )
+    if not api.shares:
+        return told + Content.styled("  takes all traffic" if api.serving is not None else "", "$dim")
+    shares = sorted(api.shares.items(), key=lambda share: -share[1])
+    parts = [Content.assemble((one_line(target), "$foreground"), (f" {share} %", "$dim")) for target, share in shares]
+    return told + Content.styled("  the URL leads to ", "$dim") + Content("  ").join(parts)
 
 
 def _budget(generation: "GenerationView | None", now: datetime) -> Content:

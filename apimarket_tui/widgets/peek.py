@@ -11,7 +11,7 @@ from textual.message import Message
 from apimarket_tui.clean import one_line
 from apimarket_tui.widgets.bars import Rule
 from apimarket_tui.widgets.lines import LineView, TextLines
-from apimarket_tui.words import METHOD_TONE, Spans, condition, millis, status_tone
+from apimarket_tui.words import METHOD_TONE, Spans, condition, millis, silence, status_tone
 
 if TYPE_CHECKING:
     from local_server.wire.apis import ApiView, ExecutionView
@@ -85,6 +85,11 @@ class Peek(Vertical):
 
     def _lines(self, api: "ApiView") -> list[Spans]:
         lines: list[Spans] = [[(" ", "text"), (api.url, "primary")]]
+        if silence(api):
+            lines.append([(" ✗ ", "bad"), (silence(api), "text")])
+            lines.append(
+                [("   l", "primary"), (" shows its log · ", "dim"), ("r", "primary"), (" starts it afresh", "dim")]
+            )
         if api.error:
             lines.append([(" ✗ ", "bad"), (api.error, "text")])
             if api.serving is not None:

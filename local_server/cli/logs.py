@@ -42,13 +42,11 @@ class Since(click.ParamType[datetime]):
 @click.option("--version", "-v", default="", metavar="V", help="What this version printed, rather than the directory.")
 def logs(name: str, follow: bool, since: datetime | None, limit: int, version: str, as_json: bool) -> None:
     """What the API NAME printed. With --json one document, and with -f too, one line of JSON a line."""
-    if version and follow:
-        raise click.UsageError("--follow goes with the directory's log; a version's is shown as it is now.")
     client = running_client()
     api = client.api(name)
     from_time = since.isoformat() if since else None
     if follow:
-        _follow(client, api, limit, from_time, as_json)
+        _follow(client, api, limit, from_time, version, as_json)
         return
     lines = client.logs(api["id"], limit, from_time, version)
     if as_json:
@@ -76,7 +74,9 @@ class Tail:
         limit: int,
         since: str | None,
         wanted: Callable[[LogLineDocument], bool] = lambda _: True,
+        version: str = "",
     ) -> None:
+        self._version = version
         self._client, self._api_id, self._as_json, self._wanted = client, api_id, as_json, wanted
         self._limit, self._last = limit, since
         # How often a line was printed at the moment `_last`, and how often the history held it: the same line may
@@ -86,7 +86,7 @@ class Tail:
 
     def catch_up(self) -> None:
         """Print what was written since the last line printed."""
-        lines = self._client.logs(self._api_id, self._limit, self._last)
+        lines = self._client.logs(self._api_id, self._limit, self._last, self._version)
         printed, self._printed = self._printed, Counter()
         for line in lines:
             if printed[_key(line)] > 0:
@@ -117,10 +117,11 @@ def _key(line: LogLineDocument) -> tuple[str, str, str]:
     return (line["at"], line["stream"], line["text"])
 
 
-def _follow(client: Client, api: ApiDocument, limit: int, since: str | None, as_json: bool) -> None:
-    tail = Tail(client, api["id"], as_json, limit, since)
+def _follow(client: Client, api: ApiDocument, limit: int, since: str | None, version: str, as_json: bool) -> None:
+    tail = Tail(client, api["id"], as_json, limit, since, version=version)
+    topic = f"log:{api['id']}" + (f"@{version}" if version else "")
     try:
-        for event in client.events([f"log:{api['id']}"], on_open=tail.catch_up):
+        for event in client.events([topic], on_open=tail.catch_up):
             if event.topic == "log" and event.data.get("api_id") == api["id"]:
                 tail.streamed(event.data["lines"])
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import click
 import pytest
@@ -115,6 +116,19 @@ class TestFollowingLogs:
             again = [log_line("two", 2), log_line("three", 3), log_line("three", 3)]
             server.emit(LogsWritten(api_id="id-hello", lines=again))
             assert [json.loads(line)["text"] for line in next_lines(process, 2)] == ["three", "three"]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+
+    def test_a_versions_log_is_followed_on_its_own_topic(self, server: FakeServer) -> None:
+        server.add("hello")
+        server.logs = [log_line("one", 1)]
+        with started("logs", "hello", "-f", "--version", "1.2.0", "--json") as process:
+            assert [json.loads(line)["text"] for line in next_lines(process, 1)] == ["one"]
+            server.emit(LogsWritten(api_id="id-hello", lines=[log_line("two", 2)]))
+            assert [json.loads(line)["text"] for line in next_lines(process, 1)] == ["two"]
+            asked = [unquote(got.path) for got in server.got]
+            assert any(path.endswith("topics=log:id-hello@1.2.0") for path in asked)
+            assert any("/logs?" in path and "version=1.2.0" in path for path in asked)
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
 

@@ -480,10 +480,12 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
 
     # -- For tests
 
-    def emit(self, event: WireEvent) -> None:
+    def emit(self, event: WireEvent, version: str = "") -> None:
+        """`version`: whose log it is, where it is not the directory's."""
         topic = event.topic
+        of = getattr(event, "api_id", "") + (f"@{version}" if version else "")
         for topics, queue in self._streams:
-            kind = f"{topic}:{getattr(event, 'api_id', '')}" if topic in ("log", "requests") else topic
+            kind = f"{topic}:{of}" if topic in ("log", "requests") else topic
             if topic == "resync" or kind.removesuffix("-removed") in topics:
                 queue.put_nowait(event)
 
@@ -567,8 +569,8 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         ]
         return [newest, *older]
 
-    async def logs(self, name: str, limit: int = 500) -> list[LogLineView]:
-        await self._reached("logs")
+    async def logs(self, name: str, limit: int = 500, *, version: str = "") -> list[LogLineView]:
+        await self._reached("logs", f"{name}@{version}" if version else "")
         return (some_logs(name) if self.log_lines is None else self.log_lines)[-limit:]
 
     async def requests(self, name: str, limit: int = 100) -> list[ExecutionView]:

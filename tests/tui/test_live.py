@@ -158,3 +158,25 @@ class TestTrouble:
         backend.view = a_server(engine="process", isolated=False)
         async with running(backend) as pilot:
             assert "process ● no isolation" in screen_text(pilot.app)
+
+
+async def test_an_api_that_does_not_answer_is_silent_and_says_what_to_do() -> None:
+    api = an_api("quiet", circuit="open")
+    async with running(FakeBackend([api]), size=(120, 40)) as pilot:
+        assert "✗ silent" in screen_text(pilot.app)
+        assert "it did not answer five requests in a row" in screen_text(pilot.app)
+        await press(pilot, "enter")
+        assert "It did not answer five requests in a row" in screen_text(pilot.app)
+        assert "r starts it afresh" in screen_text(pilot.app)
+        pilot.app.backend.emit(ApiUpdated(api=api.model_copy(update={"circuit": "half_open"})))  # type: ignore[attr-defined]
+        await until(pilot, lambda: "◐ trying" in screen_text(pilot.app))
+        pilot.app.backend.emit(ApiUpdated(api=api.model_copy(update={"circuit": "closed"})))  # type: ignore[attr-defined]
+        await until(pilot, lambda: "● up" in screen_text(pilot.app))
+        assert "did not answer" not in screen_text(pilot.app)
+
+
+async def test_where_the_url_leads_stands_with_what_serves() -> None:
+    api = an_api("split", shares={"1.2.0": 90, "dev": 10})
+    async with running(FakeBackend([api]), size=(120, 40)) as pilot:
+        await press(pilot, "enter")
+        assert "g3  the URL leads to 1.2.0 90 %  dev 10 %" in screen_text(pilot.app)

@@ -7,8 +7,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from local_server.client.errors import ApimarketClientError
+from local_server.wire.events import LogsWritten
 
-from .fake_backend import FakeBackend
+from .fake_backend import FakeBackend, some_logs
 from .fake_versions import ShareView, TrafficSplitView
 from .screen_text import screen_text
 from .screens import press, running, said, tab, type_text, until
@@ -39,6 +40,21 @@ class TestShown:
             assert "✗ SyntaxError" in lines["1.1.0"]
             assert "✗ yanked" in lines["1.0.0"]
             assert "✗ ended" in lines["0.9.0"]
+
+    async def test_the_log_of_one_is_followed(self) -> None:
+        backend = FakeBackend()
+        async with running(backend, size=(120, 40)) as pilot:
+            await tab("versions", "down", "down", "L")(pilot)
+            assert ("logs", "weather@1.2.0") in backend.did
+            topic = "log:api_weather@1.2.0"
+            await until(pilot, lambda: backend.listeners(topic) == 1 and shows(pilot, "cache hit oslo"))
+            line = some_logs("weather", 2)[0].model_copy(update={"text": "said by the version"})
+            backend.emit(LogsWritten(api_id="api_weather", lines=[line]), version="1.2.0")
+            await until(pilot, lambda: shows(pilot, "said by the version"))
+            await press(pilot, "f")
+            assert shows(pilot, "frozen")
+            await press(pilot, "escape")
+            assert shows(pilot, "traffic  1.2.0 90 %")
 
     async def test_all_of_it_has_room(self) -> None:
         backend = FakeBackend()
