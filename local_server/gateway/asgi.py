@@ -32,6 +32,7 @@ from local_server.gateway.routing import Routing
 from local_server.gateway.scope import address_of, forwarded, local_port, raw_path_of
 from local_server.gateway.table import Entry, make_entry
 from local_server.gateway.ticker import Ticker
+from local_server.gateway.turn import Turn
 from local_server.gateway.websocket import Tunnel
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Gateway:
         self.quotas = Quotas(system.now)
         self.policy = Policy(self.callers, self.quotas)
         self.ticker = Ticker()
+        self.turn = Turn()
         self._holds = Holds(max_hold_s)
         self.routing = Routing(Cache(system.now), self._holds.changed, self.inspector.forget)
         """Where the APIs are: told by the executor."""

@@ -45,6 +45,7 @@ class Express:
         "_deadline_s",
         "_gateway",
         "_lane",
+        "_out",
         "_protocol",
         "_started",
         "admitted",
@@ -85,6 +86,8 @@ class Express:
         self.admitted = admitted
         self._chunked = False
         self._started = False
+        self._out = b""
+        """What is to be written at the end of the loop's turn."""
         self._deadline_s = 0.0
         """Until when the next thing has to come from the API."""
         self.disconnected = False
@@ -96,7 +99,7 @@ class Express:
     def send(self) -> None:
         """Put the request on its connection."""
         connection, trace, entry, fields = self._connection, self.trace, self.entry, self.fields
-        block = b"".join(
+        self._out = b"".join(
             (
                 trace.method.encode(),
                 b" ",
@@ -114,13 +117,20 @@ class Express:
         self._lane.enter(self)
         connection.begin(trace.method == "HEAD")
         connection.watcher = self
-        connection.request_done = True
         trace.generation, trace.version = self._lane.generation, self._lane.version
         trace.bytes_in = len(self.body)
-        trace.sent_s = perf_counter()
+        trace.sent_s = trace.started_s
         self._deadline_s = self._protocol.loop.time() + entry.route.timeout_s
         self._gateway.ticker.add(self)
-        connection.write(block)
+        self._gateway.turn.at_end(self._write_request)
+
+    def _write_request(self) -> None:
+        connection = self._connection
+        if connection.watcher is not self:
+            return  # it has ended in this very turn
+        self.trace.sent_s = perf_counter()
+        connection.request_done = True
+        connection.write(self._out)
 
     # -- Back ---------------------------------------------------------------------------------------------------------
 
@@ -167,7 +177,7 @@ class Express:
         return b"".join((STATUS_LINE[status], lines, framing, b"\r\n"))
 
     def _pass_on(self, head: bytes) -> None:
-        """Write `head` and what there is of the body; in one piece, where all of it is there."""
+        """Write `head` and what there is of the body; where all of it is there, in one piece at the end of the turn."""
         connection, protocol = self._connection, self._protocol
         if protocol.flow.write_paused and not connection.complete and not head:
             if connection.error is not None:
@@ -180,6 +190,11 @@ class Express:
             self.trace.capture.take_response(body)
         if self._chunked:
             body = (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + (b"0\r\n\r\n" if complete else b"")
+        if head and complete and self.keep_alive:
+            self._out = head + body
+            self._let_go()
+            self._gateway.turn.at_end(self._write_answer)
+            return
         if head or body:
             protocol.transport.write(head + body)
         if complete:
@@ -188,6 +203,12 @@ class Express:
             self._deadline_s = protocol.loop.time() + answer_patience_s(connection.headers)
         else:
             self._end(outcome_of_break(connection.error), cut=True)
+
+    def _write_answer(self) -> None:
+        """All of it. Until then it is under way, so that what is answered behind it comes behind it."""
+        if not self.disconnected:
+            self._protocol.transport.write(self._out)
+        self._end(outcome_of_status(self.trace.status))
 
     def _end(self, outcome: CallOutcome, *, cut: bool = False) -> None:
         """The exchange is over. `cut`: the answer is not whole, and must not look as if it were."""
@@ -201,7 +222,10 @@ class Express:
         protocol.carried()
 
     def _let_go(self) -> None:
+        """Of the API. May be called twice."""
         connection = self._connection
+        if connection.watcher is not self:
+            return
         connection.watcher = None
         self._gateway.ticker.discard(self)
         self._lane.pool.give(connection)
@@ -246,10 +270,15 @@ class Express:
 
     # -- Called from outside ------------------------------------------------------------------------------------------
 
+    def client_reads(self) -> None:
+        """The client takes more of the answer."""
+        if self._connection.watcher is self:
+            self.advanced()
+
     def client_lost(self) -> None:
         """The client hung up."""
-        if not self.response_complete:
-            self.disconnected = True
+        self.disconnected = True
+        if self._connection.watcher is self:
             self._connection.break_off(ClientGone())
 
     def tick(self, now: float) -> None:

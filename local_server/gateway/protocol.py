@@ -84,7 +84,7 @@ class HardenedProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._reader_clock.stop()
         if self._short is not None:
-            self._short.advanced()
+            self._short.client_reads()
 
     def data_received(self, data: bytes) -> None:
         if self._known is not None and self._take_known(data):

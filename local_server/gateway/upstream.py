@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
         return False  # the end, or bytes nobody asked for
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None and not self.lost:
+        if self._transport is not None and not self.lost and self._error is None:
             self._transport.write(data)
 
     async def drain(self) -> None:
