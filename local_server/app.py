@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import uvicorn
@@ -25,7 +26,7 @@ from local_server.control.openapi import document_problems, operation_id
 from local_server.control.problems import install_problem_handlers
 from local_server.control.routes import runtime_of
 from local_server.data_directory import DataDirectory
-from local_server.domain.errors import ApimarketError, PortTaken
+from local_server.domain.errors import ApimarketError, PortTaken, RoleNeedsPostgres
 from local_server.domain.registry import Api
 from local_server.executor.routes import ExecutorPorts
 from local_server.executor.routes import make_routers as make_executor_routers
@@ -45,8 +46,9 @@ from local_server.publishing.routes import make_router as make_publishing_router
 from local_server.publishing.token_routes import TokenPorts, make_token_router
 from local_server.registry.routes import RegistryPorts
 from local_server.registry.routes import make_router as make_registry_router
+from local_server.roles.pass_on import PassOn
 from local_server.runtime import ChooseEngine, Recorders, open_runtime
-from local_server.settings import Settings, read_settings
+from local_server.settings import EMBEDDED, Role, Settings, read_settings
 from local_server.storage.base import Storage
 from local_server.sync.routes import SyncRoutePorts
 from local_server.sync.routes import make_router as make_sync_router
@@ -79,6 +81,9 @@ def create_app(
         inspect=settings.inspected,
     )
     url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{port}"
+    if settings.role == "executor":  # what is called is called there
+        url = settings.gateway_url
+        port = urlsplit(url).port or (443 if url.startswith("https:") else 80)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -92,12 +97,15 @@ def create_app(
             app.state.refusal = error
             raise
 
-    app = create_control(lifespan)
+    app = create_control(lifespan, settings.role)
+    if settings.role == "gateway":
+        return Edge(PassOn(app, settings.executor_url, settings.analytics_url), gateway), app
     return Edge(app, gateway), app
 
 
-def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastAPI:
-    """The control API. Without a lifespan it serves nothing, but has its OpenAPI document."""
+def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Role = "all") -> FastAPI:
+    """The control API, as far as a server of this role has it. Without a lifespan it serves nothing, but has its
+    OpenAPI document."""
     app = FastAPIOffline(
         redoc_url=None,
         title="apimarket",
@@ -143,6 +151,13 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None) -> FastA
     )
     publishing = make_publishing_router(PublishingPorts(lambda request: runtime_of(request).publications, caller_of))
     tokens = make_token_router(TokenPorts(lambda request: runtime_of(request).publications.tokens, caller_of))
+    if role in ("gateway", "analytics"):
+        app.include_router(control.open_router)
+        app.include_router(metrics.router)
+        if role == "analytics":
+            app.include_router(analytics, prefix="/api/v1", dependencies=token)
+            app.include_router(analytics_service, prefix="/analytics", dependencies=token)
+        return app
     app.include_router(control.open_router)
     app.include_router(accounts_open)
     app.include_router(accounts, dependencies=token)
@@ -215,16 +230,28 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    host: str = "127.0.0.1", port: int = 8080, engine: str = "auto", home: Path | None = None, database: str = ""
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    engine: str = "auto",
+    home: Path | None = None,
+    database: str = "",
+    role: Role = "all",
 ) -> int:
     """Run a server until it is told to stop. Returns the exit code. Raises AlreadyRunning, PortTaken, StorageNewer,
-    StorageUnreadable, StorageUnavailable, StorageFull, EmbeddedUnavailable, RedisClientMissing, SettingRefused before
-    it begins."""
-    chosen: dict[str, object] = {"host": host, "port": port, "engine": engine, "database": database}
+    StorageUnreadable, StorageUnavailable, StorageFull, EmbeddedUnavailable, RedisClientMissing, SettingRefused,
+    RoleNeedsPostgres, ExecutorTaken before it begins."""
+    chosen: dict[str, object] = {"host": host, "port": port, "engine": engine, "database": database, "role": role}
     if home:
         chosen["home"] = home.absolute()
     settings = read_settings(chosen)
-    with DataDirectory(settings.home) as data, _listen(settings.host, settings.port) as listener:
+    shared = settings.database.get_secret_value()
+    if settings.role != "all" and shared in ("", EMBEDDED):
+        raise RoleNeedsPostgres(settings.role, "SQLite" if not shared else "an embedded one, which it alone may enter")
+    held, announces = settings.runs_apis, settings.role in ("all", "gateway")
+    with (
+        DataDirectory(settings.home, held=held, announces=announces) as data,
+        _listen(settings.host, settings.port) as listener,
+    ):
         logs.configure(settings.log_format, [data.token()])
         return _run(settings, data, listener)
 

@@ -15,11 +15,18 @@ SECRET_BYTES = 32
 
 
 class DataDirectory:
-    """Holds the directory while it is open. A second server is refused, and told who holds it."""
+    """Holds the directory while it is open: a second server is refused, and told who holds it. With `held` False it
+    only reads and makes what opens it, beside the server that holds it.
 
-    def __init__(self, path: Path) -> None:
+    Whoever `announces` itself there is the server that commands on this machine talk to."""
+
+    def __init__(self, path: Path, *, held: bool = True, announces: bool = True) -> None:
         self.path = path
+        self._held = held
+        self._announces = announces
         self._lock = FileLock(path / "server.lock")
+        self._making = FileLock(path / "making.lock")
+        """Held while a secret is made: several servers may want the first one at once."""
         self._record = path / "server.json"
         """Where the server answers; there only while it does."""
         self._pid = path / "server.pid"
@@ -29,20 +36,25 @@ class DataDirectory:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)
-            self._lock.acquire(timeout=0)
-            self._record.unlink(missing_ok=True)  # of a server that was killed
+            if self._held:
+                self._lock.acquire(timeout=0)
+            if self._announces:
+                self._record.unlink(missing_ok=True)  # of a server that was killed
         except Timeout:
             raise AlreadyRunning(str(self.path), self.holder()) from None
         except OSError as error:
             raise StorageFull(str(self.path)) from error
-        with suppress(OSError):  # only names us to others
-            self._pid.write_text(f"{os.getpid()}\n")
+        if self._held:
+            with suppress(OSError):  # only names us to others
+                self._pid.write_text(f"{os.getpid()}\n")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._record.unlink(missing_ok=True)
-        self._pid.unlink(missing_ok=True)
-        self._lock.release()
+        if self._announces:
+            self._record.unlink(missing_ok=True)
+        if self._held:
+            self._pid.unlink(missing_ok=True)
+            self._lock.release()
 
     def holder(self) -> int | None:
         """The process id that the running server wrote down."""
@@ -53,19 +65,22 @@ class DataDirectory:
 
     def announce(self, url: str, version: str) -> None:
         """Say where this server answers, for the command line and the terminal UI."""
+        if not self._announces:
+            return
         record = {"url": url, "pid": os.getpid(), "version": version}
         _write_private(self._record, json.dumps(record))
 
     def token(self) -> str:
         """The local bearer token, made on first use; only its owner can read the file."""
         path = self.path / "token"
-        with suppress(FileNotFoundError):
-            token = path.read_text().strip()
-            if len(token) >= 32:
-                path.chmod(0o600)
-                return token
-        token = secrets.token_urlsafe(32)
-        _write_private(path, token + "\n")
+        with self._making:
+            with suppress(FileNotFoundError):
+                token = path.read_text().strip()
+                if len(token) >= 32:
+                    path.chmod(0o600)
+                    return token
+            token = secrets.token_urlsafe(32)
+            _write_private(path, token + "\n")
         return token
 
     def signing_key(self) -> bytes:
@@ -80,13 +95,14 @@ class DataDirectory:
 
     def _secret(self, name: str) -> bytes:
         path = self.path / name
-        with suppress(FileNotFoundError, ValueError):
-            key = bytes.fromhex(path.read_text())
-            if len(key) == SECRET_BYTES:
-                path.chmod(0o600)
-                return key
-        key = secrets.token_bytes(SECRET_BYTES)
-        _write_private(path, key.hex() + "\n")
+        with self._making:
+            with suppress(FileNotFoundError, ValueError):
+                key = bytes.fromhex(path.read_text())
+                if len(key) == SECRET_BYTES:
+                    path.chmod(0o600)
+                    return key
+            key = secrets.token_bytes(SECRET_BYTES)
+            _write_private(path, key.hex() + "\n")
         return key
 
 

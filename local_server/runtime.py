@@ -21,7 +21,7 @@ from local_server.analytics.retention import Keep, keep_pruning
 from local_server.analytics.service import AccessLog
 from local_server.analytics.traffic import TrafficWindows
 from local_server.data_directory import DataDirectory
-from local_server.databases import open_database
+from local_server.databases import claim_executor, open_database
 from local_server.domain.errors import NameTaken
 from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, OpId, UserId
@@ -31,12 +31,15 @@ from local_server.domain.registry import Api, User
 from local_server.events.bus import Bus
 from local_server.events.pg_bus import PgBus
 from local_server.events.sse import Stream
+from local_server.executor.board import Board
 from local_server.executor.engine import Engine, EngineSettings
+from local_server.executor.engines.none import NoEngine
 from local_server.executor.service import Executor
 from local_server.executor.watch import Watcher
 from local_server.executor.workshop import Pace, Workshop
 from local_server.feed import Feed
 from local_server.gateway.asgi import Gateway
+from local_server.gateway.lane import Lane
 from local_server.gateway.shared_limits import SharedLimits
 from local_server.inspection.service import Inspection
 from local_server.limiter.opening import open_counter
@@ -53,6 +56,7 @@ from local_server.publishing.manifest import read_manifest
 from local_server.publishing.opening import Place, make_publications
 from local_server.publishing.routes import Publications
 from local_server.registry.service import Registry
+from local_server.roles.ways import WayFollower
 from local_server.settings import Settings
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.blobs import BlobStore
@@ -152,6 +156,8 @@ async def open_runtime(
     system = RealSystem()
     async with AsyncExitStack() as stack:
         storage, bus = await open_database(settings, stack)
+        if settings.role == "executor":
+            await claim_executor(settings, stack)
         registry = Registry(storage, system, settings.projects, await _owner(storage, system, settings.owner))
         accounts, keys = await stack.enter_async_context(
             open_accounts(
@@ -182,9 +188,11 @@ async def open_runtime(
         stack.push_async_callback(watcher.close)
         engine = await (choose or choose_engine)(settings, storage.install_id)
         pace = Pace(drain_s=settings.drain_s, warm_s=settings.warm_s, start_s=settings.start_s)
+        board = Board(gateway.routing, storage) if settings.role == "executor" else None
+        gateway.routing.shared = board is not None
         shop = Workshop(
-            engine, gateway.routing, storage, blobs, registry, system, settings.home, bus.publish, watcher.watch, pace,
-            settings.hosts(isolated=engine.isolated),
+            engine, board or gateway.routing, storage, blobs, registry, system, settings.home, bus.publish,
+            watcher.watch, pace, settings.hosts(isolated=engine.isolated),
         )  # fmt: skip
         executor = Executor(shop)
         listings = Listings(system, blobs.read)
@@ -219,36 +227,58 @@ async def open_runtime(
             QuotaUses(storage, system, gateway.quotas), publications, limits,
         )  # fmt: skip
         stack.push_async_callback(_close_executor, runtime)
-        tasks = {
+        tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "bus": feed.follow_bus,
             "traffic": feed.follow_traffic,
             "meter": lambda: meter.follow(bus),
-            "listings": upkeep.follow_registry,
-            "renewals": upkeep.renew,
-            "standings": upkeep.keep_measuring,
             "access-log": access_log.run,
             "quotas": gateway.quotas.run,
             "loop-watch": runtime.loop_watch.run,
-            "engine": executor.watch_engine,
-            "versions": lambda: _follow_versions(bus, executor),
-            "outbox": sync.worker.run,
-            "news": sync.follow_news,
-            "catalogues": follower.run,
-            "housekeeping": lambda: _keep_house(runtime, blobs),
-            "retention": lambda: keep_pruning(storage, system, _kept(settings)),
         }
+        if settings.runs_apis:
+            tasks |= {
+                "listings": upkeep.follow_registry,
+                "renewals": upkeep.renew,
+                "standings": upkeep.keep_measuring,
+                "engine": executor.watch_engine,
+                "versions": lambda: _follow_versions(bus, executor),
+                "outbox": sync.worker.run,
+                "news": sync.follow_news,
+                "catalogues": follower.run,
+                "housekeeping": lambda: _keep_house(runtime, blobs),
+            }
+        if settings.role in ("all", "analytics"):
+            tasks["retention"] = lambda: keep_pruning(storage, system, _kept(settings))
         if counter is not None:
             tasks["shared-limits"] = counter.run
         if isinstance(bus, PgBus):
             tasks["other-servers"] = bus.run
+        if board is not None:
+            await board.recall()
+            tasks["board"] = board.run
+        ways = WayFollower(storage, bus, gateway.routing, settings.drain_s) if settings.role == "gateway" else None
+        if ways is not None:
+            stack.push_async_callback(ways.close)
+            tasks["ways"] = ways.run
         for name, work in tasks.items():
             stack.push_async_callback(_end, asyncio.create_task(supervise(name, work), name=name))
-        await executor.open()
+        await (executor.open() if settings.runs_apis else executor.stand_by())
+        if board is not None:
+            stack.push_async_callback(_end, asyncio.create_task(_settle(executor, board), name="board-settle"))
+        if ways is not None:
+            await ways.ready()
         yield runtime
 
 
+async def _settle(executor: Executor, board: "Board[Lane]") -> None:
+    await executor.started()
+    board.settle()
+
+
 async def choose_engine(settings: Settings, install_id: str) -> Engine:
-    """Docker where it is asked for, or where it answers; else local processes."""
+    """Docker where it is asked for, or where it answers; else local processes. None where APIs run elsewhere."""
+    if not settings.runs_apis:
+        return NoEngine()
     engine_settings = EngineSettings(settings.home, install_id, dict(os.environ))
     if settings.engine != "process":
         from local_server.executor.engines.docker import DockerEngine

@@ -16,6 +16,7 @@ from local_server.domain.publishing import Limits
 from local_server.domain.trees import MAX_FILE_BYTES, MAX_FILES, MAX_TREE_BYTES
 
 EMBEDDED = "embedded"
+Role = Literal["all", "gateway", "executor", "analytics"]
 _PREFIX = "APIMARKET_"
 
 
@@ -45,6 +46,14 @@ class Settings(BaseSettings):
     """A Redis with which all servers that name it count limits together; empty: each counts alone."""
     redis_timeout_s: float = Field(default=0.05, gt=0)
     """How long a call waits for it; what takes longer is limited by this server alone."""
+    role: Role = "all"
+    """Which part of a marketplace this server is (docs/hosting.md); all: the whole of it."""
+    gateway_url: str = "http://127.0.0.1:8080"
+    """Of an executor: where callers find the gateways."""
+    executor_url: str = "http://127.0.0.1:8081"
+    """Of a gateway: who answers for everything but the traffic of APIs."""
+    analytics_url: str = "http://127.0.0.1:8082"
+    """Of a gateway: who answers for `/analytics`."""
     home: Path = Field(default_factory=default_home)
     """The data directory: registry, blobs, trees, layers, logs, token."""
     host: str = "127.0.0.1"
@@ -88,6 +97,17 @@ class Settings(BaseSettings):
     def hosts(self, *, isolated: bool) -> bool:
         """Whether other people's code is run here, on an engine that holds it apart or does not."""
         return self.profile == "hosted" and (isolated if self.run_published is None else self.run_published)
+
+    @property
+    def runs_apis(self) -> bool:
+        return self.role in ("all", "executor")
+
+    @field_validator("gateway_url", "executor_url", "analytics_url")
+    @classmethod
+    def _of_a_service(cls, given: str) -> str:
+        if not given.startswith(("http://", "https://")):
+            raise ValueError("it must be an http:// or https:// URL")
+        return given.rstrip("/")
 
     @model_validator(mode="before")
     @classmethod
@@ -147,7 +167,9 @@ class Settings(BaseSettings):
 
     @property
     def inspected(self) -> int:
-        """How many exchanges of each API are kept."""
+        """How many exchanges of each API are kept; none by a gateway, which nobody asks for them."""
+        if self.role == "gateway":
+            return 0
         if self.inspect is not None:
             return self.inspect
         return 50 if self.profile == "local" else 0

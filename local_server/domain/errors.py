@@ -407,6 +407,30 @@ class EmbeddedUnavailable(ApimarketError):
         super().__init__(f"The embedded PostgreSQL in {place} cannot run: {reason}", hint=hint, extra={"place": place})
 
 
+class RoleNeedsPostgres(ApimarketError):
+    status, code, title = 422, "role_needs_postgres", "That role needs a PostgreSQL that several servers share"
+
+    def __init__(self, role: str, database: str) -> None:
+        super().__init__(
+            f"--role {role} is one part of several, which share a PostgreSQL; this server has {database}",
+            hint="Name the database with APIMARKET_DATABASE=postgresql://…, or leave --role away: one server does all.",
+            extra={"role": role},
+        )
+
+
+class ExecutorTaken(ApimarketError):
+    """Two would run every API twice, and each would take the other's containers for its own."""
+
+    status, code, title = 409, "executor_taken", "Another executor runs"
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"An executor runs already on {database}",
+            hint="End that one first. Gateways may be as many as you like: apimarket serve --role gateway",
+            extra={"database": database},
+        )
+
+
 class RedisClientMissing(ApimarketError):
     status, code, title = 503, "redis_client_missing", "The client of Redis is not installed"
 

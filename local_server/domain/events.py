@@ -119,6 +119,13 @@ class TrafficMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class WayMoved:
+    """What an executor runs of the API listens elsewhere, or can be called otherwise; or is gone."""
+
+    api_id: ApiId
+
+
+@dataclass(frozen=True, slots=True)
 class KeysChanged:
     """Keys to APIs were made, changed or revoked."""
 
@@ -147,6 +154,7 @@ Event = (
     | VersionCreated
     | VersionChanged
     | TrafficMoved
+    | WayMoved
     | KeysChanged
     | FeedMoved
 )

@@ -39,3 +39,15 @@ class CircuitOpen(ApiUnavailable):
             hint=f"Try again in {retry_after_s} s. See what it printed with: apimarket logs {slug}",
             retry_after_s=retry_after_s,
         )
+
+
+class ServiceAway(ApiUnavailable):
+    """What a gateway passes on to another part of the marketplace, which does not answer."""
+
+    code = "service_away"
+
+    def __init__(self, service: str, url: str, reason: str) -> None:
+        super().__init__(
+            f"The {service} at {url} does not answer: it {reason}",
+            hint=f"APIs that run go on being served. Start it: apimarket serve --role {service}",
+        )

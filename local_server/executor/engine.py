@@ -141,7 +141,7 @@ class BuildRequest:
 
 class Engine(Protocol):
     @property
-    def name(self) -> Literal["docker", "process", "fake"]: ...
+    def name(self) -> Literal["docker", "process", "none", "fake"]: ...
 
     @property
     def isolated(self) -> bool:

@@ -99,6 +99,14 @@ class Executor:
                     begin(runner)
         await self.versions.open(apis, of_versions, begin)
 
+    async def stand_by(self) -> None:
+        """Of a server that runs nothing: only say so."""
+        await self._ask_engine()
+
+    async def started(self) -> None:
+        """Wait until what `open` began serves, or does not start."""
+        await asyncio.gather(*self._starting, return_exceptions=True)
+
     async def watch_engine(self) -> None:
         """Ask again and again whether the engine answers; when it is back, so are the APIs. Never returns."""
         while True:

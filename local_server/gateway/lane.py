@@ -42,6 +42,8 @@ class Lane:
         self.shelf = shelf
         """What it answered, and may be answered again."""
         self.breaker = Breaker()
+        self.shared = False
+        """Gateways in other processes lead here too, and nobody knows who is under way there."""
         self._travellers: set[Traveller] = set()
         self._empty: asyncio.Event | None = None
 
@@ -66,8 +68,11 @@ class Lane:
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until nobody is under way, then close idle connections. False if somebody still was after
-        `timeout_s`; they go on until `close`."""
+        `timeout_s`; they go on until `close`. One that is shared is given all of the time."""
         self.pool.retain = False
+        if self.shared:
+            await asyncio.sleep(timeout_s)
+            timeout_s = 0.0
         if self._travellers:
             self._empty = self._empty or asyncio.Event()
             self._empty.clear()

@@ -38,12 +38,15 @@ class Routing:
         self._places: dict[ApiId, dict[str, tuple[Route, Lane | None]]] = {}
         self._steering: dict[ApiId, Steering] = {}
         self._lanes: set[Lane] = set()
+        self.shared = False
+        """Of the lanes from now on: gateways in other processes lead to the same generations."""
 
     # -- For the executor ---------------------------------------------------------------------------------------------
 
     def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], version: str = "") -> Lane:
         """A lane to a generation that is ready, of the directory or of a version. Connects lazily."""
         lane = Lane(api_id, generation, digest, address, self.cache.shelf(), version)
+        lane.shared = self.shared
         lane.breaker.changed = lambda _: self._circuit_changed(lane)
         self._lanes = {known for known in self._lanes if not known.closed} | {lane}
         return lane

@@ -37,6 +37,7 @@ from local_server.domain.usage import (
     TroubleCount,
 )
 from local_server.domain.versions import ApiVersion, Traffic
+from local_server.domain.ways import Way
 from local_server.storage import market, publishing
 
 T = TypeVar("T")
@@ -221,6 +222,20 @@ class VersionsStore(VersionsReader, Protocol):
         ApiNotFound."""
 
 
+class WaysReader(Protocol):
+    def get(self, api_id: ApiId) -> Way | None: ...
+    def all(self) -> Sequence[Way]:
+        """Of every API that an executor has told of."""
+
+
+class WaysStore(WaysReader, Protocol):
+    def put(self, way: Way) -> None:
+        """Insert or replace by API. One that was removed: nothing happens."""
+
+    def remove(self, api_id: ApiId) -> None:
+        """Unknown: nothing happens."""
+
+
 class OutboxReader(Protocol):
     def get(self, op: OpId) -> Outgoing | None: ...
     def latest(self, limit: int = 100) -> Sequence[Outgoing]:
@@ -328,6 +343,8 @@ class ReadTx(Protocol):
     @property
     def versions(self) -> VersionsReader: ...
     @property
+    def ways(self) -> WaysReader: ...
+    @property
     def outbox(self) -> OutboxReader: ...
     @property
     def remotes(self) -> RemotesReader: ...
@@ -370,6 +387,8 @@ class Tx(Protocol):
     def deployments(self) -> DeploymentsStore: ...
     @property
     def versions(self) -> VersionsStore: ...
+    @property
+    def ways(self) -> WaysStore: ...
     @property
     def outbox(self) -> OutboxStore: ...
     @property

@@ -129,8 +129,13 @@ def as_of_0012(db: Database) -> None:
     db.execute("insert into catalogue_copies values (1, 'https://hub.example', 'o', 7, 0, null, 1, 1)")
 
 
-def as_of_0014(db: Database) -> None:
+def as_of_0013(db: Database) -> None:
     as_of_0012(db)
+    db.execute("insert into upstreams values (?, '{}')", [an_api(1).id])
+
+
+def as_of_0014(db: Database) -> None:
+    as_of_0013(db)
     db.execute("insert into listing_counts values ('tag', 'geo', 1)")
 
 
@@ -146,6 +151,7 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "0010_versions": as_of_0010,
     "0011_publishing": as_of_0011,
     "0012_market_rest": as_of_0012,
+    "0013_upstreams": as_of_0013,
     "0014_listing_counts": as_of_0014,
 }
 NAMES = ["", *STEPS]

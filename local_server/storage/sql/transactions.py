@@ -25,6 +25,7 @@ from local_server.storage.sql.subscriptions import SqlSubscriptionsReader, SqlSu
 from local_server.storage.sql.uploads import SqlUploadsReader, SqlUploadsStore
 from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
 from local_server.storage.sql.versions import SqlVersionsReader, SqlVersionsStore
+from local_server.storage.sql.ways import SqlWaysReader, SqlWaysStore
 
 
 class SqlReadTx:
@@ -36,6 +37,7 @@ class SqlReadTx:
         self.registry = SqlRegistryReader(connection)
         self.deployments = SqlDeploymentsReader(connection)
         self.versions = SqlVersionsReader(connection)
+        self.ways = SqlWaysReader(connection)
         self.outbox = SqlOutboxReader(connection)
         self.remotes = SqlRemotesReader(connection)
         self.usage = SqlUsageReader(connection)
@@ -60,6 +62,7 @@ class SqlTx:
         self.registry = SqlRegistryStore(connection)
         self.deployments = SqlDeploymentsStore(connection)
         self.versions = SqlVersionsStore(connection)
+        self.ways = SqlWaysStore(connection)
         self.outbox = SqlOutboxStore(connection)
         self.remotes = SqlRemotesStore(connection)
         self.usage = SqlUsageStore(connection)
