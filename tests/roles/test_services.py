@@ -124,14 +124,14 @@ def test_an_event_stream_passes_the_gateway(story: Story) -> None:
 
 
 def test_what_a_laptop_publishes_is_run_and_called(story: Story, tmp_path: Path) -> None:
-    gateway = story.services.gateway
+    gateway, settings = story.services.gateway, 'visibility = "public"\n[gateway]\nauth = "none"\n'
     with running(tmp_path / "laptop", "process") as laptop:
         laptop.run("signup", "ana", "--password-stdin", "--remote", gateway.url, input="correct horse battery\n")
-        project = Project.write(laptop, "tides", {"main.py": FUNCTION}, '[gateway]\nauth = "none"\n', tmp_path).add()
-        told = laptop.run("publish", project.name, "--version", "1.0.0", "--remote", gateway.url).stdout
+        Project.write(laptop, "tides", {"main.py": FUNCTION}, settings, tmp_path).add()
+        told = laptop.run("publish", "tides", "--version", "1.0.0", "--remote", gateway.url).stdout
         assert "runs there" in told
-    for name in ("tides", "tides@1", "tides@1.0.0"):
-        wait_for(lambda name=name: ask(f"{gateway.url}/ana/{name}/").body == '{"says": "good"}', f"{name} to serve")
+    urls = [f"{gateway.url}/ana/tides{pin}/" for pin in ("", "@1", "@1.0.0")]
+    wait_for(lambda: all("good" in ask(url).body for url in urls), "the version through the gateway", 30)
 
 
 def test_while_the_executor_is_away_what_runs_is_called(story: Story) -> None:
