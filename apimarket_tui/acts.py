@@ -1,19 +1,25 @@
 """What can be done to one API. Every act answers at once, works in the background, and says why it could not."""
 
 import os
-import shlex
 import subprocess
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
+
+from textual.app import SuspendNotSupported
 
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
+from apimarket_tui.programs import editor_command, shell_command
 from apimarket_tui.words import runs
 
 if TYPE_CHECKING:
     from apimarket_tui.actions import Action
     from apimarket_tui.app import ApimarketApp
     from local_server.wire.apis import ApiView
+
+
+NOT_STARTED = frozenset({125, 126, 127})
+"""How shells and Docker say that there was nothing to run. What else a program ends with is its own affair."""
 
 
 class ApiActs:
@@ -46,27 +52,49 @@ class ApiActs:
         else:
             self._app.tell(f"{api.url!r} is no web address", bad=True)
 
+    # -- Lending the terminal
+
     def do_edit(self, api: "ApiView") -> None:
         """Give the terminal to $EDITOR until it ends."""
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
         if not editor:
             self._app.tell("$EDITOR is not set\nSet it, as in: export EDITOR=nano", bad=True)
-            return
-        if not os.path.isdir(api.directory):
+        elif not os.path.isdir(api.directory):
             self._app.tell(f"{api.directory} is not a directory on this machine", bad=True)
-            return
-        if self._app.is_web:
+        elif self._app.is_web:
             self._app.tell("A browser has no $EDITOR; open the directory yourself", bad=True)
-            return
-        self._app.run_worker(self._edit(editor, api.directory), name="edit", group="edit", exclusive=True)
+        else:
+            try:
+                command = editor_command(editor, api)
+            except ValueError as error:
+                self._app.tell(f"$EDITOR is {editor!r}: {error}\nSet it to a program on your PATH", bad=True)
+            else:
+                self._lend(command, api.directory, "Set $EDITOR to a program on your PATH")
 
-    async def _edit(self, editor: str, directory: str) -> None:
+    def do_shell(self, api: "ApiView") -> None:
+        """Give the terminal to a shell in the API's container until it ends."""
+        command = shell_command(api)
+        if self._app.is_web:
+            self._app.tell("A browser has no shell on this machine", bad=True)
+        elif command is not None:
+            self._lend(command, None, "A shell in a container needs the docker program, and the container")
+        elif api.isolated and api.serving is None:
+            self._app.tell(f"{api.name} does not run: s starts it", bad=True)
+        else:
+            self._app.tell(f"{api.name} runs in no container: e opens its directory", bad=True)
+
+    def _lend(self, command: Sequence[str], directory: str | None, hint: str) -> None:
+        self._app.run_worker(self._lent(command, directory, hint), name=command[0], group="lent", exclusive=True)
+
+    async def _lent(self, command: Sequence[str], directory: str | None, hint: str) -> None:
         try:
             with self._app.suspend():
-                # The terminal belongs to the editor meanwhile: the app has nothing to do but wait.
-                subprocess.run([*shlex.split(editor), directory], check=False)  # noqa: ASYNC221
-        except (OSError, ValueError) as error:
-            self._app.tell(f"{editor} could not be started: {error}\nSet $EDITOR to a program on your PATH", bad=True)
+                # The terminal belongs to the program meanwhile: the app has nothing to do but wait.
+                trouble = _ended(command, directory)
+        except SuspendNotSupported:
+            trouble = f"This terminal cannot be given to {command[0]}"
+        if trouble:
+            self._app.tell(f"{trouble}\n{hint}", bad=True)
         self._app.refresh()
 
     # -- Changing
@@ -113,3 +141,12 @@ class ApiActs:
 
         self._app.tell(told)
         self._app.run_worker(change(), name=told, group=f"act:{api.id}")
+
+
+def _ended(command: Sequence[str], directory: str | None) -> str:
+    """Run it to its end. Returns why it could not be, and raises nothing: the terminal would not come back."""
+    try:
+        status = subprocess.run(command, cwd=directory, check=False).returncode
+    except (OSError, ValueError) as error:
+        return f"{command[0]} could not be started: {getattr(error, 'strerror', None) or error}"
+    return f"{command[0]} ended with {status}" if status in NOT_STARTED else ""

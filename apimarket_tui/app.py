@@ -16,6 +16,7 @@ from apimarket_tui.account_acts import AccountActs
 from apimarket_tui.accounts import Accounts, AccountServer, Connect
 from apimarket_tui.acts import ApiActs
 from apimarket_tui.backend import Backend, Trouble
+from apimarket_tui.bulk import BulkActs
 from apimarket_tui.clean import clean
 from apimarket_tui.kept import Kept
 from apimarket_tui.live import FleetChanged, LinkChanged, Live, OutgoingChanged, ServerChanged
@@ -69,6 +70,7 @@ class ApimarketApp(App[int]):
         self.marketplaces = Marketplaces(backend, self.accounts, connect or _nowhere, clock)
         self.acts = ApiActs(self)
         self.account_acts = AccountActs(self)
+        self.bulk_acts = BulkActs(self)
         self.outbox_acts = OutboxActs(self)
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -229,6 +231,12 @@ class ApimarketApp(App[int]):
             verbs = sorted(actions.commands())
             rows = [f"{verb} {name}" for verb in verbs if actions.commands()[verb].scope == "row" for name in names]
             self.screen.open_prompt("command", "", [*verbs, *rows[:5_000]])
+
+    def do_jump(self) -> None:
+        from apimarket_tui.screens.jump import JumpScreen
+
+        if isinstance(self.screen, FrameScreen):
+            self.push_screen(JumpScreen(self.screen.jump_targets()), lambda to: to.go() if to is not None else None)
 
     def ask(self, what: str, text: str, answer: Callable[[str], str]) -> None:
         """Ask for a line of text on the open screen; `answer` says why it is none, or nothing."""

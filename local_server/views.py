@@ -10,7 +10,7 @@ from local_server.domain.registry import Api
 from local_server.domain.traffic import TrafficFigures
 from local_server.executor.routes import failure_view, generation_view
 from local_server.executor.service import Executor
-from local_server.wire.apis import ApiView, ExecutionView, TrafficView, UsageView
+from local_server.wire.apis import ApiView, ContainerView, ExecutionView, TrafficView, UsageView
 
 USAGE_S = 2.0
 """Memory and CPU are asked of the engine at most this often for one API."""
@@ -78,7 +78,12 @@ class Views:
             updated_at=api.updated_at,
             traffic=traffic_view(self._figures(api.id)),
             usage=known.view if known and status.serving else None,
+            container=self._container(api.id),
         )
+
+    def _container(self, api_id: ApiId) -> ContainerView | None:
+        found = self._executor.container(api_id)
+        return ContainerView(id=found[0], trees=found[1]) if found is not None else None
 
     def _shares(self, api_id: ApiId) -> dict[str, int]:
         fleet = self._executor.versions.known(api_id)

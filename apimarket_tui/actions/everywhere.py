@@ -41,6 +41,7 @@ EVERYWHERE: tuple[Action, ...] = (
     ),
     Action("command", ("colon",), "command", "Type a command", "global", bar=False, palette=False),
     Action("palette", ("ctrl+p",), "palette", "Search everything that can be done", "global", bar=False, palette=False),
+    Action("jump", ("ctrl+o",), "jump", "Letters on all there is; one goes there", "global", bar=False, palette=False),
     Action("theme", ("ctrl+t",), "light/dark", "Switch between the dark and the light look", "global", bar=False),
     Action(
         "sign-in",

@@ -28,7 +28,8 @@ LOCAL: tuple[Action, ...] = (
     ),
     Action("copy", ("y",), "copy URL", "Copy the API's URL", "row", bar=False, aliases=("yank",)),
     Action("browse", ("o",), "browser", "Open the API's URL in a browser", "row", bar=False),
-    Action("edit", ("e",), "edit", "Open the API's directory in $EDITOR", "row", bar=False),
+    Action("shell", ("x",), "shell", "A shell in the API's container", "row", bar=False),
+    Action("edit", ("e",), "edit", "Open the API in $EDITOR: where it fails, else where it starts", "row", bar=False),
     Action(
         "remove",
         ("ctrl+d",),
@@ -40,6 +41,8 @@ LOCAL: tuple[Action, ...] = (
     ),
     Action("new", ("n",), "new", "New API, from a template or an existing directory", "local", "new NAME, add DIR"),
     Action("filter", ("slash",), "filter", "Show only APIs that match what you type", "local"),
+    Action("mark", ("space",), "mark", "Mark the API, or take the mark off; esc takes all off", "local", palette=False),
+    Action("bulk", ("b",), "with all", "Do one thing with all that are marked, else with all that are shown", "local"),
     Action("grow", ("plus",), "more peek", "Give the lower panel more room", "local", bar=False, palette=False),
     Action("shrink", ("underscore",), "less peek", "Give the lower panel less room", "local", bar=False, palette=False),
 )

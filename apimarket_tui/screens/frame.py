@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events, on
@@ -16,10 +17,12 @@ from apimarket_tui.actions import Action
 from apimarket_tui.live import FleetChanged, LinkChanged, OutgoingChanged, ServerChanged
 from apimarket_tui.widgets.bars import Banner, KeyBar, Standing, TopBar
 from apimarket_tui.widgets.prompt import Kind, Prompt
+from apimarket_tui.widgets.tabs import TabLine
 from apimarket_tui.words import runs, span
 
 if TYPE_CHECKING:
     from apimarket_tui.app import ApimarketApp
+    from apimarket_tui.screens.jump import Target
     from local_server.wire.apis import ApiView
 
 LEAST_WIDTH, LEAST_HEIGHT = 60, 15
@@ -123,6 +126,18 @@ class FrameScreen(Screen[None]):
     def current_api(self) -> "ApiView | None":
         """The API that row actions mean."""
         return None
+
+    def jump_targets(self) -> "list[Target]":
+        """Every place of the screen that can be gone to: what can have the focus, and tabs."""
+        from apimarket_tui.screens.jump import Target
+
+        found = [Target(one.region.x, one.region.y, one.focus) for one in self.focus_chain if one.region.area]
+        for line in self.query(TabLine):
+            if line.region.area:
+                found += [
+                    Target(line.region.x + x, line.region.y, partial(line.open, index)) for index, x in line.places()
+                ]
+        return found
 
     # -- What the server tells
 

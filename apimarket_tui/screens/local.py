@@ -13,6 +13,7 @@ from textual.widgets import Static
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.live import following
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
+from apimarket_tui.widgets.bars import TopBar
 from apimarket_tui.widgets.peek import LATEST, Peek
 from apimarket_tui.widgets.prompt import Prompt
 from apimarket_tui.widgets.table import Column, LineTable
@@ -98,6 +99,7 @@ class LocalScreen(FrameScreen):
         if prompt.display and prompt.kind == "filter":
             prompt.note(f"{len(rows)} of {len(live.fleet)}")
         self.query_one(Peek).show(self.current_api())
+        self._show_marks()
         self.show_keys()
 
     def _show_nothing(self, count: int) -> None:
@@ -191,6 +193,22 @@ class LocalScreen(FrameScreen):
         if api is not None:
             self.market.open_api(api)
 
+    def do_mark(self) -> None:
+        self.table.mark()
+        self._show_marks()
+
+    def do_bulk(self) -> None:
+        marked = [api for api in self.market.live.fleet.all() if api.id in self.table.marks]
+        apis = marked or list(self.table.rows)
+        if apis:
+            self.market.bulk_acts.choose(apis)
+
+    def _show_marks(self) -> None:
+        known = {api.id for api in self.market.live.fleet.all()}
+        self.table.marks &= known
+        marks = len(self.table.marks)
+        self.query_one(TopBar).set_trail((*self.TRAIL, f"{marks} marked") if marks else self.TRAIL)
+
     def do_new(self) -> None:
         self.market.open_wizard()
 
@@ -209,7 +227,10 @@ class LocalScreen(FrameScreen):
 
     def do_back(self) -> None:
         prompt = self.query_one(Prompt)
-        if not prompt.display and self._filter:
+        if not prompt.display and self.table.marks:
+            self.table.unmark()
+            self._show_marks()
+        elif not prompt.display and self._filter:
             self.filtered("")
         else:
             super().do_back()

@@ -93,6 +93,8 @@ class LineTable(LineCanvas, Generic[Row]):
         self._rows: Sequence[Row] = ()
         self._cursor = 0
         self._cursor_key: str | None = None
+        self.marks: set[str] = set()
+        """Keys of rows; they stay while their rows are out of sight."""
         self._widths: Mapping[str, int] = {}
         self._laid_out_for = -1
 
@@ -124,6 +126,16 @@ class LineTable(LineCanvas, Generic[Row]):
             return False
         self._go(index)
         return True
+
+    def mark(self) -> None:
+        """Mark the row under the cursor, or take its mark off, and go on to the next."""
+        if self._cursor_key is not None:
+            self.marks ^= {self._cursor_key}
+            self._go(self._cursor + 1)
+
+    def unmark(self) -> None:
+        self.marks.clear()
+        self.refresh()
 
     def _place_of(self, key: str | None) -> int | None:
         if key is None:
@@ -196,7 +208,8 @@ class LineTable(LineCanvas, Generic[Row]):
         if index >= len(self._rows):
             return self.draw([], width)
         here = index == self._cursor
-        spans: Spans = [("▸" if here else " ", "primary")]
+        marked = self._key(self._rows[index]) in self.marks
+        spans: Spans = [("✓", "ok")] if marked else [("▸" if here else " ", "primary")]
         for key, cells in self.widths().items():
             right = self._right(key)
             spans += [*pad(self._cell(self._rows[index], key, cells), cells, right), (" ", "text")]

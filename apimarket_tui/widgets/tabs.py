@@ -39,6 +39,18 @@ class TabLine(Widget):
     def go(self, by: int) -> None:
         self.active = (self.active + by) % len(self._titles)
 
+    def open(self, index: int) -> None:
+        self.active = index
+
+    def places(self) -> list[tuple[int, int]]:
+        """(index, cells from the left) of every name that is shown."""
+        spans = self.render().spans
+        return [
+            (span.style.meta[_CLICKED], span.start)
+            for span in spans
+            if isinstance(span.style, Style) and _CLICKED in span.style.meta
+        ]
+
     def on_click(self, event: events.Click) -> None:
         index = event.style.meta.get(_CLICKED)
         if isinstance(index, int):

@@ -42,6 +42,11 @@ class UsageDocument(TypedDict):
     cpu_percent: float
 
 
+class ContainerDocument(TypedDict):
+    id: str
+    trees: str
+
+
 class ApiDocument(TypedDict):
     id: str
     name: str
@@ -74,6 +79,7 @@ class ApiDocument(TypedDict):
     updated_at: str
     traffic: TrafficDocument
     usage: UsageDocument | None
+    container: ContainerDocument | None
 
 
 class TemplateDocument(TypedDict):

@@ -227,6 +227,14 @@ class Executor:
         runner = self._shown(api_id)
         return await runner.usage() if runner else None
 
+    def container(self, api_id: ApiId) -> tuple[str, str] | None:
+        """(id, directory of the trees inside) of the container that serves; None where none does."""
+        runner = self._shown(api_id)
+        if runner is None or runner.live is None or self.engine_name != "docker":
+            return None
+        sandbox = runner.live.box.sandbox
+        return sandbox.id, sandbox.inside(self._shop.trees(api_id, sandbox.version))
+
     async def generations(self, api: Api, limit: int = 50) -> Sequence[Generation]:
         return await self._shop.storage.read(lambda tx: tx.deployments.generations(api.id, limit))
 

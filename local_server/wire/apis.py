@@ -45,6 +45,14 @@ class UsageView(BaseModel):
     cpu_percent: float
 
 
+class ContainerView(BaseModel):
+    """Where an API runs under Docker: `docker exec -it ID sh` looks into it."""
+
+    id: str
+    trees: str
+    """The directory in it where the files of its generations lie, each in one that is named NUMBER-DIGEST."""
+
+
 class ApiView(BaseModel):
     """`status NAME --json`, and each row of `ls --json`."""
 
@@ -88,6 +96,8 @@ class ApiView(BaseModel):
     updated_at: datetime
     traffic: TrafficView = Field(default_factory=TrafficView)
     usage: UsageView | None = None
+    container: ContainerView | None = None
+    """Of what serves; None: nothing does, or it runs in no container."""
 
 
 class RegisterApi(BaseModel):

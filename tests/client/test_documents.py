@@ -21,6 +21,7 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.GenerationDocument, apis.GenerationView),
     (documents.TrafficDocument, apis.TrafficView),
     (documents.UsageDocument, apis.UsageView),
+    (documents.ContainerDocument, apis.ContainerView),
     (documents.ApiDocument, apis.ApiView),
     (documents.TemplateDocument, apis.TemplateView),
     (documents.LogLineDocument, apis.LogLineView),

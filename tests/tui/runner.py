@@ -1,4 +1,4 @@
-"""The app over the fake server in a real terminal: `python -m tests.tui.runner [--apis N] [--hz N] [--first-frame]`."""
+"""The app over the fake server in a real terminal: `python -m tests.tui.runner --help`."""
 
 import argparse
 import asyncio
@@ -44,8 +44,11 @@ def main() -> int:
     parser.add_argument("--apis", type=int, default=0)
     parser.add_argument("--hz", type=float, default=0)
     parser.add_argument("--first-frame", action="store_true")
+    parser.add_argument("--directory", help="one API alone, in this directory")
     options = parser.parse_args()
     apis = [an_api(f"api-{number:04d}") for number in range(options.apis)] if options.apis else None
+    if options.directory:
+        apis = [an_api("weather", directory=options.directory)]
     return Runner(FakeBackend(apis), options.hz, options.first_frame).run() or 0
 
 

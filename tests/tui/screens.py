@@ -304,6 +304,8 @@ SCREENS: dict[str, Step] = {
     "wizard": keys("n"),
     "wizard-refused": _refused,
     "confirm": keys("ctrl+d"),
+    "bulk": keys("g", "space", "space", "b"),
+    "jump": keys("enter", "ctrl+o"),
     "help": keys("question_mark"),
     "palette": keys("ctrl+p"),
 }

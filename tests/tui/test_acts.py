@@ -62,6 +62,96 @@ async def test_a_refusal_is_told_with_what_to_do() -> None:
         await until(pilot, lambda: "Save once more first." in screen_text(pilot.app))
 
 
+class TestMany:
+    async def test_what_is_marked_is_done_with_all_of_it(self) -> None:
+        backend = FakeBackend()
+        async with running(backend, size=(120, 40)) as pilot:
+            await press(pilot, "space", "down", "space")
+            assert "2 marked" in screen_text(pilot.app)
+            await press(pilot, "b")
+            assert "billing, geocode" in screen_text(pilot.app)
+            await press(pilot, "r")
+            await until(pilot, lambda: "2 APIs reloaded" in said(pilot))
+            assert [did for did in backend.did if did[0] == "restart"] == [
+                ("restart", "billing"),
+                ("restart", "geocode"),
+            ]
+            await press(pilot, "escape")
+            assert "marked" not in screen_text(pilot.app).splitlines()[0]
+
+    async def test_without_marks_all_that_is_shown_is_meant_and_those_it_changes_nothing_for_are_left(self) -> None:
+        backend = FakeBackend()
+        async with running(backend, size=(120, 40)) as pilot:
+            await press(pilot, "slash", "n", "o", "t", "e", "enter", "b")
+            assert "With 1 API" in screen_text(pilot.app)
+            await press(pilot, "x")
+            assert "None of them is to be stopped" in said(pilot)
+            await press(pilot, "b", "s")
+            await until(pilot, lambda: ("deploy", "notes") in backend.did)
+
+    async def test_one_that_cannot_stops_no_other_and_is_told(self) -> None:
+        backend = FakeBackend()
+
+        async def undo(name: str) -> object:
+            if name == "billing":
+                raise ApimarketClientError("nothing before it", hint="", code="x", status=409, title="No")
+            return backend.known[name]
+
+        backend.undo = undo  # type: ignore[method-assign, assignment]
+        async with running(backend, size=(120, 40)) as pilot:
+            await press(pilot, "space", "space", "b", "z")
+            await until(pilot, lambda: "1 API undone\n✗ billing: nothing before it" in said(pilot))
+
+    async def test_removing_many_asks_and_names_them(self) -> None:
+        backend = FakeBackend()
+        async with running(backend, size=(120, 40)) as pilot:
+            await press(pilot, "space", "space", "b", "d")
+            assert "Remove 2 APIs?" in screen_text(pilot.app)
+            assert "billing, fx-rates" in screen_text(pilot.app)
+            await press(pilot, "escape")
+            assert len(backend.known) == 10
+            await press(pilot, "b", "d", "y")
+            await until(pilot, lambda: len(backend.known) == 8)
+            await until(pilot, lambda: "marked" not in screen_text(pilot.app).splitlines()[0])
+
+
+class TestJump:
+    async def test_a_letter_goes_to_a_tab(self) -> None:
+        async with running() as pilot:
+            await press(pilot, "enter", "ctrl+o")
+            labels = [label.content.plain.strip() for label in pilot.app.screen.query(".jump")]  # type: ignore[attr-defined]
+            assert len(labels) == 7
+            await press(pilot, "s")
+            assert isinstance(pilot.app.screen, DetailScreen)
+            assert pilot.app.screen.tab == "logs"
+
+    async def test_a_letter_goes_to_a_field(self) -> None:
+        async with running() as pilot:
+            await press(pilot, "3", "escape", "ctrl+o", "d")
+            assert isinstance(pilot.app.screen, ConsoleScreen)
+            assert pilot.app.focused is not None
+            assert pilot.app.focused.id == "send"
+
+    async def test_escape_goes_nowhere(self) -> None:
+        async with running() as pilot:
+            await press(pilot, "ctrl+o", "escape")
+            assert isinstance(pilot.app.screen, LocalScreen)
+
+
+class TestShell:
+    async def test_an_api_that_runs_in_no_container_says_so(self) -> None:
+        async with running() as pilot:
+            pilot.app.screen.choose("search")  # type: ignore[attr-defined]
+            await press(pilot, "x")
+            assert "runs in no container" in said(pilot)
+
+    async def test_one_that_does_not_run_says_how_to_start_it(self) -> None:
+        async with running() as pilot:
+            pilot.app.screen.choose("notes")  # type: ignore[attr-defined]
+            await press(pilot, "x")
+            assert "s starts it" in said(pilot)
+
+
 class TestRemove:
     async def test_asks_first_and_keeps_on_escape(self) -> None:
         backend = FakeBackend()

@@ -27,9 +27,9 @@ class Terminal:
         )
         return done.stdout
 
-    def start(self, width: int, height: int, **environment: str) -> None:
+    def start(self, width: int, height: int, *options: str, **environment: str) -> None:
         settings = [f"{name}={value}" for name, value in environment.items()]
-        command = " ".join(["cd", str(ROOT), "&& exec env", *settings, sys.executable, "-m tests.tui.runner"])
+        command = " ".join(["cd", str(ROOT), "&& exec env", *settings, sys.executable, "-m tests.tui.runner", *options])
         self.tmux("-f", os.devnull, "new-session", "-d", "-x", str(width), "-y", str(height), command)
         self.tmux("set-option", "-g", "remain-on-exit", "on")
 
@@ -86,3 +86,25 @@ async def test_without_colour_no_colour_is_sent(terminal: Terminal) -> None:
     await terminal.shows("✗ failing")
     terminal.press("C-q")
     await terminal.shows("left after")
+
+
+async def test_an_editor_has_the_terminal_until_it_ends(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("")
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\necho "editing $1"\nread -r _\n')
+    editor.chmod(0o755)
+    terminal.start(80, 24, "--directory", str(tmp_path), VISUAL=str(editor))
+    await terminal.shows("weather")
+    terminal.press("e")
+    assert "RELOAD" not in await terminal.shows("editing")
+    terminal.press("Enter")
+    await terminal.shows("RELOAD")
+    terminal.press("?")
+    await terminal.shows("Everywhere")
+
+
+async def test_an_editor_that_is_not_there_leaves_the_terminal_to_the_app(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.start(80, 24, "--directory", str(tmp_path), VISUAL="/nowhere/ed")
+    await terminal.shows("weather")
+    terminal.press("e")
+    assert "RELOAD" in await terminal.shows("could not be started")
