@@ -311,6 +311,9 @@ class TestKilledServer:
             assert [ask(project.url).body for project in projects] == [answer.body for answer in answers]
             assert self._held(server, projects) == held
             assert [after[p.name]["serving"] for p in projects] == [before[p.name]["serving"] for p in projects]
+            assert {after[p.name]["container"]["id"] for p in projects} <= {one[0] for one in held}
+        else:
+            assert all(after[p.name]["container"] is None for p in projects)
         projects[0].save("main.py", WHO.replace("good", "best"))
         projects[0].until_says("best")
 
