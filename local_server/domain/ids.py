@@ -17,10 +17,22 @@ Digest = NewType("Digest", str)
 """64 lower-case hexadecimal characters: a SHA-256."""
 
 
+_VARIANT = {digit: "89ab"[int(digit, 16) & 0b11] for digit in "0123456789abcdef"}
+
+
 def uuid7(unix_ms: int, random: bytes) -> str:
     """A UUIDv7 (RFC 9562, section 5.7) from a time in milliseconds and ten random bytes: sorts by time of creation."""
     if len(random) != 10:
         raise ValueError(f"uuid7 takes 10 random bytes, not {len(random)}")
-    text = (unix_ms & 0xFFFF_FFFF_FFFF).to_bytes(6, "big").hex() + random.hex()
-    variant = "89ab"[random[2] >> 4 & 0b11]
-    return f"{text[:8]}-{text[8:12]}-7{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+    return uuid7_start(unix_ms) + uuid7_end(random.hex())
+
+
+def uuid7_start(unix_ms: int) -> str:
+    """What all ids of one millisecond begin with."""
+    text = f"{unix_ms & 0xFFFF_FFFF_FFFF:012x}"
+    return f"{text[:8]}-{text[8:]}"
+
+
+def uuid7_end(random: str) -> str:
+    """What follows, from ten random bytes in hexadecimal."""
+    return f"-7{random[1:4]}-{_VARIANT[random[4]]}{random[5:8]}-{random[8:]}"

@@ -44,6 +44,7 @@ class Express:
         "_connection",
         "_deadline_s",
         "_gateway",
+        "_id_line",
         "_lane",
         "_out",
         "_protocol",
@@ -86,6 +87,8 @@ class Express:
         self.admitted = admitted
         self._chunked = False
         self._started = False
+        self._id_line = b"x-request-id: %b\r\n" % trace.request_id.encode()
+        """Both messages have it."""
         self._out = b""
         """What is to be written at the end of the loop's turn."""
         self._deadline_s = 0.0
@@ -106,9 +109,7 @@ class Express:
                 self.target,
                 b" HTTP/1.1\r\n",
                 fields.block(),
-                b"x-request-id: ",
-                trace.request_id.encode(),
-                b"\r\n",
+                self._id_line,
                 entry.prefix_line if fields.by_path else b"",
                 b"\r\n",
                 self.body,
@@ -161,9 +162,7 @@ class Express:
                 head.lines(ours, by_path),
                 self.admitted.lines(),
                 entry.lines,
-                b"x-request-id: ",
-                trace.request_id.encode(),
-                b"\r\n",
+                self._id_line,
             )
         )
         if trace.capture is not None:
@@ -208,28 +207,30 @@ class Express:
         """All of it. Until then it is under way, so that what is answered behind it comes behind it."""
         if not self.disconnected:
             self._protocol.transport.write(self._out)
-        self._end(outcome_of_status(self.trace.status))
+        self._over(outcome_of_status(self.trace.status))
 
     def _end(self, outcome: CallOutcome, *, cut: bool = False) -> None:
         """The exchange is over. `cut`: the answer is not whole, and must not look as if it were."""
-        trace, protocol = self.trace, self._protocol
-        trace.outcome = outcome
-        self.response_complete = True
         self._let_go()
-        self._gateway.record(trace)
-        if cut or not self.keep_alive:
-            protocol.transport.close()
-        protocol.carried()
+        self._over(outcome, cut=cut)
 
     def _let_go(self) -> None:
-        """Of the API. May be called twice."""
+        """Of the API: others may have the connection."""
         connection = self._connection
-        if connection.watcher is not self:
-            return
         connection.watcher = None
         self._gateway.ticker.discard(self)
         self._lane.pool.give(connection)
         self._lane.leave(self)
+
+    def _over(self, outcome: CallOutcome, *, cut: bool = False) -> None:
+        """For the client, too."""
+        trace, protocol = self.trace, self._protocol
+        trace.outcome = outcome
+        self.response_complete = True
+        self._gateway.record(trace)
+        if cut or not self.keep_alive:
+            protocol.transport.close()
+        protocol.carried()
 
     # -- What goes wrong ----------------------------------------------------------------------------------------------
 

@@ -196,6 +196,8 @@ class SqlUsageStore(SqlUsageReader):
     def _billable(self, rows: Sequence[Execution]) -> Iterator[UsageEvent]:
         """What of the rows counts for a subscription: those of its keys that cost something."""
         subscriptions = self._subscriptions_of({row.key_id for row in rows if row.key_id is not None})
+        if not subscriptions:
+            return
         for row in rows:
             if row.key_id is not None and row.key_id in subscriptions and costs(row.outcome, row.generation):
                 yield UsageEvent(subscriptions[row.key_id], GATEWAY, row.id, row.started_at)
