@@ -32,7 +32,7 @@ from local_server.events.bus import Bus
 from local_server.events.pg_bus import PgBus
 from local_server.events.sse import Stream
 from local_server.executor.board import Board
-from local_server.executor.engine import Engine, EngineSettings
+from local_server.executor.engine import Engine, EngineSettings, keeper_of_sandboxes
 from local_server.executor.engines.none import NoEngine
 from local_server.executor.service import Executor
 from local_server.executor.watch import Watcher
@@ -186,7 +186,8 @@ async def open_runtime(
 
         watcher = Watcher(changed, poll=settings.poll)
         stack.push_async_callback(watcher.close)
-        engine = await (choose or choose_engine)(settings, storage.install_id)
+        keeper = keeper_of_sandboxes(storage.install_id, settings.home)
+        engine = await (choose or choose_engine)(settings, keeper)
         pace = Pace(drain_s=settings.drain_s, warm_s=settings.warm_s, start_s=settings.start_s)
         board = Board(gateway.routing, storage) if settings.role == "executor" else None
         gateway.routing.shared = board is not None
@@ -275,11 +276,11 @@ async def _settle(executor: Executor, board: "Board[Lane]") -> None:
     board.settle()
 
 
-async def choose_engine(settings: Settings, install_id: str) -> Engine:
+async def choose_engine(settings: Settings, keeper: str) -> Engine:
     """Docker where it is asked for, or where it answers; else local processes. None where APIs run elsewhere."""
     if not settings.runs_apis:
         return NoEngine()
-    engine_settings = EngineSettings(settings.home, install_id, dict(os.environ))
+    engine_settings = EngineSettings(settings.home, keeper, dict(os.environ))
     if settings.engine != "process":
         from local_server.executor.engines.docker import DockerEngine
 

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -40,8 +41,8 @@ class Settings(BaseSettings):
     profile: Literal["local", "hosted"] = "local"
     """hosted: keys are enforced everywhere, and nothing is kept of what passes through. With PostgreSQL always."""
     database: SecretStr = SecretStr("")
-    """Empty: SQLite in the data directory. A `postgresql://` URL, or `embedded`: a PostgreSQL in the data directory,
-    started and stopped with the server. Secret, since there may be a password in it."""
+    """Empty: what the data directory holds already, else SQLite there. A `postgresql://` URL, or `embedded`: a
+    PostgreSQL in the data directory, started and stopped with the server. Secret, since there may be a password."""
     redis_url: SecretStr = SecretStr("")
     """A Redis with which all servers that name it count limits together; empty: each counts alone."""
     redis_timeout_s: float = Field(default=0.05, gt=0)
@@ -178,13 +179,21 @@ class Settings(BaseSettings):
 def read_settings(chosen: dict[str, object]) -> Settings:
     """`chosen`, else the environment, else the defaults. Raises SettingRefused."""
     try:
-        return Settings.model_validate(Settings().model_dump() | chosen)
+        settings = Settings.model_validate(Settings().model_dump() | chosen)
+        if settings.database.get_secret_value() or not _is_embedded(settings.home):
+            return settings
+        return Settings.model_validate(settings.model_dump() | {"database": EMBEDDED})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         # A rule about several settings names none: it is the database that decides.
         name = str(first["loc"][0]) if first["loc"] else "database"
         value = "" if name in _SECRET else repr(first["input"])
         raise SettingRefused(f"{_PREFIX}{name.upper()}", value, first["msg"].removeprefix("Value error, ")) from None
+
+
+def _is_embedded(home: Path) -> bool:
+    """Whether a marketplace lies there, and no SQLite: nobody means to begin an empty one beside."""
+    return os.path.exists(home / "postgres/data/PG_VERSION") and not os.path.exists(home / "registry.db")
 
 
 _SECRET = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}

@@ -56,7 +56,9 @@ def restore(settings: Settings, path: Path) -> Done:
     manifest = verified(path)
     chosen = "postgresql" if settings.database.get_secret_value() else "sqlite"
     if manifest.database != chosen:
-        raise BackupUnreadable(str(path), f"it is of {manifest.database}, and would go into {chosen}")
+        named = " --database embedded" if chosen == "sqlite" else "  (and no --database)"
+        hint = f"Nothing was changed. Try: apimarket restore {path}{named}"
+        raise BackupUnreadable(str(path), f"it is of {manifest.database}, and would go into {chosen}", hint)
     with DataDirectory(settings.home):
         if any((settings.home / name).exists() for name in KEYS):
             raise DatabaseNotEmpty(str(settings.home))

@@ -28,7 +28,8 @@ database_option = click.option(
     default="",
     envvar="APIMARKET_DATABASE",
     callback=_checked,
-    help="postgresql://… or 'embedded': a marketplace. Without it SQLite. A password belongs into the environment.",
+    help="postgresql://… or 'embedded': a marketplace. Without it what the data directory holds, else SQLite. A "
+    "password belongs into the environment.",
 )
 
 

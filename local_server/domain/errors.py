@@ -457,12 +457,8 @@ class SettingRefused(ApimarketError):
 class BackupUnreadable(ApimarketError):
     status, code, title = 422, "backup_unreadable", "That backup cannot be restored"
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(
-            f"{path} cannot be restored: {reason}",
-            hint="Nothing was changed. Take another backup, or name its database: apimarket restore FILE --database …",
-            extra={"path": path},
-        )
+    def __init__(self, path: str, reason: str, hint: str = "Nothing was changed. Take another backup.") -> None:
+        super().__init__(f"{path} cannot be restored: {reason}", hint=hint, extra={"path": path})
 
 
 class FileExists(ApimarketError):

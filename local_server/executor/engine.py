@@ -8,6 +8,7 @@ The words, outside in: an *engine* starts a *sandbox* (a container, or a process
 (docs/agent-protocol.md). Trees reach the sandbox as a read-only directory, so code changes never restart it.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,12 +175,19 @@ class Engine(Protocol):
         """Let go of everything without ending sandboxes that can run on by themselves. May be called twice."""
 
 
+def keeper_of_sandboxes(install_id: str, home: Path) -> str:
+    """What one server's sandboxes are known by. An installation alone does not tell: a backup that is restored beside
+    the server it was taken of has its id, and so have servers that share a database. They would take each other's."""
+    return hashlib.sha256(f"{install_id}\0{home.resolve()}".encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Where an engine keeps its files, and how it tells its own sandboxes from another installation's."""
+    """Where an engine keeps its files, and how it tells its own sandboxes from another server's."""
 
     home: Path
     """The data directory; layers lie in `home/layers`, package caches in `home/cache`."""
     install_id: str
+    """Of `keeper_of_sandboxes`."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """The user's environment, for index addresses, proxies and CA bundles."""

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from local_server.app import Server, _listen, create_control, make_server
 from local_server.data_directory import DataDirectory
 from local_server.executor.engine import Engine, EngineSettings
+from local_server.runtime import ChooseEngine
 from local_server.settings import Settings
 from tests.executor.fake_engine import FakeEngine
 
@@ -71,15 +72,17 @@ class _EndingEngine(FakeEngine):
         await super().close()
 
 
-async def _fake(settings: Settings, install_id: str) -> Engine:
-    return _EndingEngine(EngineSettings(settings.home, install_id, {}))
+async def in_memory(settings: Settings, keeper: str) -> Engine:
+    return _EndingEngine(EngineSettings(settings.home, keeper, {}))
 
 
 @contextmanager
-def serving(home: Path, prepare: Callable[[FastAPI], None] = lambda app: None) -> Iterator[Running]:
+def serving(
+    home: Path, prepare: Callable[[FastAPI], None] = lambda app: None, choose: ChooseEngine = in_memory
+) -> Iterator[Running]:
     settings = Settings(home=home, port=0, owner="ana", projects=home / "projects", drain_s=0, warm_s=0)
     with DataDirectory(home) as data, _listen(settings.host, 0) as listener:
-        server = make_server(settings, data, listener, _fake)
+        server = make_server(settings, data, listener, choose)
         prepare(server.control)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server", daemon=True)
         thread.start()

@@ -1,5 +1,7 @@
 """What the environment says, and what it may not say."""
 
+from pathlib import Path
+
 import pytest
 
 from local_server.domain.errors import SettingRefused
@@ -55,3 +57,23 @@ def test_lower_publish_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APIMARKET_PUBLISH_TREE_BYTES", "1000")
     limits = read_settings({}).publish_limits
     assert (limits.tree_bytes, limits.staged_bytes) == (1000, 4000)
+
+
+class TestTheDatabaseOfADataDirectory:
+    def embedded(self, home: Path) -> Path:
+        (home / "postgres" / "data").mkdir(parents=True)
+        (home / "postgres" / "data" / "PG_VERSION").write_text("18\n")
+        return home
+
+    def test_a_marketplace_goes_on_with_its_own(self, tmp_path: Path) -> None:
+        settings = read_settings({"home": self.embedded(tmp_path), "database": ""})
+        assert (settings.database.get_secret_value(), settings.profile) == ("embedded", "hosted")
+
+    def test_what_is_named_goes_before_it(self, tmp_path: Path) -> None:
+        settings = read_settings({"home": self.embedded(tmp_path), "database": "postgresql://db.example/market"})
+        assert settings.database.get_secret_value() == "postgresql://db.example/market"
+
+    def test_a_laptop_that_tried_one_out_stays_a_laptop(self, tmp_path: Path) -> None:
+        (self.embedded(tmp_path) / "registry.db").touch()
+        settings = read_settings({"home": tmp_path, "database": ""})
+        assert (settings.database.get_secret_value(), settings.profile) == ("", "local")
