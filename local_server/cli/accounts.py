@@ -72,6 +72,8 @@ def whoami(remote: str | None, as_json: bool) -> None:
         print_json(account)
     else:
         click.echo(_described(account) + (f", until {day_of(session['expires_at'])}" if session else ""))
+        if session is not None and where.local is not None:
+            _tell_who_acts(account, where.local.me())
 
 
 def _begun(where: Remote, session: SessionDocument, as_json: bool) -> None:
@@ -86,6 +88,12 @@ def _begun(where: Remote, session: SessionDocument, as_json: bool) -> None:
         print_json(account)
     else:
         click.echo(f"{_described(account)}, until {day_of(session['expires_at'])}")
+
+
+def _tell_who_acts(account: AccountDocument, acting: AccountDocument) -> None:
+    """Whoever can read the machine's token acts with it, logged in as another or not."""
+    if account["id"] != acting["id"]:
+        click.echo(f"Commands act as {_described(acting)}: the local token goes before a session.")
 
 
 def _described(account: AccountDocument) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from local_server.cli.text import paint
-from local_server.client import discovery
+from local_server.client import discovery, sessions
 from local_server.client.discovery import Endpoint
 from local_server.client.errors import ServerUnreachableError
 from local_server.client.synchronous import Client
@@ -18,13 +18,21 @@ def running_client() -> Client:
     endpoint = discovery.find()
     if endpoint.pid is None and not endpoint.chosen:
         raise ServerUnreachableError(endpoint.url, "it is not running")
-    return Client(endpoint.url, endpoint.token)
+    return _client(endpoint)
 
 
 def started_client() -> Client:
     """A client of the server that runs, else of one started in the background now."""
-    endpoint = started_endpoint()
-    return Client(endpoint.url, endpoint.token)
+    return _client(started_endpoint())
+
+
+def _client(endpoint: Endpoint) -> Client:
+    """With the token there is; where there is none, with the session begun with that server. So whoever may not read
+    the machine's own token has an account there, and the same verbs."""
+    if endpoint.token or not endpoint.chosen:
+        return Client(endpoint.url, endpoint.token)
+    session = sessions.find(endpoint.home, endpoint.url)
+    return Client(endpoint.url, session["token"] if session else "", elsewhere=True)
 
 
 def started_endpoint() -> Endpoint:

@@ -31,8 +31,8 @@ _SIGNS = {"-": "red", "+": "green", "@": "cyan"}
 )  # fmt: skip
 @click.option("--curl", "as_curl", is_flag=True, help="Print a curl command for it; secrets are shell variables.")
 @click.option("--forget", is_flag=True, help="Forget every kept request of the API.")
-@click.option("--errors", is_flag=True, help="List only what was not ok, callers' mistakes included.")
-@click.option("--path", default="", help="List only paths that begin so.")
+@click.option("--errors", is_flag=True, help="Only what was not ok, callers' mistakes included.")
+@click.option("--path", default="", help="Only paths that begin so.")
 @click.option(
     "--limit", "-n", type=click.IntRange(1, _ALL), default=50, show_default=True, help="List at most so many."
 )
@@ -42,7 +42,8 @@ def inspect(
 ) -> None:  # fmt: skip
     """The last requests to the API NAME, newest last; with REQUEST one of them in full, secrets redacted.
 
-    REQUEST is an id, its last characters as the list shows them, or `last`.
+    REQUEST is an id, its last characters as the list shows them, or `last`: the last of all, or of those that --errors
+    and --path leave.
     """
     if sum((replay, against is not None, as_curl, forget)) > 1:
         raise click.UsageError("Give one of --replay, --against, --curl and --forget.")
@@ -58,7 +59,7 @@ def inspect(
         rows = client.exchanges(name, limit, path, errors=errors)
         print_json(rows) if as_json else click.echo(listing(rows) if rows else f"No such request to {line_of(name)}.")
     else:
-        _one(client, name, _full_id(client, name, request), replay, against, as_curl, as_json)
+        _one(client, name, _full_id(client, name, request, path, errors), replay, against, as_curl, as_json)
 
 
 def _one(
@@ -78,11 +79,12 @@ def _one(
             click.echo(clean(exchange["curl"]) if as_curl else description(exchange))
 
 
-def _full_id(client: Client, name: str, given: str) -> str:
+def _full_id(client: Client, name: str, given: str, path: str, errors: bool) -> str:
     """What the list shows of an id is enough, where it means one."""
+    if given == "last":
+        rows = client.exchanges(name, 1, path, errors=errors)
+        return rows[0]["id"] if rows else given
     rows = client.exchanges(name, _ALL)
-    if given == "last" and rows:
-        return rows[0]["id"]
     found = [row["id"] for row in rows if row["id"].endswith(given)]
     return found[0] if len(found) == 1 else given
 

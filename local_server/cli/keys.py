@@ -56,12 +56,12 @@ def create(
 @click.argument("name")
 @remote_option
 def list_keys(name: str, remote: str | None, as_json: bool) -> None:
-    """The keys of the API NAME, newest first, those no longer in force too."""
+    """The keys of the API NAME, newest first. Those no longer in force are there too."""
     found = remote_of(remote).client.keys(name)
     if as_json:
         print_json(found)
     elif found:
-        head = ["KEY_ID", "NAME", "BEGINS", "STATE", "SCOPES", "LIMIT", "QUOTA", "LAST USED", "ENDS"]
+        head = ["KEY_ID", "NAME", "BEGINS", "STATE", "SCOPES", "FROM", "LIMIT", "QUOTA", "LAST USED", "ENDS"]
         click.echo(table(head, [_row(key) for key in found]))
     else:
         click.echo(f"{name} has no keys. Make one: apimarket keys create {name}")
@@ -69,10 +69,14 @@ def list_keys(name: str, remote: str | None, as_json: bool) -> None:
 
 @verb()
 @click.argument("key_id")
-@click.option("--grace", type=Length(), default="1h", show_default=True, help="How long the old one stays in force.")
+@click.option(
+    "--grace", type=Length(longest=timedelta(days=30)), default="1h", show_default=True,
+    help="How long the old one stays in force, at most 30d.",
+)  # fmt: skip
 @remote_option
 def rotate(key_id: str, grace: timedelta, remote: str | None, as_json: bool) -> None:
-    """Make another key with the same rights; the old one, KEY_ID, ends after a grace period."""
+    """Replace the key KEY_ID by another. That one has the same rights; the old one ends after a grace period."""
+    _refuse_key(key_id)
     _shown_once(remote_of(remote).client.rotate_key(key_id, int(grace.total_seconds())), as_json)
 
 
@@ -81,6 +85,7 @@ def rotate(key_id: str, grace: timedelta, remote: str | None, as_json: bool) -> 
 @remote_option
 def revoke(key_id: str, remote: str | None, as_json: bool) -> None:
     """Refuse the key KEY_ID from now on, for good."""
+    _refuse_key(key_id)
     remote_of(remote).client.revoke_key(key_id)
     if as_json:
         print_json({"revoked": True, "id": key_id})
@@ -90,6 +95,17 @@ def revoke(key_id: str, remote: str | None, as_json: bool) -> None:
 
 for _command in (create, list_keys, rotate, revoke):
     keys.add_command(_command)
+
+
+def _refuse_key(given: str) -> None:
+    """A key in the place of its id goes no further: an address that is asked for stands in logs."""
+    if given.startswith("am_"):
+        from local_server.domain.keys import SHOWN_CHARS
+
+        begins = clean(given[:SHOWN_CHARS])
+        raise click.UsageError(
+            f"{begins}… is a key, not the id of one. Its id is in the row that begins so: apimarket keys list NAME"
+        )
 
 
 def _shown_once(made: NewKeyDocument, as_json: bool) -> None:
@@ -110,6 +126,7 @@ def _row(key: KeyDocument) -> list[str]:
         clean(key["prefix"]) + "…",
         paint(key["state"], colour),
         "+".join(key["scopes"]),
+        line_of(" ".join(key["cidrs"])) or "–",
         key["rate_limit"] or "–",
         _quota(key),
         day_of(key["last_used_at"]),

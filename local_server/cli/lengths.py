@@ -9,9 +9,12 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Length(click.ParamType[timedelta]):
-    """`30s`, `10m`, `2h`, `30d`"""
+    """`30s`, `10m`, `2h`, `30d`; at most `longest`"""
 
     name = "LENGTH"
+
+    def __init__(self, longest: timedelta | None = None) -> None:
+        self._longest = longest
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
@@ -19,4 +22,7 @@ class Length(click.ParamType[timedelta]):
         found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
         if found is None:
             self.fail(f"{value!r} is no length of time; allowed: a number and s, m, h or d, as 30d", param, ctx)
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+        length = timedelta(**{_UNITS[found[2]]: int(found[1])})
+        if self._longest is not None and length > self._longest:
+            self.fail(f"{value!r} is too long; allowed: up to {self._longest.days}d", param, ctx)
+        return length

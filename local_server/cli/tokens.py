@@ -42,7 +42,7 @@ def create(scope: str, lifetime: timedelta, label: str, remote: str | None, as_j
 @verb(name="list")
 @remote_option
 def list_tokens(remote: str | None, as_json: bool) -> None:
-    """Your access tokens, newest first, those no longer in force too."""
+    """Your access tokens, newest first. Those no longer in force are there too."""
     found = remote_of(remote).client.tokens()
     if as_json:
         print_json(found)

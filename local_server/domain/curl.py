@@ -49,7 +49,7 @@ def curl(exchange: Exchange) -> str:
     parts = ["curl --globoff --path-as-is " + variables.quoted(exchange.url + ("?" + query if query else ""))]
     if method == "HEAD":
         parts.append("--head")
-    elif method != ("POST" if exchange.request_body.size else "GET"):
+    elif method != ("POST" if _has_body(exchange) else "GET"):
         parts.append("--request " + variables.quoted(method))
     parts += [f"--header {variables.quoted(line)}" for line in _headers(exchange, variables)]
     before, body = _body(exchange, body_text, variables)
@@ -69,16 +69,21 @@ def _headers(exchange: Exchange, variables: _Variables) -> list[str]:
     # What curl would add of its own accord, and the caller did not say.
     if "accept" not in names:
         lines.append("accept:")
-    if exchange.request_body.size and "content-type" not in names:
+    if _has_body(exchange) and "content-type" not in names:
         lines.append("content-type:")
     return lines
 
 
+def _has_body(exchange: Exchange) -> bool:
+    """Also one of which nothing was read, because the request was refused for its head."""
+    return exchange.request_body.size > 0 or not exchange.request_complete
+
+
 def _body(exchange: Exchange, text: str | None, variables: _Variables) -> tuple[str, list[str]]:
     """What stands before the command, and its last arguments."""
-    body = exchange.request_body
-    if not body.size:
+    if not _has_body(exchange):
         return "", []
+    body = exchange.request_body
     piped = ["--data-binary @-"]
     if body.whole and exchange.request_complete and not exchange.key_removed:
         shown = None if text is None else redact_text(text, exchange.media_type, variables)

@@ -71,8 +71,9 @@ class TestTokens:
 class TestKeys:
     def test_the_life_of_one(self, run: Run, running: Running) -> None:
         made = run(
-            "keys", "create", "hello", "--name", "phone", "--scope", "read", "--rate", "5/day", "--expires", "30d"
-        )
+            "keys", "create", "hello", "--name", "phone", "--scope", "read", "--rate", "5/day", "--expires", "30d",
+            "--cidr", "10.0.0.0/8", "--cidr", "127.0.0.0/8",
+        )  # fmt: skip
         assert made.exit_code == 0
         key = made.stdout.removesuffix("\n")
         assert key.startswith("am_live_")
@@ -82,7 +83,7 @@ class TestKeys:
 
         listed = run("keys", "list", "hello").stdout
         assert key not in listed
-        for told in ("phone", key[:14] + "…", "active", "read", "5/day"):
+        for told in ("phone", key[:14] + "…", "active", "read", "10.0.0.0/8 127.0.0.0/8", "5/day"):
             assert told in listed
         (row,) = json.loads(run("keys", "list", "hello", "--json").stdout)
 
@@ -100,10 +101,18 @@ class TestKeys:
         assert run("keys", "list", "nope").exit_code == 1
         assert "key_not_found" in run("keys", "revoke", "nope", "--json").stderr
 
+    @pytest.mark.parametrize("act", ["revoke", "rotate"])
+    def test_a_key_in_the_place_of_its_id_is_not_sent(self, run: Run, act: str) -> None:
+        key = run("keys", "create", "hello").stdout.strip()
+        refused = run("keys", act, key)
+        assert (refused.exit_code, key in refused.stderr) == (2, False)
+        assert f"{key[:14]}… is a key" in refused.stderr
+
     @pytest.mark.parametrize(
         "args",
         [["keys"], ["keys", "create"], ["keys", "mint", "x"], ["keys", "create", "hello", "--expires", "soon"],
-         ["keys", "create", "hello", "--scope", "admin"], ["keys", "rotate", "k", "--grace", "-1h"]],
+         ["keys", "create", "hello", "--scope", "admin"], ["keys", "rotate", "k", "--grace", "-1h"],
+         ["keys", "rotate", "k", "--grace", "31d"]],
         ids=" ".join,
     )  # fmt: skip
     def test_wrong_usage_exits_2(self, run: Run, args: list[str]) -> None:
@@ -118,7 +127,8 @@ class TestSessions:
         assert made.stdout.startswith("bob <bob@example.org>, developer, until ")
         assert (running.home / "sessions.json").stat().st_mode & 0o777 == 0o600
         assert json.loads(run("whoami", "--json").stdout)["handle"] == "bob"
-        assert run("ls").exit_code == 0
+        assert "Commands act as ana, the machine's owner" in run("whoami").stdout
+        assert "hello" in run("ls").stdout
 
         assert "Logged out of" in run("logout").stdout
         assert json.loads(run("whoami", "--json").stdout)["machine_owner"] is True
@@ -170,3 +180,15 @@ class TestSessions:
         assert json.loads(run("whoami", "--remote", url, "--json").stdout)["handle"] == "erin"
         assert "api_not_found" in run("keys", "create", "ana/hello", "--remote", url, "--json").stderr
         assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o700
+
+    def test_who_has_no_local_token_acts_with_the_session(
+        self, run: Run, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("APIMARKET_HOME", str(tmp_path / "elsewhere"))
+        monkeypatch.setenv("APIMARKET_URL", f"http://127.0.0.1:{running.port}")
+        strange = run("ls")
+        assert (strange.exit_code, "apimarket login NAME" in strange.stderr) == (1, True)
+        assert run("signup", "frida", "--password-stdin", typed=PASSWORD + "\n").exit_code == 0
+        assert json.loads(run("ls", "--json").stdout) == []
+        assert run("whoami").stdout.startswith("frida, developer, until ")
+        assert "api_not_found" in run("stats", "hello", "--json").stderr

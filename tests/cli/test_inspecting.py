@@ -54,6 +54,11 @@ class TestList:
         rows = [ExchangeSummary.model_validate(row) for row in json.loads(run("hello", "--json", "-n", "1").stdout)]
         assert [row.id for row in rows] == [request_id]
 
+    def test_the_last_one_of_a_path_or_that_was_not_ok(self, run: Run, request_id: str, running: Running) -> None:
+        running.ask("GET", "/ana/hello/later", token=None)
+        assert "POST /orders" in run("hello", "last", "--path", "/ord").stdout
+        assert "kept under 'last'" in run("hello", "last", "--errors").stderr
+
     def test_none(self, run: Run, request_id: str) -> None:
         assert run("hello", "--path", "/nowhere").stdout == "No such request to hello.\n"
         assert run("hello", "--errors").stdout == "No such request to hello.\n"

@@ -69,6 +69,17 @@ class TestHelp:
         assert VERBS[name].help.endswith(".")
         assert len(VERBS[name].help) <= 60
 
+    def test_the_line_of_an_act_is_a_whole_sentence(self) -> None:
+        groups = [
+            found
+            for name in VERBS
+            if isinstance(found := program.get_command(click.Context(program), name), click.Group)
+        ]
+        lines = [act.get_short_help_str(60) for group in groups for act in group.commands.values()]
+
+        assert groups
+        assert [line for line in lines if line.endswith("...")] == []
+
     def test_every_verb_that_prints_data_takes_json(self) -> None:
         context = click.Context(program)
         commands = {name: program.get_command(context, name) for name in VERBS}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,6 +149,12 @@ class TestRunning:
 class TestWhatItCannotHold:
     def test_a_body_that_was_cut_is_read_from_a_file(self, server: Server) -> None:
         assert curl(exchange(server, "POST", body=b"x" * (BODY_BYTES + 1))).endswith('--data-binary @"$BODY_FILE"')
+
+    def test_so_is_one_that_was_refused_unread(self, server: Server, shell: str, tmp_path: Path) -> None:
+        (tmp_path / "body").write_bytes(b"n=1")
+        one = replace(exchange(server, "PUT", headers=(("content-length", "3"),)), request_complete=False)
+        run(shell, one, BODY_FILE=str(tmp_path / "body"))
+        assert (server.got[0], server.got[3]) == ("PUT", b"n=1")
 
     def test_so_is_a_packed_one_with_secrets(self, server: Server) -> None:
         import gzip
