@@ -22,7 +22,7 @@ from local_server.analytics.service import AccessLog
 from local_server.analytics.traffic import TrafficWindows
 from local_server.data_directory import DataDirectory
 from local_server.databases import claim_executor, open_database
-from local_server.domain.errors import NameTaken
+from local_server.domain.errors import ApimarketError, NameTaken
 from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, OpId, UserId
 from local_server.domain.manifest_document import manifest_from
@@ -41,6 +41,7 @@ from local_server.feed import Feed
 from local_server.gateway.asgi import Gateway
 from local_server.gateway.lane import Lane
 from local_server.gateway.shared_limits import SharedLimits
+from local_server.housekeeping import keep_house
 from local_server.inspection.service import Inspection
 from local_server.limiter.opening import open_counter
 from local_server.loop_watch import LoopWatch
@@ -51,14 +52,13 @@ from local_server.marketplace.reviews import Reviews
 from local_server.marketplace.routes import Market
 from local_server.marketplace.subscriptions import Subscriptions
 from local_server.marketplace.upkeep import Upkeep
-from local_server.publishing.collection import leased_blobs
 from local_server.publishing.manifest import read_manifest
 from local_server.publishing.opening import Place, make_publications
 from local_server.publishing.routes import Publications
 from local_server.registry.service import Registry
 from local_server.roles.ways import WayFollower
 from local_server.settings import Settings
-from local_server.storage.base import ReadTx, Storage
+from local_server.storage.base import Storage
 from local_server.storage.blobs import BlobStore
 from local_server.sync.catalogue import CatalogueFollower
 from local_server.sync.service import Sync
@@ -71,8 +71,6 @@ from local_server.wire.outbox import OutboxEntryView
 from local_server.wire.server import ServerView
 
 logger = logging.getLogger("apimarket")
-
-HOUSEKEEPING_S = 3600.0
 
 ChooseEngine = Callable[[Settings, str], Awaitable[Engine]]
 """(settings, install id) -> the engine to run APIs on."""
@@ -227,6 +225,8 @@ async def open_runtime(
             Inspection(gateway.inspector, gateway, executor), sync, blobs,
             QuotaUses(storage, system, gateway.quotas), publications, limits,
         )  # fmt: skip
+        if board is not None:
+            stack.push_async_callback(_close_board, runtime, board)
         stack.push_async_callback(_close_executor, runtime)
         tasks: dict[str, Callable[[], Awaitable[None]]] = {
             "bus": feed.follow_bus,
@@ -246,7 +246,7 @@ async def open_runtime(
                 "outbox": sync.worker.run,
                 "news": sync.follow_news,
                 "catalogues": follower.run,
-                "housekeeping": lambda: _keep_house(runtime, blobs),
+                "housekeeping": lambda: keep_house(storage, publications.collection, blobs),
             }
         if settings.role in ("all", "analytics"):
             tasks["retention"] = lambda: keep_pruning(storage, system, _kept(settings))
@@ -264,11 +264,26 @@ async def open_runtime(
         for name, work in tasks.items():
             stack.push_async_callback(_end, asyncio.create_task(supervise(name, work), name=name))
         await (executor.open() if settings.runs_apis else executor.stand_by())
-        if board is not None:
+        if board is not None and not _outlived(executor):
+            board.settle()
+        elif board is not None:
             stack.push_async_callback(_end, asyncio.create_task(_settle(executor, board), name="board-settle"))
         if ways is not None:
             await ways.ready()
         yield runtime
+
+
+async def _close_board(runtime: Runtime, board: "Board[Lane]") -> None:
+    """After the executor let go of everything: containers run on, unless they are to end with it."""
+    try:
+        await board.close(ended=runtime.stop_apis or not _outlived(runtime.executor))
+    except ApimarketError as error:
+        logger.warning("gateways could not be told that the executor ends: %s", error)
+
+
+def _outlived(executor: Executor) -> bool:
+    """Whether what it runs goes on without it."""
+    return executor.engine_name == "docker"
 
 
 async def _settle(executor: Executor, board: "Board[Lane]") -> None:
@@ -323,29 +338,8 @@ async def _close_executor(runtime: Runtime) -> None:
     await runtime.executor.close(stop_apis=runtime.stop_apis)
 
 
-async def _keep_house(runtime: Runtime, blobs: BlobStore) -> None:
-    """Forget blobs that nothing kept needs. Never returns."""
-    while True:
-        await asyncio.sleep(HOUSEKEEPING_S)
-        await runtime.publications.collection.expire()
-        await asyncio.to_thread(_collect, blobs, await _needed(runtime.storage))
-
-
-async def _needed(storage: Storage) -> set[str]:
-    def question(tx: ReadTx) -> set[str]:
-        trees = (tx.deployments.tree(digest) for digest in tx.deployments.live_trees())
-        return {entry.sha256 for tree in trees if tree for entry in tree.entries.values()} | leased_blobs(tx)
-
-    return await storage.read(question)
-
-
 def _kept(settings: Settings) -> Keep:
     return Keep(settings.keep_executions_days, settings.keep_minutes_days, settings.keep_hours_days)
-
-
-def _collect(blobs: BlobStore, keep: set[str]) -> None:
-    freed = blobs.collect(keep)
-    logger.info("freed %d bytes of blobs that nothing needs", freed)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

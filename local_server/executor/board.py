@@ -6,6 +6,7 @@ Only the newest state of an API waits to be stored: however often it changes mea
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Generic
 from weakref import WeakKeyDictionary
 
@@ -15,6 +16,8 @@ from local_server.domain.routing import Route, Steering
 from local_server.domain.ways import Place, Upstream, Way
 from local_server.executor.traffic import LaneT, Traffic
 from local_server.storage.base import Storage, Tx
+
+AWAY = "the executor that runs it is away"
 
 
 class Board(Generic[LaneT]):
@@ -53,6 +56,14 @@ class Board(Generic[LaneT]):
             self._changed.clear()
             await self._write({api_id for api_id in self._dirty if not self._missing.get(api_id)})
 
+    async def close(self, *, ended: bool) -> None:
+        """Write what is left to say, after `run` was ended. With `ended` nothing runs any more, and requests wait for
+        the next executor. Raises what storage raises."""
+        if ended:
+            self.settle()
+            self._withdraw()
+        await self._write({api_id for api_id in self._dirty if not self._missing.get(api_id)})
+
     # -- Traffic ------------------------------------------------------------------------------------------------------
 
     def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], version: str = "") -> LaneT:
@@ -80,6 +91,13 @@ class Board(Generic[LaneT]):
         self._note(api_id)
 
     # -- Inside -------------------------------------------------------------------------------------------------------
+
+    def _withdraw(self) -> None:
+        for api_id, places in self._places.items():
+            for version, place in places.items():
+                if place.upstream is not None:
+                    places[version] = Place(replace(place.route, availability="starting", detail=AWAY), None)
+                    self._note(api_id)
 
     def _note(self, api_id: ApiId) -> None:
         self._dirty.add(api_id)

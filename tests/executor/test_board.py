@@ -97,6 +97,30 @@ async def test_what_changes_again_at_once_is_written_once(kept: Kept) -> None:
         assert kept.told.count(WayMoved(API.id)) == 1
 
 
+class TestEnd:
+    async def test_containers_are_called_on(self, kept: Kept) -> None:
+        async with executor(kept) as board:
+            first = serve(board, FIRST)
+        await board.close(ended=False)
+        assert await kept.upstreams() == {"": first}
+
+    async def test_what_ends_with_its_executor_waits_for_the_next_one(self, kept: Kept) -> None:
+        async with executor(kept) as board:
+            await kept.until({"": serve(board, FIRST)})
+        await board.close(ended=True)
+        way = await kept.way()
+        assert way is not None
+        assert (way.places[0].upstream, way.places[0].route.availability) == (None, "starting")
+
+    async def test_so_does_what_was_not_found_again(self, kept: Kept) -> None:
+        async with executor(kept) as board:
+            await kept.until({"": serve(board, FIRST)})
+        async with executor(kept) as board:
+            board.route(STARTING, None)
+        await board.close(ended=True)
+        assert await kept.upstreams() == {"": None}
+
+
 class TestNextExecutor:
     async def test_what_served_is_called_there_until_it_is_found_again(self, kept: Kept) -> None:
         async with executor(kept) as board:

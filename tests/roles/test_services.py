@@ -4,6 +4,7 @@ The tests of one engine tell one story and come in order: each begins where the 
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,16 @@ def test_while_the_executor_is_away_what_runs_is_called(story: Story) -> None:
         story.save("three")
         story.serves("three")
     assert not (docker and traffic.failures), traffic.failures[:3]
+
+
+def test_an_executor_that_is_restarted_well_costs_no_answer(story: Story) -> None:
+    """Without Docker requests wait for the next one."""
+    services = story.services
+    end(services.executor)
+    waiting = ThreadPoolExecutor(1).submit(story.ask)
+    services.executor.start()
+    story.serves("three")
+    assert waiting.result(60).status_code in ((200,) if services.engine == "docker" else (200, 503))
 
 
 def test_what_is_stopped_is_refused_by_the_gateway(story: Story) -> None:
