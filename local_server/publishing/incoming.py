@@ -1,6 +1,7 @@
-"""A pack as it comes in: head first, then frames, each stored as soon as it is whole.
+"""A pack as it comes in: head first, then frames, each written as soon as it is whole.
 
-A line may break at any byte. What was whole by then is kept, so that it need not be sent again.
+A line may break at any byte. What was whole by then is kept, so that it need not be sent again. What comes in one
+pack is flushed to the disk together: what a sender was told is here outlives a power cut.
 """
 
 import asyncio
@@ -11,7 +12,9 @@ from local_server.domain.errors import ApimarketError
 from local_server.domain.packs import Frame, PackedBlob, PackReader, read_frame
 from local_server.domain.sync_errors import BlobUnwanted, PackDamaged
 from local_server.domain.trees import Tree
+from local_server.failpoints import failpoint
 from local_server.storage.blobs import BlobStore
+from local_server.storage.lasting import LastingBlobs
 
 
 class Incoming:
@@ -58,22 +61,38 @@ class Incoming:
 
 
 class Taking:
-    """Stores frames: those of `sizes`, compared with the files of `base`. Blocking."""
+    """Keeps frames: those of `sizes`, compared with the files of `base`."""
 
     def __init__(self, blobs: BlobStore, sizes: Mapping[str, int], base: Tree | None) -> None:
         self._blobs = blobs
+        self._lasting = LastingBlobs(blobs)
         self._sizes = sizes
         self._base = base
+        self._whole: dict[str, int] = {}
         self.stored: dict[str, int] = {}
-        """SHA-256 -> size of each that is whole and here."""
+        """SHA-256 -> size of each that is whole and here, and outlives a power cut."""
 
-    def store(self, frames: Sequence[Frame]) -> None:
+    async def all_of(self, incoming: Incoming) -> None:
+        """To the end of the pack. What was whole by then is kept, too, if the line breaks before that."""
+        try:
+            await incoming.take(self._take)
+        finally:
+            await asyncio.to_thread(self._settle)
+
+    def _take(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
             blob = frame.blob
             if self._sizes.get(blob.sha256) != blob.size_bytes:
                 raise BlobUnwanted(blob.sha256)
-            self._blobs.put(read_frame(frame, self._base_of(blob)))
-            self.stored[blob.sha256] = blob.size_bytes
+            self._lasting.put(read_frame(frame, self._base_of(blob)))
+            self._whole[blob.sha256] = blob.size_bytes
+
+    def _settle(self) -> None:
+        if self._whole:
+            failpoint("publish.blobs-whole")
+            self._lasting.settle()
+            self.stored.update(self._whole)
+            failpoint("publish.blobs-flushed")
 
     def _base_of(self, blob: PackedBlob) -> bytes | None:
         if blob.base_path is None:

@@ -39,7 +39,7 @@ class RefChanges:
             self._list(tx, api, after)
             return self._told(tx, ChangeKind.VISIBILITY, before, after)
 
-        return await self._storage.write(act)
+        return await self._storage.write(act, lasting=True)
 
     async def yank(self, user: User, owner: str, slug: str, semver: str, reason: str | None, revision: int) -> Refs:
         """Take a version out of sight, or with None as the reason put it back."""
@@ -58,7 +58,7 @@ class RefChanges:
             tx.emit(VersionChanged(before.api_id, semver))
             return self._told(tx, ChangeKind.YANKED, before, after)
 
-        return await self._storage.write(act)
+        return await self._storage.write(act, lasting=True)
 
     async def remove(self, user: User, owner: str, slug: str, revision: int) -> Refs:
         """Nothing of it is there for others any more, and the name stays taken."""
@@ -67,7 +67,7 @@ class RefChanges:
             before = self._locked(tx, user, owner, slug, RefName.HEAD, revision)
             return self._remove(tx, before)
 
-        refs, api = await self._storage.write(act)
+        refs, api = await self._storage.write(act, lasting=True)
         await self._stop(api)
         return refs
 
@@ -80,7 +80,7 @@ class RefChanges:
             if before is not None and not before.removed:
                 self._remove(tx, before)
 
-        await self._storage.write(act)
+        await self._storage.write(act, lasting=True)
 
     # -- Small parts -------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class Intake:
             taking = Taking(self._blobs, wanted, base)
             ready = Ready(draft, manifest, tree, wanted, frozenset(), taking.stored)
             async with self._keeping(ready):
-                await incoming.take(taking.store)
+                await taking.all_of(incoming)
                 return await self._commit(ready)
 
     async def commit(self, user: User, upload_id: str, only: PublishScope | None = None) -> Outcome | Missing:
@@ -149,7 +149,7 @@ class Intake:
             wanted = await self._wanted(user, upload_id, only)
             taking = Taking(self._blobs, wanted.sizes, wanted.base)
             try:
-                await incoming.take(taking.store)
+                await taking.all_of(incoming)
             finally:
                 await self._grant(user.id, taking.stored)
         failpoint("publish.batch-kept")
@@ -210,7 +210,7 @@ class Intake:
         )
         known = replace(ready, present=present)
         failpoint("publish.blobs-here")
-        done = await self._storage.write(lambda tx: self._committing.commit(tx, known, self._stage))
+        done = await self._storage.write(lambda tx: self._committing.commit(tx, known, self._stage), lasting=True)
         failpoint("publish.committed" if isinstance(done, Outcome) else "publish.staged")
         return done
 

@@ -430,8 +430,9 @@ class Storage(Protocol):
     def install_id(self) -> str:
         """Chosen at random when the store was made; tells this installation's containers from another's."""
 
-    async def write(self, act: Callable[[Tx], T]) -> T:
-        """Run `act` in one transaction. What it raises rolls everything back and is raised here.
+    async def write(self, act: Callable[[Tx], T], *, lasting: bool = False) -> T:
+        """Run `act` in one transaction. What it raises rolls everything back and is raised here. With `lasting`, what
+        was done outlives a power cut when this returns; without, SQLite may lose the last moments before one.
         Raises StorageFull when the disk is, StorageUnavailable when the database server is gone. Cancelling the caller
         does not undo an act that has begun."""
 

@@ -1,4 +1,8 @@
-"""Files named by the SHA-256 of what they hold: `root/ab/cdef...`, read-only, written once, shared by every tree."""
+"""Files named by the SHA-256 of what they hold: `root/ab/cdef...`, read-only, written once, shared by every tree.
+
+What `put` takes in is not flushed: a save waits for it, and after a power cut the user's own file is there to make it
+again. What somebody else was told is here goes through `lasting.py`.
+"""
 
 import errno
 import hashlib
@@ -12,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from local_server.domain.errors import StorageFull
+from local_server.storage.flush import flush
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 _CHUNK_BYTES = 1024 * 1024
@@ -27,7 +32,7 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._temporary = root / _TEMPORARY
-        with self._full_disk_named():
+        with self.full_disk_named():
             self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
@@ -60,9 +65,9 @@ class BlobStore:
         """Returns name and size. What is there already is kept. Raises StorageFull."""
         sha256 = hashlib.sha256(content).hexdigest()
         if not self._keep(sha256, len(content)):
-            with self._full_disk_named(), self._new_file() as (descriptor, temporary):
+            with self.full_disk_named(), self._new_file() as (descriptor, temporary):
                 _write_all(descriptor, content)
-                self._take_in(temporary, sha256)
+                self.take_in(temporary, sha256)
         return sha256, len(content)
 
     def put_file(self, path: Path) -> tuple[str, int]:
@@ -81,13 +86,61 @@ class BlobStore:
             os.close(source)
 
     def adopt(self, path: Path, sha256: str) -> None:
-        """Move a file of the same file system in, whose content was checked. A blob that is here already stays, and the
-        file is removed."""
-        if self._keep(sha256, path.stat().st_size):
-            path.unlink(missing_ok=True)
-        else:
-            os.utime(path)  # young for `collect`
-            self._take_in(path, sha256)
+        """Move a file of the same file system in, whose content was checked; it outlives a power cut from then on. A
+        blob that is here already stays, and the file is removed."""
+        with self.full_disk_named():
+            if self._keep(sha256, path.stat().st_size) and self.verify(sha256):
+                flush(self.path(sha256))
+                path.unlink(missing_ok=True)
+            else:
+                os.utime(path)  # young for `collect`
+                flush(path)
+                self.take_in(path, sha256)
+            flush(self.path(sha256).parent)
+            flush(self.root)  # the directory in it may be new
+
+    def holds(self, content: bytes, sha256: str) -> bool:
+        """Whether the blob is there with this content, which is its own."""
+        if not self._keep(sha256, len(content)):
+            return False
+        try:
+            return self.path(sha256).read_bytes() == content
+        except FileNotFoundError:
+            return False
+
+    def write(self, content: bytes) -> Path:
+        """A new file for `take_in`, which must be removed if it does not come to that. Raises StorageFull."""
+        with self.full_disk_named():
+            descriptor, path = self._create()
+            try:
+                _write_all(descriptor, content)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(descriptor)
+        return path
+
+    def take_in(self, temporary: Path, sha256: str) -> Path:
+        """Give a new file its name, in place of whatever has it; returns where it is then."""
+        temporary.chmod(0o444)
+        path = self.path(sha256)
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            temporary.replace(path)
+        return path
+
+    @contextmanager
+    def full_disk_named(self) -> Iterator[None]:
+        """The system's word for a full disk becomes StorageFull."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(str(self.root)) from error
+            raise
 
     def collect(self, keep: Set[str], grace_s: float = STALE_S) -> int:
         """Remove blobs that are not in `keep` and were not put within the last `grace_s` seconds: those may belong to
@@ -105,7 +158,7 @@ class BlobStore:
 
     def _put_large(self, source: int, first: bytes) -> tuple[str, int]:
         hasher, size_bytes, chunk = hashlib.sha256(), 0, first
-        with self._full_disk_named(), self._new_file() as (descriptor, temporary):
+        with self.full_disk_named(), self._new_file() as (descriptor, temporary):
             while chunk:
                 hasher.update(chunk)
                 size_bytes += len(chunk)
@@ -113,7 +166,7 @@ class BlobStore:
                 chunk = os.read(source, _CHUNK_BYTES)
             sha256 = hasher.hexdigest()
             if not self._keep(sha256, size_bytes):
-                self._take_in(temporary, sha256)
+                self.take_in(temporary, sha256)
         return sha256, size_bytes
 
     def _keep(self, sha256: str, size_bytes: int) -> bool:
@@ -127,36 +180,19 @@ class BlobStore:
             return False
         return True
 
-    def _take_in(self, temporary: Path, sha256: str) -> None:
-        # No fsync: a save waits for this. A blob that a power cut damages is noticed by its size or by `verify`, and
-        # the user's own file is there to make it again.
-        temporary.chmod(0o444)
-        path = self.path(sha256)
-        try:
-            temporary.replace(path)
-        except FileNotFoundError:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            temporary.replace(path)
-
     @contextmanager
     def _new_file(self) -> Iterator[tuple[int, Path]]:
         """An open file and its name; whatever still has the name at the end is removed."""
-        path = self._temporary / f"{os.getpid()}-{os.urandom(8).hex()}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, path = self._create()
         try:
             yield descriptor, path
         finally:
             os.close(descriptor)
             path.unlink(missing_ok=True)
 
-    @contextmanager
-    def _full_disk_named(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull(str(self.root)) from error
-            raise
+    def _create(self) -> tuple[int, Path]:
+        path = self._temporary / f"{os.getpid()}-{os.urandom(8).hex()}"
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), path
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for directory in self.root.iterdir():

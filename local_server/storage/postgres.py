@@ -94,9 +94,9 @@ class PostgresStorage:
     def install_id(self) -> str:
         return self._install_id
 
-    async def write(self, act: Callable[[Tx], T]) -> T:
-        """Also raises StorageUnavailable when the database is gone for longer than it takes to restart, and
-        StorageUncertain when it went in the moment of the commit and did not come back."""
+    async def write(self, act: Callable[[Tx], T], *, lasting: bool = False) -> T:
+        """Lasts in any case. Also raises StorageUnavailable when the database is gone for longer than it takes to
+        restart, and StorageUncertain when it went in the moment of the commit and did not come back."""
         assert self._writers is not None
         return await self._writers.run(lambda _: self._until_done(lambda: self._transact(act)))
 

@@ -44,7 +44,8 @@ _WRITER_PRAGMAS = (
     # Readers see a snapshot and never wait for the writer.
     "journal_mode = wal",
     # A killed process loses nothing; a power cut may lose the last moments, never the file's integrity. FULL would
-    # add a disk flush to every write, and what is kept here can be made again from the user's own directories.
+    # add a disk flush to every write, and what is kept here can be made again from the user's own directories. What
+    # others publish here is written as `lasting`.
     "synchronous = normal",
     "foreign_keys = on",
     "cache_size = -16384",  # 16 MiB
@@ -174,8 +175,9 @@ class SqliteStorage:
     def install_id(self) -> str:
         return self._install_id
 
-    async def write(self, act: Callable[[Tx], T]) -> T:
-        done = await self._writer.run(lambda db: self._transact(act, db), then=self._announce)
+    async def write(self, act: Callable[[Tx], T], *, lasting: bool = False) -> T:
+        transact = self._transact_for_sure if lasting else self._transact
+        done = await self._writer.run(lambda db: transact(act, db), then=self._announce)
         return done.result
 
     async def read(self, question: Callable[[ReadTx], T]) -> T:
@@ -200,6 +202,13 @@ class SqliteStorage:
         with _transaction(db, self._path, "begin immediate") as connection:
             tx = SqlTx(connection)
             return _Committed(act(tx), tx.events)
+
+    def _transact_for_sure(self, act: Callable[[Tx], T], db: Database) -> _Committed[T]:
+        db.execute("pragma synchronous = full")  # the commit flushes the log: all before it lasts, too
+        try:
+            return self._transact(act, db)
+        finally:
+            db.execute("pragma synchronous = normal")
 
     def _answer(self, question: Callable[[ReadTx], T], db: Database) -> T:
         with _transaction(db, self._path, "begin deferred") as connection:

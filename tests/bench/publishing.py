@@ -3,7 +3,7 @@
 Each account publishes new APIs one after the other. The packs are made and signed before, so that only the
 marketplace's part is measured. Disks are written to as they are for users: a version is answered when it outlives a
 power cut. CPU is that of the server, without PostgreSQL's.
-Run: scripts/bench publishing [--stores sqlite postgres18] [--publishers 1 8]
+Run: scripts/bench publishing [--stores sqlite postgres18] [--publishers 1 8] [--files 1000 --apis 2]
 """
 
 import argparse
@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from local_server.domain.packs import make_frame
 from local_server.events.bus import Bus
@@ -24,12 +25,17 @@ from tests.bench._catalogue import README_WORDS, Dice
 from tests.postgres.clusters import running, trouble
 from tests.publishing.conftest import Account, Market, a_pack, in_pieces
 
-PUBLISHED, FILES = 40, 5
-"""New APIs of each account, and files of each API beside its README."""
 STORES = ("sqlite", "postgres15", "postgres18")
 HEADER = (
     "| store | at once | visibility | a second | p50 | p95 | slowest | CPU each |\n|---|---|---|---|---|---|---|---|"
 )
+
+
+class Size(NamedTuple):
+    apis: int = 40
+    """New ones of each account."""
+    files: int = 5
+    """Of each, beside its README."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +53,25 @@ class Publisher:
         return took
 
 
-async def publisher(market: Market, number: int, visibility: str, dice: Dice) -> Publisher:
+async def publisher(market: Market, number: int, visibility: str, size: Size, dice: Dice) -> Publisher:
     account = await market.account(number, f"{visibility}-{number}")
     packs = []
-    for turn in range(PUBLISHED):
+    for turn in range(size.apis):
         slug = f"{dice.words(1)[0]}-{number}-{turn}"
-        files = {f"part_{part}.py": " ".join(dice.words(100)).encode() for part in range(FILES)}
+        files = {f"part_{part}.py": " ".join(dice.words(100)).encode() for part in range(size.files)}
         files["README.md"] = " ".join(dice.words(README_WORDS)).encode()
         head = account.head(slug, files, "1.0.0", visibility=visibility)
         packs.append((slug, a_pack(head, [make_frame(content) for content in files.values()])))
     return Publisher(account, packs)
 
 
-async def bench(storage: Storage, home: Path, counts: Sequence[int]) -> None:
+async def bench(storage: Storage, home: Path, counts: Sequence[int], size: Size = Size()) -> None:
     market, dice, number = Market(home, storage, Bus()), Dice(), 0
     for visibility in ("private", "public"):
         for count in counts:
-            publishers = [await publisher(market, number + place, visibility, dice) for place in range(1, count + 1)]
+            publishers = [
+                await publisher(market, number + place, visibility, size, dice) for place in range(1, count + 1)
+            ]
             number += count
             began, cpu = time.perf_counter(), time.process_time()
             all_took = await asyncio.gather(*(one.publish(market) for one in publishers))
@@ -96,6 +104,8 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stores", nargs="+", choices=STORES, default=["sqlite", "postgres18"])
     parser.add_argument("--publishers", nargs="+", type=int, default=[1, 8])
+    parser.add_argument("--apis", type=int, default=Size().apis)
+    parser.add_argument("--files", type=int, default=Size().files)
     arguments = parser.parse_args()
     print(HEADER)
     for store in arguments.stores:
@@ -104,7 +114,7 @@ async def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as directory:
             async with opened(store, Path(directory)) as storage:
-                await bench(storage, Path(directory), arguments.publishers)
+                await bench(storage, Path(directory), arguments.publishers, Size(arguments.apis, arguments.files))
 
 
 if __name__ == "__main__":

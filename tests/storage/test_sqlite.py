@@ -53,6 +53,24 @@ class TestFile:
             assert raw.execute("pragma integrity_check").fetchone() == ("ok",)
         raw.close()
 
+    async def test_only_what_is_to_last_waits_for_the_disk(self, tmp_path: Path) -> None:
+        storage = await SqliteStorage.open(tmp_path / "a.db", ignore)
+
+        def flushes(tx: Tx) -> int:
+            (row,) = tx.accounts._connection.execute("pragma synchronous", {})  # type: ignore[attr-defined]
+            return int(row["synchronous"])
+
+        def fails(tx: Tx) -> None:
+            raise LookupError
+
+        normal, full = 1, 2
+        assert await storage.write(flushes) == normal
+        assert await storage.write(flushes, lasting=True) == full
+        with pytest.raises(LookupError):
+            await storage.write(fails, lasting=True)
+        assert await storage.write(flushes) == normal
+        await storage.close()
+
     async def test_a_path_with_odd_characters_opens(self, tmp_path: Path) -> None:
         path = tmp_path / "50% off?#" / "ä b.db"
         storage = await SqliteStorage.open(path, ignore)
