@@ -10,6 +10,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from local_server.domain.errors import AlreadyRunning, StorageFull
+from local_server.storage.flush import flush
 
 SECRET_BYTES = 32
 
@@ -107,14 +108,17 @@ class DataDirectory:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write whole or not at all, and never readable by others, not even for a moment. Raises StorageFull."""
+    """Write whole or not at all, also if the power goes, and never readable by others, not even for a moment. Raises
+    StorageFull."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
+        flush(unfinished)
         unfinished.replace(path)
+        flush(path.parent)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise StorageFull(str(path.parent)) from error
