@@ -7,14 +7,14 @@ from pathlib import Path
 
 from local_server.client import sessions
 from local_server.data_directory import DataDirectory
-from local_server.domain.deployments import State
+from local_server.domain.deployments import Outcome, State
 from local_server.domain.errors import ApiUnavailable
 from local_server.domain.events import Event
 from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
 from local_server.domain.manifest_document import manifest_document
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
-from local_server.executor.service import Executor
+from local_server.executor.service import Executor, Status
 from local_server.registry.checkout import read_tree, write_new, write_over
 from local_server.registry.manifest_file import edit
 from local_server.registry.service import Registry
@@ -77,7 +77,8 @@ class _Parts:
             return Serving(None, None, _why_not(status.state))
         number = status.serving
         generation = await self._storage.read(lambda tx: tx.deployments.generation(api.id, number))
-        return Serving(number, generation.tree if generation else None, "was not written down yet; try again")
+        tree = generation.tree if generation else None
+        return Serving(number, tree, "was not written down yet; try again", _unserved(status))
 
     async def openapi(self, api: Api, generation: int | None) -> bytes | None:
         """Asked of the very generation: the API's URL may lead to a version, wants a key, and counts its calls."""
@@ -98,6 +99,13 @@ class _Parts:
             raise
         await (self._executor.deploy(api) if start else self._executor.know(api))
         return api
+
+
+def _unserved(status: Status) -> str:
+    if status.failure is not None:
+        return status.failure.headline
+    starting = status.newest is not None and status.newest.outcome is Outcome.STARTING
+    return "it is starting still" if starting else ""
 
 
 def _why_not(state: State) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from local_server.client.errors import ApimarketClientError
+from local_server.domain.account_errors import AccessTokenInvalid
 from local_server.domain.ids import ApiId, UserId
 from local_server.domain.manifest import MANIFEST_NAME
 from local_server.domain.manifest_document import manifest_document
 from local_server.domain.manifest_toml import parse
 from local_server.domain.outbox import UNFINISHED, Outgoing, RemoteRef
-from local_server.domain.publish_errors import NothingServed
+from local_server.domain.publish_errors import NothingServed, NotLoggedIn
 from local_server.domain.registry import Api, ApiStage
 from local_server.domain.trees import Tree
 from local_server.registry.checkout import read_tree
@@ -47,7 +48,7 @@ def publish_directory(
     directory: str, remote: str, token: str, version: str | None, *, dry_run: bool = False
 ) -> "PublishDocument":
     """What `publish` of a server would answer, once it is published, refused, or ten minutes are over. Raises
-    UnusableDirectory, InvalidManifest, NothingNew, NoRemote, ApimarketClientError."""
+    UnusableDirectory, InvalidManifest, NothingNew, NoRemote, AccessTokenInvalid, ApimarketClientError."""
     with tempfile.TemporaryDirectory(prefix="apimarket-") as home:
         view = asyncio.run(_publish(Path(directory).absolute(), Path(home), remote, token, version, dry_run))
     return cast("PublishDocument", json.loads(view.model_dump_json()))
@@ -61,7 +62,11 @@ async def _publish(
     try:
         run = _Run(root, storage, BlobStore(home / "blobs"), token)
         url = await run.markets.url_for(remote)
-        await run.learn(url)
+        try:
+            await run.learn(url)
+        except NotLoggedIn as error:
+            reason = f"says nothing at {url}: it is mistyped, expired, revoked, or of another marketplace"
+            raise AccessTokenInvalid(reason) from error
         plan = await run.publishing.plan(run.api, version, url)
         if dry_run:
             return PublishView(plan=plan_view(plan))

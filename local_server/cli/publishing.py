@@ -29,7 +29,12 @@ WAITING = ("queued", "sending", "need_blobs", "uploading", "committing", "commit
 @click.option("--token", envvar="APIMARKET_PUBLISH_TOKEN", help="With --dir: an access token of the marketplace.")
 @click.option("--version", metavar="V", help="Its number.  [default: the manifest's, else the next]")
 @click.option("--dry-run", is_flag=True, help="Show what would be published, and send nothing.")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Return once it is published.")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="Until it is published; for a save that is starting still too.",
+)
 @market_option
 def publish(
     name: str | None, directory: str | None, token: str | None, version: str | None, dry_run: bool, wait: bool,
@@ -44,11 +49,15 @@ def publish(
             "Which API? apimarket publish NAME; or, from a pipeline, --dir DIR --remote URL --token T"
         )
     client = started_client()
+    if wait:
+        _once_started(client, name)
     body = {"version": version, "remote": remote, "dry_run": dry_run}
     answer = client.publish(name, body)
     entry = answer["entry"]
     if not as_json:
         _show_plan(answer["plan"])
+        if dry_run:
+            click.echo(paint(f"  nothing was sent; to publish it: apimarket publish {clean(name)}", dim=True))
     there = None
     if entry is not None and wait:
         entry = answer["entry"] = _followed(client, entry, quiet=as_json)
@@ -71,6 +80,18 @@ def yank(name: str, version: str, reason: str, remote: str | None, as_json: bool
         print_json(seen)
     else:
         click.echo(f"{clean(seen['name'])} {version} is yanked: {line_of(reason)}")
+
+
+def _once_started(client: Client, name: str) -> None:
+    """Until the last save serves, or will not: what is published is what ran."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        api = client.api(name)
+        generation = api["generation"]
+        starting = generation is not None and generation["outcome"] == "starting"
+        if not (starting or api["state"] in ("building", "starting")):
+            return
+        time.sleep(0.1)
 
 
 def _publish_directory(

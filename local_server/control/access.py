@@ -84,9 +84,11 @@ FOR_ACCESS_TOKENS = frozenset(
         "read_published_api",
         "read_published_version",
         "read_tree",
+        "get_version",
     }
 )
-"""What a pipeline needs to publish. What their paths do not name they confine to the token's API themselves."""
+"""What a pipeline needs to publish, and to see whether it runs. What their paths do not name they confine to the
+token's API themselves."""
 
 
 async def require_token(request: Request) -> None:
@@ -101,7 +103,9 @@ async def require_token(request: Request) -> None:
         raise TokenRequired
     if is_token(given.credentials):
         tokens: AccessTokens = runtime.publications.tokens
-        request.state.caller = _within_scope(request, await tokens.authenticate(given.credentials))
+        caller = await tokens.authenticate(given.credentials)
+        await _within_scope(request, caller, runtime.registry)
+        request.state.caller = caller
         return
     accounts: Accounts = runtime.accounts
     caller = await accounts.authenticate(given.credentials)
@@ -128,14 +132,20 @@ def only_of(request: Request) -> User | None:
     return None if caller.is_machine else caller.user
 
 
-def _within_scope(request: Request, caller: Caller) -> Caller:
-    """Raises OutsideScope. Fails closed: an operation that nobody thought of here is none of a token's."""
+async def _within_scope(request: Request, caller: Caller, registry: Registry) -> None:
+    """Raises OutsideScope, ApiNotFound. Fails closed: an operation that nobody thought of here is none of a token's."""
     assert caller.token is not None
     scope, params = caller.token.scope, request.path_params
-    named = "slug" not in params or scope.allows(params["owner"], params["slug"])
-    if _operation(request) not in FOR_ACCESS_TOKENS or not named:
-        raise OutsideScope(str(scope), f"{request.method} {request.url.path}")
-    return caller
+    allowed = _operation(request) in FOR_ACCESS_TOKENS
+    if allowed and "slug" in params:
+        allowed = scope.allows(params["owner"], params["slug"])
+    elif allowed and "id" in params:
+        api = await registry.resolve(params["id"], caller.user)
+        allowed = scope.allows(api.owner, api.slug)
+        params["id"] = api.id
+    if not allowed:
+        meant = f"{params['owner']}/{params['slug']}" if "slug" in params else "OWNER/NAME"
+        raise OutsideScope(str(scope), f"{request.method} {request.url.path}", meant)
 
 
 def _operation(request: Request) -> str:

@@ -123,10 +123,11 @@ class OutsideScope(ApimarketError):
 
     status, code, title = 403, "outside_scope", "The access token is not for that"
 
-    def __init__(self, scope: str, what: str) -> None:
+    def __init__(self, scope: str, what: str, api: str = "OWNER/NAME") -> None:
+        """`api`: which one was meant, where that is known."""
         super().__init__(
             f"The access token is for {scope}, not for {what[:200]}",
-            hint="Make one for it: apimarket tokens create --scope publish:OWNER/NAME",
+            hint=f"Make one for it: apimarket tokens create --scope publish:{api}",
             extra={"scope": scope},
         )
 

@@ -47,6 +47,11 @@ def comes_after(semver: str, other: str) -> bool:
     return Semver.parse(semver).precedence > Semver.parse(other).precedence
 
 
+def release_of(semver: str) -> str:
+    """What a pre-release leads to: 2.0.0 for 2.0.0-rc.1. Raises ValueError for what is no version."""
+    return ".".join(map(str, Semver.parse(semver).numbers))
+
+
 def next_version(current: str, bump: Bump) -> str:
     """The number after `current` that `bump` asks for. Below 1.0.0 nothing is promised yet: what breaks counts the
     second number up, all else the third (semver.org, 4). A pre-release is followed by what it leads to, if that is

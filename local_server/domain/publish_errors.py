@@ -31,10 +31,12 @@ class NothingServed(ApimarketError):
 class NothingNew(ApimarketError):
     status, code, title = 409, "nothing_new", "There is nothing new to publish"
 
-    def __init__(self, name: str, semver: str) -> None:
+    def __init__(self, name: str, semver: str, unserved: str = "") -> None:
+        """`unserved`: why the last save is not what serves."""
+        change = "Change something and save; what serves then can be published."
         super().__init__(
             f"The newest version of {name}, {semver}, has the very same files",
-            hint="Change something and save; what serves then can be published.",
+            hint=f"The last save does not serve: {unserved}" if unserved else change,
             extra={"version": semver},
         )
 

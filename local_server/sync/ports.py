@@ -19,6 +19,8 @@ class Serving:
     tree: Digest | None
     why_not: str = ""
     """Why nothing does: `is stopped`."""
+    unserved: str = ""
+    """Why the last save is not what answers: `SyntaxError: … (main.py:31)`."""
 
 
 @dataclass(frozen=True, slots=True)

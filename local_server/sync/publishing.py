@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from local_server.domain.contract_changes import Bump, Change, bump_of, comes_after, next_version
+from local_server.domain.contract_changes import Bump, Change, bump_of, comes_after, next_version, release_of
 from local_server.domain.events import OutboxChanged
 from local_server.domain.ids import Digest, OpId
 from local_server.domain.manifest import MANIFEST_NAME, Manifest, Visibility
@@ -31,7 +31,7 @@ from local_server.storage.blobs import BlobStore
 from local_server.sync.marketplaces import Marketplaces
 from local_server.sync.packing import publish_pack
 from local_server.sync.plan import FileChange, PushPlan, file_changes, plan_push
-from local_server.sync.ports import SyncPorts
+from local_server.sync.ports import Serving, SyncPorts
 from local_server.system import System
 
 FIRST_VERSION = "0.1.0"
@@ -103,9 +103,9 @@ class Publishing:
         where = await self._markets.remote(await self._markets.url_for(remote, api.id))
         basis = await self._storage.read(lambda tx: basis_of(tx, api, where))
         if basis.tree is not None and basis.tree.digest == tree.digest:
-            raise NothingNew(basis.name, basis.semver or "")
+            raise NothingNew(basis.name, basis.semver or "", serving.unserved)
         openapi = await self._ports.openapi(api, serving.generation)
-        return await asyncio.to_thread(self._planned, api, where, basis, tree, openapi, version, serving.generation)
+        return await asyncio.to_thread(self._planned, api, where, basis, tree, openapi, version, serving)
 
     async def queue(self, plan: PublishPlan) -> Outgoing:
         """Put it into the outbox: from here on it will be published, whatever happens to this process."""
@@ -164,7 +164,7 @@ class Publishing:
 
     def _planned(
         self, api: Api, where: Remote, basis: Basis, tree: Tree, openapi: bytes | None, version: str | None,
-        generation: int | None,
+        serving: Serving,
     ) -> PublishPlan:  # fmt: skip
         known = basis.openapi is not None and openapi is not None
         changes = contract_changes(_parsed(basis.openapi), _parsed(openapi)) if known else ()
@@ -178,7 +178,7 @@ class Publishing:
         send_bytes = len(publish_pack(entry, push, basis.tree, 0, self._blobs))
         return PublishPlan(
             entry=entry,
-            generation=generation,
+            generation=serving.generation,
             published=basis.semver,
             push=push,
             files=file_changes(tree, basis.tree),
@@ -189,7 +189,7 @@ class Publishing:
             contract=changes,
             bump=bump,
             asked_version=asked,
-            warnings=_warnings(semver, basis, asked, manifest, known),
+            warnings=_warnings(semver, basis, asked, manifest, known, serving),
             visibility=manifest.visibility,
         )
 
@@ -230,12 +230,16 @@ def _chosen(basis: Basis, given: str | None, of_manifest: str, asked: str | None
     return given
 
 
-def _warnings(semver: str, basis: Basis, asked: str | None, manifest: Manifest, known: bool) -> list[str]:
+def _warnings(
+    semver: str, basis: Basis, asked: str | None, manifest: Manifest, known: bool, serving: Serving
+) -> list[str]:
     warnings = []
+    if serving.unserved:
+        warnings.append(f"the last save does not serve: {serving.unserved}; g{serving.generation} is what is published")
     if asked is not None and basis.semver is not None:
         if not comes_after(semver, basis.semver):
             warnings.append(f"{semver} does not come after {basis.semver}, and becomes the newest all the same")
-        elif known and comes_after(asked, semver):
+        elif known and comes_after(asked, release_of(semver)):
             warnings.append(f"the changes ask for {asked}; {semver} promises callers more than it keeps")
     if manifest.version != semver:
         warnings.append(f"{MANIFEST_NAME} says version {manifest.version}; it is published as {semver}")

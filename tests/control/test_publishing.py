@@ -90,6 +90,20 @@ class TestPublish:
         answer = laptop.ask("POST", "/api/v1/apis/idle/publish", {})
         assert (answer.status, answer.json["code"]) == (409, "nothing_served")
 
+    def test_a_save_that_does_not_serve_is_told_of(self, laptop: Running, tmp_path: Path) -> None:
+        registered(laptop, tmp_path / "broken", "broken")
+        (tmp_path / "broken" / "syntax-error").write_text("'(' was never closed")
+        wait_for(lambda: laptop.ask("GET", "/api/v1/apis/broken").json["error"])
+        (warning,) = laptop.ask("POST", "/api/v1/apis/broken/publish", {"dry_run": True}).json["plan"]["warnings"]
+        assert "never closed" in warning
+        assert "g1 is what is published" in warning
+
+        op = laptop.ask("POST", "/api/v1/apis/broken/publish", {}).json["entry"]["op"]
+        wait_for(lambda: entry_of(laptop, op)["state"] == "applied")
+        again = laptop.ask("POST", "/api/v1/apis/broken/publish", {}).json
+        assert again["code"] == "nothing_new"
+        assert "never closed" in again["hint"]
+
     def test_a_version_of_somebody_is_pulled_and_runs(
         self, laptop: Running, market: FakeMarketplace, tmp_path: Path
     ) -> None:

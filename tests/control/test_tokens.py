@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,18 @@ class TestScope:
         assert status_of("weather") not in (401, 403)
         if "{slug}" in path:
             assert status_of("other") == 403
+
+    def test_it_sees_whether_its_own_api_runs(self, running: Running, token: str, tmp_path: Path) -> None:
+        for name in ("weather", "other"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "main.py").write_text("def handler(request):\n    return {}\n")
+            assert (
+                running.ask("POST", "/api/v1/apis", {"directory": str(tmp_path / name), "start": False}).status == 201
+            )
+        own = running.ask("GET", "/api/v1/apis/ana/weather/versions/1.0.0", token=token)
+        assert (own.status, own.json["code"]) == (404, "version_not_found")
+        other = running.ask("GET", "/api/v1/apis/ana/other/versions/1.0.0", token=token)
+        assert (other.status, other.json["code"]) == (403, "outside_scope")
 
     def test_every_name_in_the_rule_is_an_operation(self) -> None:
         assert {operation["operationId"] for _, _, operation in operations()} >= FOR_ACCESS_TOKENS

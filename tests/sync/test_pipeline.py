@@ -120,4 +120,5 @@ class TestAccessToken:
         (project / "main.py").write_text("print(2)\n")
         done = run(COMMANDS[1], project, market, "v1.1.0", APIMARKET_PUBLISH_TOKEN=token["token"])
         assert done.returncode == 1
+        assert "apimarket tokens create" in done.stderr
         assert [one["semver"] for one in market.market.versions["ana/one"]] == ["1.0.0"]

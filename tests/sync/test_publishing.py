@@ -111,6 +111,8 @@ class TestVersionNumbers:
         assert [change.rule for change in plan.contract] == ["api-path-removed-without-deprecation"]
         plan = await machine.publishing.plan(machine.api, "1.0.1")
         assert "2.0.0" in plan.warnings[0]
+        plan = await machine.publishing.plan(machine.api, "2.0.0-rc.1")
+        assert not any("promises" in warning for warning in plan.warnings)
 
     async def test_what_cannot_be_one_is_refused(self, open_machine: Open) -> None:
         machine = await open_machine()
