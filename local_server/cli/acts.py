@@ -8,6 +8,7 @@ import click
 from local_server.cli.connection import print_json, running_client, started_client
 from local_server.cli.looking import state_word, why
 from local_server.cli.outcome import verb
+from local_server.cli.remotes import client_of, remote_option
 from local_server.cli.text import paint
 from local_server.cli.versions import deploy_version
 from local_server.client.documents import ApiDocument
@@ -43,9 +44,10 @@ def deploy(
 @verb()
 @click.argument("name")
 @_wait
-def restart(name: str, wait: bool, as_json: bool) -> None:
+@remote_option
+def restart(name: str, wait: bool, remote: str | None, as_json: bool) -> None:
     """Start the API NAME afresh, with what is in its directory now."""
-    client = started_client()
+    client = client_of(remote, start=True)
     _report(client, client.restart(name), wait, as_json)
 
 

@@ -5,9 +5,10 @@ from datetime import datetime
 
 import click
 
-from local_server.cli.connection import print_json, running_client
+from local_server.cli.connection import print_json
 from local_server.cli.logs import Since
 from local_server.cli.outcome import verb
+from local_server.cli.remotes import client_of, remote_option
 from local_server.cli.text import binary_size, clean, clock, line_of, milliseconds, paint, short_id, status_word, table
 from local_server.client.documents import ErrorGroupDocument, ExecutionDocument, HistoryDocument, StatsDocument
 from local_server.client.synchronous import Client
@@ -22,9 +23,10 @@ _STEPS = {"1h": "a minute", "24h": "an hour", "7d": "an hour", "30d": "a day"}
 @verb()
 @click.argument("name")
 @click.option("--window", type=click.Choice(list(_STEPS)), default="24h", show_default=True, help="How far back.")
-def stats(name: str, window: str, as_json: bool) -> None:
+@remote_option
+def stats(name: str, window: str, remote: str | None, as_json: bool) -> None:
     """Requests to the API NAME: how many, how fast, how many failed, and of what."""
-    found = running_client().stats(name, window)
+    found = client_of(remote).stats(name, window)
     print_json(found) if as_json else click.echo(description(found))
 
 
@@ -118,6 +120,7 @@ def sparkline(counts: Sequence[int], cells: int = _CELLS) -> str:
 @click.option("--generation", type=click.IntRange(0), help="Only what this generation answered; 0: none did.")
 @click.option("--key", "key_id", metavar="KEY_ID", help="Only what was asked with this key: its id, from keys list.")
 @click.option("--version", help="Only what this version answered.")
+@remote_option
 def history(
     name: str,
     errors: bool,
@@ -129,6 +132,7 @@ def history(
     generation: int | None,
     key_id: str | None,
     version: str | None,
+    remote: str | None,
     as_json: bool,
 ) -> None:
     """Requests to the API NAME, newest last. With --json newest first."""
@@ -142,7 +146,7 @@ def history(
         "key": key_id,
         "version": version,
     }
-    found = _collected(running_client(), name, limit, filters)
+    found = _collected(client_of(remote), name, limit, filters)
     if as_json:
         print_json(found)
     elif found["requests"]:

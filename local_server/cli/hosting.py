@@ -35,9 +35,11 @@ def told_there(found: VersionDocument, entry: OutboxEntryDocument) -> str:
         return f"  {paint('runs there', 'green')}{shares}"
     if found["state"] != "failed":
         return f"  {paint('starting there still', 'yellow')}  {line_of(found['progress'])}".rstrip()
+    number = f"{clean(entry['api'])} --version {clean(entry['version'])} --remote {clean(entry['remote'])}"
     why = f"{paint('does not start there', 'red')}: {line_of(found['error'] or 'no reason is known')}"
     return (
         f"  {why}\n  what served before it serves on\n"
+        f"{paint('hint:', 'cyan')} what it printed: apimarket logs {number}\n"
         f"{paint('hint:', 'cyan')} mend it, save, and publish the next version: apimarket publish {clean(entry['api'])}"
     )
 

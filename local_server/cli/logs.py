@@ -2,18 +2,23 @@
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import click
 
-from local_server.cli.connection import print_json, running_client
+from local_server.cli.connection import print_json
 from local_server.cli.outcome import verb
+from local_server.cli.remotes import client_of, remote_option
 from local_server.cli.text import clean, clock, paint
 from local_server.client.documents import ApiDocument, LogLineDocument
 from local_server.client.synchronous import Client
 
+ASK_EVERY_S = 1.0
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -40,13 +45,18 @@ class Since(click.ParamType[datetime]):
 @click.option("--since", type=Since(), help="Only from then on: 30s, 10m, 2h, 1d, or a time.")
 @click.option("--limit", "-n", type=click.IntRange(1, 10_000), default=500, show_default=True, help="At most so many.")
 @click.option("--version", "-v", default="", metavar="V", help="What this version printed, rather than the directory.")
-def logs(name: str, follow: bool, since: datetime | None, limit: int, version: str, as_json: bool) -> None:
+@remote_option
+def logs(
+    name: str, follow: bool, since: datetime | None, limit: int, version: str, remote: str | None, as_json: bool
+) -> None:
     """What the API NAME printed. With --json one document, and with -f too, one line of JSON a line."""
-    client = running_client()
+    client = client_of(remote)
     api = client.api(name)
     from_time = since.isoformat() if since else None
     if follow:
-        _follow(client, api, limit, from_time, version, as_json)
+        tail = Tail(client, api["id"], as_json, limit, from_time, version=version)
+        with suppress(KeyboardInterrupt):
+            _follow(client, api, version, tail) if remote is None else _ask_again_and_again(tail)
         return
     lines = client.logs(api["id"], limit, from_time, version)
     if as_json:
@@ -117,12 +127,15 @@ def _key(line: LogLineDocument) -> tuple[str, str, str]:
     return (line["at"], line["stream"], line["text"])
 
 
-def _follow(client: Client, api: ApiDocument, limit: int, since: str | None, version: str, as_json: bool) -> None:
-    tail = Tail(client, api["id"], as_json, limit, since, version=version)
+def _follow(client: Client, api: ApiDocument, version: str, tail: Tail) -> None:
     topic = f"log:{api['id']}" + (f"@{version}" if version else "")
-    try:
-        for event in client.events([topic], on_open=tail.catch_up):
-            if event.topic == "log" and event.data.get("api_id") == api["id"]:
-                tail.streamed(event.data["lines"])
-    except KeyboardInterrupt:
-        return
+    for event in client.events([topic], on_open=tail.catch_up):
+        if event.topic == "log" and event.data.get("api_id") == api["id"]:
+            tail.streamed(event.data["lines"])
+
+
+def _ask_again_and_again(tail: Tail) -> NoReturn:
+    """Events of a server reach its owner alone; an API's owner may ask for what was printed since."""
+    while True:
+        tail.catch_up()
+        time.sleep(ASK_EVERY_S)

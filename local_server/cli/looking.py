@@ -4,9 +4,10 @@ import sys
 
 import click
 
-from local_server.cli.connection import print_json, running_client
+from local_server.cli.connection import print_json
 from local_server.cli.outcome import verb
 from local_server.cli.reloads import budget
+from local_server.cli.remotes import client_of, remote_option
 from local_server.cli.text import binary_size, clean, line_of, milliseconds, paint, table
 from local_server.client.documents import ApiDocument
 
@@ -22,9 +23,10 @@ _LOOKS = {
 
 @verb()
 @click.argument("query", required=False)
-def ls(query: str | None, as_json: bool) -> None:
+@remote_option
+def ls(query: str | None, remote: str | None, as_json: bool) -> None:
     """All APIs, their state and their traffic in the last minute. QUERY narrows it down by name, summary and tags."""
-    apis = running_client().apis(query or "")
+    apis = client_of(remote).apis(query or "")
     if as_json:
         print_json(apis)
     elif apis:
@@ -78,9 +80,10 @@ def why(api: ApiDocument) -> str:
 
 @verb()
 @click.argument("name")
-def status(name: str, as_json: bool) -> None:
+@remote_option
+def status(name: str, remote: str | None, as_json: bool) -> None:
     """One API in full. Exit code 1 when it has failed."""
-    api = running_client().api(name)
+    api = client_of(remote).api(name)
     print_json(api) if as_json else click.echo(description(api))
     if api["state"] == "failed":
         sys.exit(1)
@@ -94,7 +97,7 @@ def description(api: ApiDocument) -> str:
         ("", api["host_url"]),
         ("leads to", ", ".join(f"{clean(target)} {share} %" for target, share in api["shares"].items())),
         ("runtime", clean(api["runtime"]) + (f"  {clean(api['entry'])}" if api["entry"] else "")),
-        ("version", f"{clean(api['version'])} in apimarket.toml"),
+        ("version", clean(api["version"]) + (" in apimarket.toml" if api["directory"] else ", the newest")),
         ("engine", clean(api["engine"]) + isolation),
         ("serving", f"g{api['serving']}" if api["serving"] is not None else "nothing"),
         ("reload", _reload(api)),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from local_server.cli.connection import running_client
+from local_server.cli.connection import running_client, started_client
 from local_server.client import discovery, sessions
 from local_server.client.synchronous import Client
 
@@ -32,6 +32,14 @@ class Remote(NamedTuple):
         if self.local is not None:
             return self.local
         return Client(self.url, self.session["token"] if self.session else "", elsewhere=True)
+
+
+def client_of(url: str | None, *, start: bool = False) -> Client:
+    """Of the server where an API runs: the one named, else the local one, which `start` starts where none runs. Raises
+    what `remote_of` raises."""
+    if url is None:
+        return started_client() if start else running_client()
+    return remote_of(url).client
 
 
 def remote_option(function: F) -> F:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import click
 
-from local_server.cli.connection import print_json, running_client, started_client
+from local_server.cli.connection import print_json
 from local_server.cli.outcome import verb
+from local_server.cli.remotes import client_of, remote_option
 from local_server.cli.text import clean, line_of, paint, table
 from local_server.client.synchronous import Client
 from local_server.client.version_documents import TrafficSplitDocument, VersionDocument
@@ -32,9 +33,10 @@ def deploy_version(client: Client, name: str, version: str, weight: int, channel
 
 @verb()
 @click.argument("name")
-def versions(name: str, as_json: bool) -> None:
+@remote_option
+def versions(name: str, remote: str | None, as_json: bool) -> None:
     """The immutable versions of the API NAME, newest first: make one with deploy NAME --version V."""
-    found = running_client().versions(name)
+    found = client_of(remote).versions(name)
     if as_json:
         print_json(found)
     elif found:
@@ -49,13 +51,14 @@ def versions(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("target", required=False)
 @click.option("--weight", type=click.IntRange(1, 100), default=100, show_default=True, help="Percent; the rest stays.")
-def traffic(name: str, target: str | None, weight: int, as_json: bool) -> None:
+@remote_option
+def traffic(name: str, target: str | None, weight: int, remote: str | None, as_json: bool) -> None:
     """Which versions the URL of the API NAME leads to. With TARGET, a version or dev (the directory), move it there:
     once it is ready, with nothing dropped."""
     if target is None:
-        found = running_client().traffic(name)
+        found = client_of(remote).traffic(name)
     else:
-        client = started_client()
+        client = client_of(remote, start=True)
         found = _moved(client, name, client.move_traffic(name, {"target": target, "weight": weight}))
     _tell_traffic(name, found, as_json)
 
@@ -63,9 +66,10 @@ def traffic(name: str, target: str | None, weight: int, as_json: bool) -> None:
 @verb()
 @click.argument("name")
 @click.argument("version", required=False)
-def rollback(name: str, version: str | None, as_json: bool) -> None:
+@remote_option
+def rollback(name: str, version: str | None, remote: str | None, as_json: bool) -> None:
     """Have the URL of the API NAME lead where it led before the last move, or to VERSION. Nothing is restarted."""
-    client = started_client()
+    client = client_of(remote, start=True)
     _tell_traffic(name, _moved(client, name, client.roll_back(name, version)), as_json)
 
 
@@ -74,11 +78,14 @@ def rollback(name: str, version: str | None, as_json: bool) -> None:
 @click.argument("channel", required=False)
 @click.argument("version", required=False)
 @click.option("--remove", is_flag=True, help="Forget CHANNEL; its version stays as it is.")
-def channels(name: str, channel: str | None, version: str | None, remove: bool, as_json: bool) -> None:
+@remote_option
+def channels(
+    name: str, channel: str | None, version: str | None, remove: bool, remote: str | None, as_json: bool
+) -> None:
     """Names that lead to versions of the API NAME, as …/NAME@beta/. With CHANNEL and VERSION, have it lead there."""
     if (channel is None and remove) or (channel is not None and (version is None) != remove):
         raise click.UsageError("Give a CHANNEL with a VERSION, or with --remove; or neither, to list them.")
-    client = running_client()
+    client = client_of(remote)
     if channel is None:
         found = client.channels(name)
     elif version is None:
@@ -100,12 +107,13 @@ def channels(name: str, channel: str | None, version: str | None, remove: bool, 
 @click.argument("version")
 @click.option("--sunset", metavar="DATE", help="From then on callers are refused: 2027-01-31, or a time.")
 @click.option("--undo", is_flag=True, help="It has a future again.")
-def deprecate(name: str, version: str, sunset: str | None, undo: bool, as_json: bool) -> None:
+@remote_option
+def deprecate(name: str, version: str, sunset: str | None, undo: bool, remote: str | None, as_json: bool) -> None:
     """Tell the callers of a version of the API NAME, in headers, that they should go over to another."""
     if undo and sunset is not None:
         raise click.UsageError("--undo and --sunset exclude each other.")
     marks = {"deprecated": not undo, "sunset_at": None if sunset is None else _moment(sunset)}
-    found = running_client().mark_version(name, version, marks)
+    found = client_of(remote).mark_version(name, version, marks)
     if as_json:
         print_json(found)
     else:
