@@ -1,11 +1,52 @@
-"""The OpenAPI document: what FastAPI derives from the routes, and beside it the errors, which have one shape here."""
+"""The OpenAPI document: what FastAPI derives from the routes, and beside it what each part of the API is about, what
+each member means, how a body looks, and the errors, which have one shape here."""
 
+import asyncio
+import pkgutil
+import threading
+from collections import defaultdict
+from importlib import import_module
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from local_server import domain
+from local_server.control.descriptions import describe
+from local_server.control.examples import EXAMPLES
+from local_server.domain.errors import ApimarketError
 from local_server.wire.problems import MEDIA_TYPE, Problem
+
+INTRODUCTION = """\
+Everything that the terminal UI and the command line do, for programs.
+
+**Who may call.** `Authorization: Bearer TOKEN`: the token in `$APIMARKET_HOME/token` is the machine owner's and opens
+everything; a session's (`POST /api/v1/auth/login`) opens what is its account's own. What is another's does not exist.
+
+**Refusals** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems, `application/problem+json`: `code` is
+stable, `detail` says what was found and what is allowed, `hint` what to do next. All codes stand at the schema `Problem`.
+
+**Times** are ISO 8601 in UTC. **Pages** have a `next`: give it back as the parameter that says so; null ends them.
+Members may be added to answers at any time; none is taken away."""
+
+TAGS = {
+    "apis": "APIs that are registered here: where they come from, and what they say of themselves.",
+    "executor": "Start, stop, undo; how an API is doing, what it printed.",
+    "versions": "Immutable versions beside the directory, and which of them the traffic leads to.",
+    "accounts": "Who somebody is, and sessions.",
+    "keys": "Keys with which an API is called.",
+    "analytics": "Requests counted, and one by one.",
+    "inspector": "The last requests whole: to read, to send again, to compare.",
+    "marketplace": "Find public APIs, subscribe to them, review them.",
+    "publishing": "What this machine publishes, and what it pulls.",
+    "sync": "The protocol between a machine and the marketplace that it publishes to.",
+    "server": "The server itself, and its events.",
+    "executor service": "The executor by the paths of a service of its own.",
+    "analytics service": "Analytics by the paths of a service of its own.",
+    "health": "Whether the server lives, and its figures for Prometheus.",
+}
+"""In the order in which they are shown."""
 
 _REASONS = {
     "401": "The token is missing or wrong",
@@ -21,16 +62,43 @@ def operation_id(route: APIRoute) -> str:
 
 
 def document_problems(app: FastAPI) -> None:
-    """From now on `app.openapi()` tells of each operation which problems it answers with."""
+    """From now on `app.openapi()` tells all that this module knows. Can be called from any thread."""
     derive = app.openapi
+    one_at_a_time = threading.Lock()
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            _add_problems(derive())
+        with one_at_a_time:
+            if app.openapi_schema is None:
+                _complete(derive())
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+    _serve_from_a_thread(app)
+
+
+def _serve_from_a_thread(app: FastAPI) -> None:
+    """The first time it takes most of a second to derive, in which the event loop must go on carrying traffic."""
+    path = app.openapi_url
+    assert path is not None
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", None) != path]
+
+    async def document(request: Request) -> JSONResponse:
+        return JSONResponse(await asyncio.to_thread(app.openapi))
+
+    app.add_route(path, document, include_in_schema=False)
+
+
+def _complete(document: dict[str, Any]) -> None:
+    document["info"]["description"] = INTRODUCTION
+    document["tags"] = [{"name": name, "description": said} for name, said in TAGS.items()]
+    _add_problems(document)
+    describe(document)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            if body is not None and operation["operationId"] in EXAMPLES:
+                body["example"] = EXAMPLES[operation["operationId"]]
 
 
 def _add_problems(document: dict[str, Any]) -> None:
@@ -38,6 +106,7 @@ def _add_problems(document: dict[str, Any]) -> None:
     for derived in ("HTTPValidationError", "ValidationError"):
         schemas.pop(derived, None)
     schemas["Problem"] = Problem.model_json_schema()
+    schemas["Problem"]["properties"]["code"]["description"] = "Stable, for programs.\n\n" + _codes()
     for path, operations in document["paths"].items():
         for operation in operations.values():
             responses = operation["responses"]
@@ -45,6 +114,19 @@ def _add_problems(document: dict[str, Any]) -> None:
             statuses += ["404"] if "{" in path else []
             statuses += ["422"] if "422" in responses else []
             responses.update({status: _problem(status) for status in [*statuses, "default"]})
+
+
+def _codes() -> str:
+    """Every code there is, by its status."""
+    for module in pkgutil.iter_modules(domain.__path__):
+        import_module(f"{domain.__name__}.{module.name}")
+    codes = defaultdict(set)
+    errors = [ApimarketError]
+    for error in errors:
+        errors += error.__subclasses__()
+        if error.__module__.startswith(domain.__name__):
+            codes[error.status].add(error.code)
+    return "\n".join(f"* {status}: {', '.join(sorted(found))}" for status, found in sorted(codes.items()))
 
 
 def _problem(status: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from local_server.control.mistakes import mistake
 from local_server.domain.account_errors import LoginRefused, TooManyAttempts
 from local_server.domain.errors import ApimarketError, StorageUnavailable, TokenRequired
 from local_server.wire.problems import MEDIA_TYPE, Problem
@@ -36,10 +37,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    mistakes = [
-        {"where": ".".join(str(part) for part in found["loc"]), "message": found["msg"]} for found in error.errors()
-    ]
-    detail = "; ".join(f"{mistake['where']}: {mistake['message']}" for mistake in mistakes)
+    mistakes = [mistake(found, error.body) for found in error.errors()]
+    detail = "; ".join(f"{each['where']}: {each['message']}" for each in mistakes)
     problem = Problem(
         title="The request is not as it should be",
         status=422,

@@ -102,7 +102,7 @@ class TestLog:
     ) -> None:
         answer = running.ask("POST", "/analytics/log", {"executions": [an_entry(), an_entry(**{field: value})]})
         assert (answer.status, answer.json["code"]) == (422, "invalid_request")
-        assert [mistake["where"] for mistake in answer.json["mistakes"]] == [f"body.batch.executions.1.{field}"]
+        assert [mistake["where"] for mistake in answer.json["mistakes"]] == [f"body.executions.1.{field}"]
         assert history(running).requests == []
 
     @pytest.mark.parametrize("body", [[], {}, {"executions": []}, {"executions": [{}] * (LOG_LIMIT + 1)}, "x", 1])

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from local_server.app import create_control
@@ -38,8 +39,39 @@ class TestDocument:
         assert found
         assert {f"#/components/schemas/{name}" for name in document["components"]["schemas"]} == found
 
+    def test_every_code_of_a_refusal_is_there(self) -> None:
+        said = create_control().openapi()["components"]["schemas"]["Problem"]["properties"]["code"]["description"]
+        by_status = dict(line.split(": ") for line in said.splitlines() if line.startswith("* "))
+        assert {"key_refused", "token_required"} <= set(by_status["* 401"].split(", "))
+        assert "circuit_open" in by_status["* 503"]
+
+    def test_every_part_of_it_is_introduced_and_used(self) -> None:
+        document = create_control().openapi()
+        used = {tag for _, _, operation in operations() for tag in operation["tags"]}
+        assert used == {tag["name"] for tag in document["tags"]}
+        assert all(tag["description"].endswith(".") for tag in document["tags"])
+        assert "problem+json" in document["info"]["description"]
+
+    def test_members_say_what_the_wire_says_of_them(self) -> None:
+        schemas = create_control().openapi()["components"]["schemas"]
+        assert schemas["KeyView"]["properties"]["prefix"]["description"] == "How it begins."
+        inherited = schemas["ExchangeView"]["properties"]["generation"]["description"]
+        assert inherited == schemas["ExchangeSummary"]["properties"]["generation"]["description"]
+
 
 class TestEachOperation:
+    @pytest.mark.parametrize("operation", EACH)
+    def test_says_of_each_parameter_what_it_means(self, operation: dict[str, Any]) -> None:
+        parameters = operation.get("parameters", [])
+        assert [each["name"] for each in parameters if not each.get("description", "").endswith((".", ")"))] == []
+
+    @pytest.mark.parametrize("operation", EACH)
+    def test_shows_a_body_that_it_takes(self, operation: dict[str, Any]) -> None:
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body is not None:
+            schema = body["schema"] | {"components": create_control().openapi()["components"]}
+            jsonschema_rs.validate(schema, body["example"])
+
     @pytest.mark.parametrize("operation", EACH)
     def test_says_what_it_does(self, operation: dict[str, Any]) -> None:
         assert operation["summary"]

@@ -1,0 +1,53 @@
+"""What a caller is told of a request that is not as it should be."""
+
+from typing import Any
+
+import pytest
+
+from tests.control.conftest import Running
+
+
+def told(running: Running, path: str, body: Any) -> list[dict[str, str]]:
+    answer = running.ask("POST", path, body)
+    assert (answer.status, answer.json["code"]) == (422, "invalid_request")
+    assert answer.json["detail"] == "; ".join(f"{each['where']}: {each['message']}" for each in answer.json["mistakes"])
+    mistakes: list[dict[str, str]] = answer.json["mistakes"]
+    return mistakes
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where", "message"),
+    [
+        ("keys/k/rotate", {"grace_s": 1e9}, "body.grace_s", "found 1000000000.0; allowed: a number up to 2592000"),
+        ("keys/k/rotate", {"grace_s": "soon"}, "body.grace_s", 'found "soon"; allowed: a whole number'),
+        ("keys/k/rotate", {"grace_s": "x" * 99}, "body.grace_s", f'found "{"x" * 58}…; allowed: a whole number'),
+        ("apis/scaffold", {"name": "a", "colour": 1}, "body.colour", "nothing is known by that name"),
+        ("apis/scaffold", {"name": "a", "start": "perhaps"}, "body.start", 'found "perhaps"; allowed: true or false'),
+        ("apis/scaffold", {}, "body.name", "it is missing"),
+        ("apis/scaffold", [1], "body", "found [1]; allowed: a JSON object"),
+        ("apis/scaffold", b"", "body", "it is missing; allowed: a JSON object"),
+        ("apis/scaffold", b'{"name": "a"', "body", "it is not JSON: Expecting ',' delimiter at character 12"),
+        ("auth/login", {"login": "ana", "password": 7}, "body.password", 'found "[redacted]"; allowed: text'),
+        ("auth/signup", {"password": "12345678", "role": "king"}, "body.role",
+         "found \"king\"; allowed: 'developer' or 'consumer'"),
+        ("apis/x/keys", {"expires_at": "soon"}, "body.expires_at",
+         'found "soon"; allowed: a time, as 2030-01-31T12:00:00Z'),
+    ],
+)  # fmt: skip
+def test_where_what_was_found_and_what_is_allowed(
+    running: Running, path: str, body: Any, where: str, message: str
+) -> None:
+    assert told(running, f"/api/v1/{path}", body) == [{"where": where, "message": message}]
+
+
+def test_one_that_may_have_several_shapes_is_told_by_its_members_alone(running: Running) -> None:
+    entry = {"api": "hello", "method": "GET", "path": "/", "status": 99, "total_ms": 1}
+    message = "found 99; allowed: a number from 100 on"
+    assert told(running, "/analytics/log", entry) == [{"where": "body.status", "message": message}]
+    batch = {"executions": [entry]}
+    assert told(running, "/analytics/log", batch) == [{"where": "body.executions.0.status", "message": message}]
+
+
+def test_of_the_query_too(running: Running) -> None:
+    answer = running.ask("GET", "/analytics/stats/hello?window=2h")
+    assert answer.json["detail"] == "query.window: found \"2h\"; allowed: '1h', '24h', '7d' or '30d'"
