@@ -25,7 +25,7 @@ Everything that the terminal UI and the command line do, for programs.
 everything; a session's (`POST /api/v1/auth/login`) opens what is its account's own. What is another's does not exist.
 
 **Refusals** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) problems, `application/problem+json`: `code` is
-stable, `detail` says what was found and what is allowed, `hint` what to do next. All codes stand at the schema `Problem`.
+stable, `detail` says what was found and what is allowed, `hint` what to do next. All codes stand at `Problem`.
 
 **Times** are ISO 8601 in UTC. **Pages** have a `next`: give it back as the parameter that says so; null ends them.
 Members may be added to answers at any time; none is taken away."""
