@@ -27,9 +27,12 @@ from local_server.control.problems import install_problem_handlers
 from local_server.control.routes import runtime_of
 from local_server.data_directory import DataDirectory
 from local_server.domain.errors import ApimarketError, PortTaken, RoleNeedsPostgres
+from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
 from local_server.executor.routes import ExecutorPorts
 from local_server.executor.routes import make_routers as make_executor_routers
+from local_server.executor.secret_routes import SecretPorts
+from local_server.executor.secret_routes import make_router as make_secret_router
 from local_server.executor.version_routes import VersionPorts
 from local_server.executor.version_routes import make_router as make_version_router
 from local_server.gateway.asgi import Gateway
@@ -126,6 +129,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
             lambda request: runtime_of(request).executor.versions, _find, lambda request: runtime_of(request).url
         )
     )
+    secrets = make_secret_router(SecretPorts(lambda request: runtime_of(request).secrets, _find, caller_of))
     registry = make_registry_router(
         RegistryPorts(lambda request: runtime_of(request).registry, _view, _after_register, _before_remove, only_of)
     )
@@ -144,7 +148,9 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
             _find,
         )
     )
-    inspection = make_inspection_router(InspectionPorts(lambda request: runtime_of(request).inspection, _find))
+    inspection = make_inspection_router(
+        InspectionPorts(lambda request: runtime_of(request).inspection, _find, _conceal)
+    )
     market_open, market = make_market_routers(MarketPorts(lambda request: runtime_of(request).market, caller_of, _find))
     sync = make_sync_router(
         SyncRoutePorts(lambda request: runtime_of(request).sync, lambda request: runtime_of(request).blobs, _find)
@@ -166,6 +172,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
     app.include_router(metrics.router)
     app.include_router(executor, prefix="/api/v1", dependencies=token)
     app.include_router(versions, prefix="/api/v1", dependencies=token)
+    app.include_router(secrets, prefix="/api/v1", dependencies=token)
     app.include_router(control.router, dependencies=token)
     app.include_router(sync, prefix="/api/v1", dependencies=token)
     app.include_router(publishing, prefix="/api/v1", dependencies=token)
@@ -180,6 +187,10 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
 
 def _enforces(settings: Settings) -> bool:
     return settings.enforce_keys or settings.profile == "hosted"
+
+
+def _conceal(request: Request, api_id: ApiId, text: str) -> str:
+    return runtime_of(request).secrets.conceal(api_id, text)
 
 
 async def _find(request: Request, reference: str) -> Api:

@@ -94,6 +94,11 @@ class DataDirectory:
         Without the file a new one is made, and marketplaces are told of it at the next publish."""
         return self._secret("device.key")
 
+    def secrets_key(self) -> bytes:
+        """What the secrets of APIs are sealed with: 32 random bytes, made on first use. Without the file every secret
+        must be set anew."""
+        return self._secret("secrets.key")
+
     def _secret(self, name: str) -> bytes:
         path = self.path / name
         with self._making:

@@ -34,6 +34,7 @@ from local_server.events.sse import Stream
 from local_server.executor.board import Board
 from local_server.executor.engine import Engine, EngineSettings, keeper_of_sandboxes
 from local_server.executor.engines.none import NoEngine
+from local_server.executor.secrets import Secrets
 from local_server.executor.service import Executor
 from local_server.executor.watch import Watcher
 from local_server.executor.workshop import Pace, Workshop
@@ -109,6 +110,7 @@ class Runtime:
     keys: Keys
     market: Market
     inspection: Inspection
+    secrets: Secrets
     sync: Sync
     blobs: BlobStore
     quotas: QuotaUses
@@ -189,8 +191,10 @@ async def open_runtime(
         pace = Pace(drain_s=settings.drain_s, warm_s=settings.warm_s, start_s=settings.start_s)
         board = Board(gateway.routing, storage) if settings.role == "executor" else None
         gateway.routing.shared = board is not None
+        secrets = Secrets(storage, system, data.secrets_key())
+        await secrets.open()
         shop = Workshop(
-            engine, board or gateway.routing, storage, blobs, registry, system, settings.home, bus.publish,
+            engine, board or gateway.routing, storage, blobs, registry, secrets, system, settings.home, bus.publish,
             watcher.watch, pace, settings.hosts(isolated=engine.isolated),
         )  # fmt: skip
         executor = Executor(shop)
@@ -222,7 +226,7 @@ async def open_runtime(
         runtime = Runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
             meter, LoopWatch(), time.monotonic(), stop, accounts, keys, market,
-            Inspection(gateway.inspector, gateway, executor), sync, blobs,
+            Inspection(gateway.inspector, gateway, executor), secrets, sync, blobs,
             QuotaUses(storage, system, gateway.quotas), publications, limits,
         )  # fmt: skip
         if board is not None:

@@ -18,8 +18,9 @@ from local_server.storage.blobs import BlobStore
 from local_server.storage.embedded import EmbeddedPostgres
 from local_server.storage.migrations.sqlite import STEPS
 
-KEYS = ("device.key", "session.key")
-"""Without the first, versions from here would be signed by a stranger; without the second, every session is over."""
+KEYS = ("device.key", "session.key", "secrets.key")
+"""Without the first, versions from here would be signed by a stranger; without the second, every session is over;
+without the third no secret can be opened."""
 
 
 class Done(NamedTuple):

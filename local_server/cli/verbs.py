@@ -47,6 +47,7 @@ VERBS: dict[str, Verb] = {
     "pull": Verb("syncing:pull", "Fetch a published version.", EXCHANGE),
     "yank": Verb("publishing:yank", "Take a published version out of sight.", EXCHANGE),
     "keys": Verb("keys:keys", "Keys to an API: create, list, rotate, revoke.", ACCESS),
+    "secrets": Verb("secrets:secrets", "Values that an API's program sees: set, list, rm.", ACCESS),
     "tokens": Verb("tokens:tokens", "Access tokens for pipelines: create, list, revoke.", ACCESS),
     "signup": Verb("accounts:signup", "Make an account and log in.", ACCESS),
     "login": Verb("accounts:login", "Begin a session of 24 hours.", ACCESS),

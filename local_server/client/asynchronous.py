@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from local_server.client import calls
 from local_server.client.asynchronous_market import AsyncMarket
+from local_server.client.asynchronous_secrets import AsyncSecrets
 from local_server.client.asynchronous_versions import AsyncVersions
 from local_server.client.calls import Call
 from local_server.client.errors import ServerUnreachableError, problem_of, reason_of, unexpected
@@ -66,7 +67,7 @@ def _adapter(answer: str, many: bool) -> TypeAdapter[Any]:
     return TypeAdapter(wanted)
 
 
-class AsyncClient(AsyncMarket, AsyncVersions):
+class AsyncClient(AsyncMarket, AsyncVersions, AsyncSecrets):
     """Talks to the server at `url`. Every method raises ApimarketClientError; ServerUnreachableError when none answers.
 
     Redirects are not followed, proxies and credentials are not taken from the environment.

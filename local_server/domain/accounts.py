@@ -76,9 +76,9 @@ class AuditEntry:
     """None: nobody who was known."""
     action: str
     """`account.signup`, `account.login`, `account.logout`, `key.create`, `key.rotate`, `key.revoke`,
-    `token.create`, `token.revoke`"""
+    `token.create`, `token.revoke`, `secret.set`, `secret.remove`"""
     subject: str
-    """The id of the account, key or token."""
+    """The id of the account, key or token; of a secret, that of its API."""
     address: str
     detail: str = ""
 

@@ -217,7 +217,7 @@ class Box:
             case "ready":
                 self._settle(number, _ready(message))
             case "failed":
-                self._settle(number, _failure(message))
+                self._settle(number, _failure(message, self._log.conceal))
                 self._forget(number)
             case "stopped":
                 self._forget(number)
@@ -298,15 +298,15 @@ def _ready(message: Message) -> Ready:
     )
 
 
-def _failure(message: Message) -> Failure:
+def _failure(message: Message, conceal: Callable[[str], str]) -> Failure:
     if message.get("out_of_memory"):
         return OUT_OF_MEMORY
     return Failure(
         kind=str(message.get("kind", "exit")),
-        message=str(message.get("message", "")),
+        message=conceal(str(message.get("message", ""))),
         file=message.get("file"),
         line=message.get("line"),
-        traceback=str(message.get("traceback", "")),
+        traceback=conceal(str(message.get("traceback", ""))),
         hint=str(message.get("hint", "")),
     )
 

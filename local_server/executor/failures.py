@@ -15,6 +15,7 @@ from local_server.domain.errors import (
     ToolchainMissing,
     UnusableDirectory,
 )
+from local_server.domain.secret_errors import SecretsMissing, SecretsSealed
 
 KINDS: dict[type[ApimarketError], str] = {
     BuildFailed: "build",
@@ -22,6 +23,8 @@ KINDS: dict[type[ApimarketError], str] = {
     EngineUnavailable: "engine",
     ImageMissing: "image",
     InvalidManifest: "manifest",
+    SecretsMissing: "secrets",
+    SecretsSealed: "secrets",
     StorageFull: "disk",
     ToolchainMissing: "toolchain",
     UnusableDirectory: "directory",

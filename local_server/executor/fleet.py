@@ -32,7 +32,6 @@ from local_server.domain.versions import (
     newest_release,
     steering,
 )
-from local_server.executor.logs import LogBook
 from local_server.executor.origins import Fixed
 from local_server.executor.reload import Runner
 from local_server.executor.workshop import Workshop
@@ -156,6 +155,13 @@ class Fleet:
     async def run_all(self, targets: Collection[str]) -> list[Runner]:
         return [await (self._run_directory(self.api) if target == DEV else self.run(target)) for target in targets]
 
+    def renew(self, secret: str) -> bool:
+        """Start those that see that secret afresh; whether any does."""
+        renewed = [runner for runner in self.runners.values() if runner.renew(secret)]
+        for runner in renewed:
+            self.watch(runner)
+        return bool(renewed)
+
     def watch(self, runner: Runner) -> None:
         """Steer once it serves: until then it has no part in `1` or `latest`."""
         semver = runner.record.row.version
@@ -273,7 +279,7 @@ class Fleet:
         )
         # Whatever state an earlier server wrote, nothing of it is known to be true now.
         row = replace(row or stopped, state=State.STOPPED, engine=shop.engine.name)
-        log = LogBook(self.api.id, shop.place(self.api.id, semver), shop.system, shop.publish, semver)
+        log = shop.log(self.api.id, semver)
         await log.open()
         api = await self._api_of(tree)
         runner = self.runners[semver] = Runner(api, shop, log, row, Fixed(semver, tree))

@@ -12,6 +12,7 @@ from local_server.domain.trees import Tree
 from local_server.executor import health
 from local_server.executor.box import Box, Program, Ready, StartFailed
 from local_server.executor.engine import BuildRequest, Engine, Progress
+from local_server.executor.workshop import Workshop
 from local_server.registry.detect import detect_entry
 
 PHASES: tuple[Phase, ...] = ("detect", "snapshot", "prepare", "build", "announce", "import", "ready", "swap", "total")
@@ -41,14 +42,15 @@ class Launch:
         return {phase: round(self.timings[phase], 2) for phase in PHASES if phase in self.timings}
 
 
-async def launch(
-    engine: Engine, api: Api, launching: Launch, box: Box, progress: Progress, start_timeout_s: float
-) -> Ready:
+async def launch(shop: Workshop, api: Api, launching: Launch, box: Box, progress: Progress) -> Ready:
     """Bring a generation to the point where it can take traffic. Cancelling ends it.
 
-    Raises StartFailed, BuildFailed, SandboxFailed and what else Engine.build raises."""
-    program = await _program(engine, api, launching, box, progress)
-    program = replace(program, start_timeout_s=start_timeout_s)
+    Raises StartFailed, BuildFailed, SandboxFailed, SecretsMissing, SecretsSealed and what else Engine.build raises."""
+    program = await _program(shop.engine, api, launching, box, progress)
+    secrets = await shop.secrets.values(api, launching.manifest.run.secrets)
+    # The same for every generation: agents keep processes warm that were started with it.
+    env = {**launching.manifest.run.env, **secrets, "APIMARKET_API": api.full_name}
+    program = replace(program, env=env, start_timeout_s=shop.pace.start_s)
     announced = time.perf_counter()
     number = launching.generation.number
     ready = await box.start(number, program)
@@ -73,8 +75,6 @@ def unmet(manifest: Manifest, isolated: bool) -> list[str]:
     """What the manifest asks for and does not get, in words for the log: nothing is left out in silence."""
     run = manifest.run
     words = []
-    if run.secrets:
-        words.append(f"this version cannot hold secrets yet; the program does not see {', '.join(run.secrets)}")
     if run.replicas > 1:
         words.append(f"replicas = {run.replicas}: this version runs one")
     if not run.egress and not isolated:
@@ -113,9 +113,7 @@ async def _program(engine: Engine, api: Api, launching: Launch, box: Box, progre
             )
     if command is None and manifest.runtime is Runtime.GO:
         command, entry = await _compile(engine, manifest, launching, box, entry or ".", progress), None
-    # The same for every generation: agents keep processes warm that were started with it.
-    env = {**manifest.run.env, "APIMARKET_API": api.full_name}
-    return Program(launching.directory, entry, command, env)
+    return Program(launching.directory, entry, command, {})
 
 
 def _exists(directory: Path, entry: str | None) -> bool:

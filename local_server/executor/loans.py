@@ -128,7 +128,7 @@ class Loans:
             box = await self._boxes.beside(await self._boxes.key(directory, manifest), directory, manifest)
             await box.gone(number)
             launching = Launch(generation, tree, manifest, directory, {})
-            ready = await launch(self._shop.engine, self._api, launching, box, _silent, self._shop.pace.start_s)
+            ready = await launch(self._shop, self._api, launching, box, _silent)
             return _Loan(number, box, self._open(generation, box, ready.port))
         except BaseException:
             await self._give_back(number, box)

@@ -41,12 +41,15 @@ class LogBook:
         system: System,
         publish: Callable[[LogWritten], None],
         version: str = "",
+        conceal: Callable[[str], str] = str,
     ) -> None:
+        """`conceal` takes out of a text what nobody may read."""
         self._api_id = api_id
         self._path = directory / "log.jsonl"
         self._system = system
         self._publish = publish
         self._version = version
+        self.conceal = conceal
         self._lines: deque[LogLine] = deque(maxlen=MEMORY_LINES)
         self._pending: deque[LogLine] = deque(maxlen=PENDING_LINES)
         self._flush_soon: asyncio.TimerHandle | None = None
@@ -58,7 +61,7 @@ class LogBook:
         self._lines.extend(await asyncio.to_thread(self._read_file))
 
     def add(self, generation: int, stream: LogStream, text: str) -> None:
-        line = LogLine(self._api_id, generation, stream, printable(text), self._system.now())
+        line = LogLine(self._api_id, generation, stream, printable(self.conceal(text)), self._system.now())
         self._lines.append(line)
         self._pending.append(line)
         if self._flush_soon is None:

@@ -96,6 +96,14 @@ class Runner:
             self._line.route()
         self.wake(again=failed)
 
+    def renew(self, secret: str) -> bool:
+        """Start afresh what should run and sees that secret; False: that is nothing of it."""
+        if self.record.row.desired_state is not DesiredState.RUNNING or secret not in self.api.manifest.run.secrets:
+            return False
+        self.run()
+        self.wake(again=True)
+        return True
+
     def retry(self) -> None:
         """What kept it from running, or from being ended, may have passed: try again."""
         if self._boxes.left:

@@ -58,6 +58,7 @@ class Executor:
         self._starting: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(STARTS_AT_ONCE)
         self.versions = Versions(shop, self._run_directory, self._tree_of)
+        shop.secrets.changed = self.renew
         self._left: list[Runner] = []
         """Of removed APIs whose sandboxes could not be ended, since the engine did not answer."""
 
@@ -167,6 +168,12 @@ class Executor:
             runner.wake(again=True)
         await self.versions.run_traffic(api)
 
+    async def renew(self, api: Api, secret: str) -> bool:
+        """Start whatever runs of the API and sees that secret afresh, with nothing dropped; whether anything does."""
+        runner = self._runners.get(api.id)
+        here = runner is not None and runner.renew(secret)
+        return await self.versions.renew(api, secret) or here
+
     async def stop(self, api: Api) -> None:
         """End it and all its versions after the requests under way, and keep them ended."""
         if (runner := self._runners.get(api.id)) is not None:
@@ -274,7 +281,7 @@ class Executor:
         row = row or Deployment(api.id, DesiredState.STOPPED, State.STOPPED, self.engine_name, None, None, now)
         # Whatever state an earlier server wrote, nothing of it is known to be true now.
         row = replace(row, state=State.STOPPED, engine=self.engine_name)
-        log = LogBook(api.id, self._shop.directory(api.id), self._shop.system, self._shop.publish)
+        log = self._shop.log(api.id)
         await log.open()
         runner = Runner(api, self._shop, log, row, Directory(api, self._shop))
         newest = await self._shop.storage.read(lambda tx: tx.deployments.generations(api.id, 1))

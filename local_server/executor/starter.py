@@ -58,6 +58,8 @@ class Starter:
         launching: Launch | None = None
         try:
             launching = await self._new_launch(tree, manifest, timings)
+            # Before anything is installed for it, which may take minutes.
+            await self._shop.secrets.values(self._api, manifest.run.secrets)
             if self._line.live is None:
                 self._record.change(State.STARTING, self._record.failure)
                 self._line.route()
@@ -109,7 +111,7 @@ class Starter:
 
     async def _serve(self, launching: Launch, box: Box, started: float) -> None:
         launching.tried = True
-        ready = await launch(self._shop.engine, self._api, launching, box, self.progress, self._shop.pace.start_s)
+        ready = await launch(self._shop, self._api, launching, box, self.progress)
         number = launching.generation.number
         if not box.has(number):  # it ended between its first answer and now
             raise StartFailed(box.failure or Failure("exit", "The program ended right after its start"))

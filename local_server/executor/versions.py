@@ -276,6 +276,17 @@ class Versions:
             if running:
                 runner.wake(again=True)
 
+    async def renew(self, api: Api, secret: str) -> bool:
+        """Start whatever runs and sees that secret afresh, and try again what failed for want of it; whether any
+        does."""
+        fleet = self._fleets.get(api.id)
+        if fleet is None:
+            return False
+        renewed = fleet.renew(secret)
+        if not fleet.api.directory:
+            await self._catch_up(fleet)
+        return renewed
+
     async def stop_all(self, api: Api) -> None:
         if (fleet := self._fleets.get(api.id)) is not None:
             await fleet.stop_all()

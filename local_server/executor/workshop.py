@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from local_server.domain.events import Event
 from local_server.domain.ids import ApiId
 from local_server.executor.engine import Engine
+from local_server.executor.logs import LogBook
+from local_server.executor.secrets import Secrets
 from local_server.executor.traffic import Traffic
 from local_server.registry.service import Registry
 from local_server.storage.base import Storage
@@ -42,6 +45,7 @@ class Workshop:
     storage: Storage
     blobs: BlobStore
     registry: Registry
+    secrets: Secrets
     system: System
     home: Path
     publish: Callable[[Event], None]
@@ -57,6 +61,11 @@ class Workshop:
     def place(self, api_id: ApiId, version: str = "") -> Path:
         """Of a version, or of what is the directory's."""
         return self.directory(api_id) / "versions" / version if version else self.directory(api_id)
+
+    def log(self, api_id: ApiId, version: str = "") -> LogBook:
+        """What it prints, without its secrets."""
+        conceal = partial(self.secrets.conceal, api_id)
+        return LogBook(api_id, self.place(api_id, version), self.system, self.publish, version, conceal)
 
     def trees(self, api_id: ApiId, version: str = "") -> Path:
         return self.place(api_id, version) / "trees"

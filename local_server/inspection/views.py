@@ -1,6 +1,10 @@
 """Exchanges and answers as outsiders see them: redacted."""
 
 import base64
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from local_server.domain.curl import curl
 from local_server.domain.differences import HeaderChange
@@ -90,3 +94,23 @@ def compare_view(comparison: Comparison) -> CompareView:
 
 def _change(change: HeaderChange) -> HeaderChangeView:
     return HeaderChangeView(name=change.name, first=change.first, second=change.second)
+
+
+V = TypeVar("V", bound=BaseModel)
+
+
+def concealed(view: V, conceal: Callable[[str], str]) -> V:
+    """The same without what `conceal` takes out, wherever text stands in it."""
+    return type(view).model_validate(_each_text(view.model_dump(), conceal))
+
+
+def _each_text(value: Any, conceal: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return conceal(value)
+        case dict():
+            return {name: _each_text(inner, conceal) for name, inner in value.items()}
+        case list() | tuple():
+            return [_each_text(inner, conceal) for inner in value]
+        case _:
+            return value

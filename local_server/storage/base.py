@@ -38,7 +38,7 @@ from local_server.domain.usage import (
 )
 from local_server.domain.versions import ApiVersion, Traffic
 from local_server.domain.ways import Way
-from local_server.storage import market, publishing
+from local_server.storage import market, publishing, secrets
 
 T = TypeVar("T")
 
@@ -370,6 +370,8 @@ class ReadTx(Protocol):
     def signing_keys(self) -> publishing.SigningKeysReader: ...
     @property
     def access_tokens(self) -> publishing.AccessTokensReader: ...
+    @property
+    def secrets(self) -> secrets.SecretsReader: ...
 
 
 class Tx(Protocol):
@@ -415,6 +417,8 @@ class Tx(Protocol):
     def signing_keys(self) -> publishing.SigningKeysStore: ...
     @property
     def access_tokens(self) -> publishing.AccessTokensStore: ...
+    @property
+    def secrets(self) -> secrets.SecretsStore: ...
     @property
     def idempotency(self) -> market.IdempotencyStore: ...
     def emit(self, event: Event) -> None:

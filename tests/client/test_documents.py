@@ -11,10 +11,23 @@ from local_server.client import (
     documents,
     market_documents,
     outbox_documents,
+    secret_documents,
     token_documents,
     version_documents,
 )
-from local_server.wire import accounts, analytics, apis, exchanges, market, outbox, server, sync, tokens, versions
+from local_server.wire import (
+    accounts,
+    analytics,
+    apis,
+    exchanges,
+    market,
+    outbox,
+    secrets,
+    server,
+    sync,
+    tokens,
+    versions,
+)
 
 PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.FailureDocument, apis.FailureView),
@@ -53,6 +66,8 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.CreateKeyDocument, accounts.CreateKey),
     (documents.KeyDocument, accounts.KeyView),
     (documents.NewKeyDocument, accounts.NewKeyView),
+    (secret_documents.SecretDocument, secrets.SecretView),
+    (secret_documents.SecretChangedDocument, secrets.SecretChanged),
     (token_documents.CreateTokenDocument, tokens.CreateToken),
     (token_documents.TokenDocument, tokens.TokenView),
     (token_documents.NewTokenDocument, tokens.NewTokenView),
@@ -132,7 +147,7 @@ class TestDocuments:
         assert of_document == of_model
 
     def test_every_document_is_compared(self) -> None:
-        modules = (documents, market_documents, outbox_documents, token_documents, version_documents)
+        modules = (documents, market_documents, outbox_documents, secret_documents, token_documents, version_documents)
         everything = {name: value for module in modules for name, value in vars(module).items()}
         written = {value for name, value in everything.items() if name.endswith("Document")}
 

@@ -11,6 +11,7 @@ from local_server.domain.deployments import Generation, Outcome
 from local_server.domain.errors import EngineUnavailable, StorageFull
 from local_server.domain.registry import Api
 from local_server.executor.engine import EngineHealth, EngineSettings, Sandbox, SandboxSpec
+from local_server.executor.secrets import Secrets
 from local_server.executor.service import Executor, Status
 from local_server.executor.watch import Watcher
 from local_server.executor.workshop import Pace, Workshop
@@ -75,6 +76,8 @@ class World:
             await self.storage.write(lambda tx: tx.accounts.add(ALICE))
         self.registry = Registry(self.storage, system, self.home, ALICE)
         self.blobs = Blobs(self.home / "blobs")
+        self.secrets = Secrets(self.storage, system, b"k" * 32)
+        await self.secrets.open()
         self.watcher = Watcher(lambda api_id: self.executor.changed(api_id))
         self.stack.push_async_callback(self.watcher.close)
         self.engine = Engine(EngineSettings(self.home, self.storage.install_id), self.machine)
@@ -85,6 +88,7 @@ class World:
             self.storage,
             self.blobs,
             self.registry,
+            self.secrets,
             system,
             self.home,
             lambda event: None,

@@ -139,6 +139,11 @@ def as_of_0014(db: Database) -> None:
     db.execute("insert into listing_counts values ('tag', 'geo', 1)")
 
 
+def as_of_0015(db: Database) -> None:
+    as_of_0014(db)
+    db.execute("insert into secrets values (?, 'TOKEN', x'01', ?)", [an_api(1).id, NOON.isoformat()])
+
+
 FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "": empty,
     "0001_local_registry": as_of_0001,
@@ -153,6 +158,7 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "0012_market_rest": as_of_0012,
     "0013_upstreams": as_of_0013,
     "0014_listing_counts": as_of_0014,
+    "0015_secrets": as_of_0015,
 }
 NAMES = ["", *STEPS]
 

@@ -21,6 +21,7 @@ from local_server.storage.migrations.marketplace import INDEXED, MARKETPLACE
 from local_server.storage.migrations.outbox import TABLES as OUTBOX
 from local_server.storage.migrations.publishing import PUBLISHING
 from local_server.storage.migrations.remote_versions import TABLES as REMOTE_VERSIONS
+from local_server.storage.migrations.secrets import TABLES as SECRETS
 from local_server.storage.migrations.upstreams import TABLES as UPSTREAMS
 from local_server.storage.migrations.versions import IMMUTABLE_POSTGRES
 from local_server.storage.migrations.versions import TABLES as VERSIONS
@@ -262,6 +263,7 @@ STEPS: Mapping[str, Callable[[Connection[Any]], None]] = {
     "0012_market_rest": _market_rest,
     "0013_upstreams": _tables(UPSTREAMS),
     "0014_listing_counts": _listing_counts,
+    "0015_secrets": _tables(SECRETS),
 }
 """By the name that is kept in the database, in order: the same as in SQLite."""
 

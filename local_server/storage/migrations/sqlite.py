@@ -14,6 +14,7 @@ from local_server.storage.migrations.marketplace import marketplace
 from local_server.storage.migrations.outbox import outbox
 from local_server.storage.migrations.publishing import publishing
 from local_server.storage.migrations.remote_versions import remote_versions
+from local_server.storage.migrations.secrets import api_secrets
 from local_server.storage.migrations.upstreams import upstreams
 from local_server.storage.migrations.usage import usage_rollups
 from local_server.storage.migrations.versions import versions
@@ -145,6 +146,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0012_market_rest": market_rest,
     "0013_upstreams": upstreams,
     "0014_listing_counts": listing_counts,
+    "0015_secrets": api_secrets,
 }
 """By the name that is kept in the database, in order."""
 

@@ -21,6 +21,7 @@ from local_server.storage.sql.publishing import SqlPublishedReader, SqlPublished
 from local_server.storage.sql.quotas import SqlQuotasReader, SqlQuotasStore
 from local_server.storage.sql.registry import SqlRegistryReader, SqlRegistryStore
 from local_server.storage.sql.reviews import SqlReviewsReader, SqlReviewsStore
+from local_server.storage.sql.secrets import SqlSecretsReader, SqlSecretsStore
 from local_server.storage.sql.subscriptions import SqlSubscriptionsReader, SqlSubscriptionsStore
 from local_server.storage.sql.uploads import SqlUploadsReader, SqlUploadsStore
 from local_server.storage.sql.usage import SqlUsageReader, SqlUsageStore
@@ -51,6 +52,7 @@ class SqlReadTx:
         self.uploads = SqlUploadsReader(connection)
         self.signing_keys = SqlSigningKeysReader(connection)
         self.access_tokens = SqlAccessTokensReader(connection)
+        self.secrets = SqlSecretsReader(connection)
 
 
 class SqlTx:
@@ -76,6 +78,7 @@ class SqlTx:
         self.uploads = SqlUploadsStore(connection)
         self.signing_keys = SqlSigningKeysStore(connection)
         self.access_tokens = SqlAccessTokensStore(connection)
+        self.secrets = SqlSecretsStore(connection)
         self.idempotency = SqlIdempotencyStore(connection)
         self.events: list[Event] = []
         """In the order they were emitted."""
