@@ -2,7 +2,8 @@
 
 Its programs are trees with a file `answer.txt`, which every request is answered with over real HTTP on 127.0.0.1. A
 file `syntax-error` makes the generation fail as a syntax error does, its text being the message; a file `never-ready`
-keeps it starting until it is stopped. A dependency named `nonesuch` cannot be installed; one named `slow` takes until
+keeps it starting until it is stopped; the text of a file `prints` is printed at the start. In all three `$NAME` is the
+program's environment variable. A dependency named `nonesuch` cannot be installed; one named `slow` takes until
 it is cancelled.
 """
 
@@ -11,6 +12,7 @@ import itertools
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import ClassVar, Literal
 
 from local_server.domain.errors import BuildFailed, DependenciesFailed, SandboxFailed
@@ -28,7 +30,7 @@ from local_server.executor.engine import (
     SandboxSpec,
     SandboxUsage,
 )
-from local_server.executor.engines.lines import Mailbox
+from local_server.executor.engines.lines import Mailbox, log_message
 from local_server.executor.layers.declared import Declared, read_declared
 from local_server.executor.layers.flights import Flights
 from local_server.executor.layers.store import layer_key
@@ -46,8 +48,9 @@ class FakeMachine:
 class FakeGeneration:
     """One program, on a port of its own."""
 
-    def __init__(self, tree: Path) -> None:
+    def __init__(self, tree: Path, env: Mapping[str, str]) -> None:
         self._tree = tree
+        self._env = env
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -62,7 +65,7 @@ class FakeGeneration:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
                 length = next((int(line[15:]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
                 await reader.readexactly(length)
-                body = (self._tree / "answer.txt").read_bytes()
+                body = expanded(self._tree / "answer.txt", self._env).encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 await writer.drain()
         except (EOFError, OSError):
@@ -77,6 +80,10 @@ class FakeGeneration:
             for writer in tuple(self._writers):
                 writer.transport.abort()
             await self._server.wait_closed()
+
+
+def expanded(path: Path, env: Mapping[str, str]) -> str:
+    return Template(path.read_text()).safe_substitute(env)
 
 
 class FakeAgent:
@@ -106,14 +113,16 @@ class FakeAgent:
         if gen in self.ready or gen in self.starting:
             return
         if (tree / "syntax-error").exists():
-            text = (tree / "syntax-error").read_text() or "SyntaxError: invalid syntax"
+            text = expanded(tree / "syntax-error", message["env"]) or "SyntaxError: invalid syntax"
             failure = {"kind": "syntax", "message": text, "file": "main.py", "line": 1, "traceback": text}
             await self.mailbox.put({"t": "failed", "gen": gen, **failure})
         elif (tree / "never-ready").exists():
             self.starting.add(gen)
         else:
-            generation = FakeGeneration(tree)
+            generation = FakeGeneration(tree, message["env"])
             self.starting.add(gen)
+            if (tree / "prints").exists():
+                await self.mailbox.put(log_message("out", expanded(tree / "prints", message["env"])))
             port = await generation.listen(int(message["port"]))
             if gen not in self.starting:  # stopped meanwhile
                 await generation.end()

@@ -12,10 +12,6 @@ class TestUnmet:
     def test_an_ordinary_manifest_gets_what_it_asks_for(self) -> None:
         assert unmet(manifest(), isolated=False) == []
 
-    def test_secrets_are_named(self) -> None:
-        (said,) = unmet(manifest(secrets=("API_TOKEN", "DB_URL")), isolated=True)
-        assert "API_TOKEN, DB_URL" in said
-
     def test_replicas_are_counted(self) -> None:
         assert unmet(manifest(replicas=3), isolated=True) == ["replicas = 3: this version runs one"]
 
