@@ -181,6 +181,7 @@ class TestSessions:
         assert "api_not_found" in run("keys", "create", "ana/hello", "--remote", url, "--json").stderr
         assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o700
 
+<<<<<<< HEAD
     def test_who_has_no_local_token_acts_with_the_session(
         self, run: Run, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -192,3 +193,26 @@ class TestSessions:
         assert json.loads(run("ls", "--json").stdout) == []
         assert run("whoami").stdout.startswith("frida, developer, until ")
         assert "api_not_found" in run("stats", "hello", "--json").stderr
+=======
+
+class TestSecrets:
+    def test_the_life_of_one(self, run: Run) -> None:
+        said = run("secrets", "set", "hello", "API_TOKEN", typed="planted-value\n")
+        assert said.exit_code == 0, said.output
+        assert said.stdout == "API_TOKEN is set\n"
+        assert 'secrets = ["API_TOKEN"]' in said.stderr  # or its program would not see it
+        assert "planted-value" not in said.output
+        listed = run("secrets", "list", "hello", "--json")
+        (secret,) = json.loads(listed.stdout)
+        assert (secret["name"], secret["used"]) == ("API_TOKEN", False)
+        assert "API_TOKEN" in run("secrets", "list", "hello").stdout
+        assert run("secrets", "rm", "hello", "API_TOKEN").stdout == "API_TOKEN is forgotten\n"
+        assert "has no secrets" in run("secrets", "list", "hello").stdout
+
+    def test_what_is_refused_says_why_and_not_what(self, run: Run) -> None:
+        for name, value in (("A-B", "planted-value"), ("API_TOKEN", "planted\0value"), ("API_TOKEN", "")):
+            said = run("secrets", "set", "hello", name, typed=value)
+            assert said.exit_code == 1
+            assert "planted" not in said.output
+            assert "allowed" in said.output or "NUL" in said.output
+>>>>>>> 07a24f9 (Tell of secrets, and what becomes of a value)
