@@ -113,16 +113,16 @@ class FakeAgent:
         if gen in self.ready or gen in self.starting:
             return
         if (tree / "syntax-error").exists():
-            text = expanded(tree / "syntax-error", message["env"]) or "SyntaxError: invalid syntax"
+            text = expanded(tree / "syntax-error", message.get("env", {})) or "SyntaxError: invalid syntax"
             failure = {"kind": "syntax", "message": text, "file": "main.py", "line": 1, "traceback": text}
             await self.mailbox.put({"t": "failed", "gen": gen, **failure})
         elif (tree / "never-ready").exists():
             self.starting.add(gen)
         else:
-            generation = FakeGeneration(tree, message["env"])
+            generation = FakeGeneration(tree, message.get("env", {}))
             self.starting.add(gen)
             if (tree / "prints").exists():
-                await self.mailbox.put(log_message("out", expanded(tree / "prints", message["env"])))
+                await self.mailbox.put(log_message("out", expanded(tree / "prints", message.get("env", {}))))
             port = await generation.listen(int(message["port"]))
             if gen not in self.starting:  # stopped meanwhile
                 await generation.end()

@@ -141,8 +141,9 @@ class TestEnded:
     async def test_other_dependencies_get_a_sandbox_of_their_own(self, aged: World) -> None:
         aged.save("four", **{"requirements.txt": "ham==1"})
         await aged.until_answer("four")
-        serving = aged.status.serving
+        # On the old dependencies first; when their sandbox has ended, on its own.
         await until(lambda: len(aged.machine.agents) == 1)
+        serving = aged.status.serving
         async with aged.executor.borrow(aged.api, 1) as lane:
             assert await said(lane) == "one"
             assert len(aged.machine.agents) == 2

@@ -186,7 +186,7 @@ class World:
         return int(number)
 
     async def until_answer(self, text: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await self.answer() != text:
                 await asyncio.sleep(0.005)
 
