@@ -181,7 +181,6 @@ class TestSessions:
         assert "api_not_found" in run("keys", "create", "ana/hello", "--remote", url, "--json").stderr
         assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o700
 
-<<<<<<< HEAD
     def test_who_has_no_local_token_acts_with_the_session(
         self, run: Run, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -193,7 +192,7 @@ class TestSessions:
         assert json.loads(run("ls", "--json").stdout) == []
         assert run("whoami").stdout.startswith("frida, developer, until ")
         assert "api_not_found" in run("stats", "hello", "--json").stderr
-=======
+
 
 class TestSecrets:
     def test_the_life_of_one(self, run: Run) -> None:
@@ -215,4 +214,3 @@ class TestSecrets:
             assert said.exit_code == 1
             assert "planted" not in said.output
             assert "allowed" in said.output or "NUL" in said.output
->>>>>>> 07a24f9 (Tell of secrets, and what becomes of a value)
