@@ -31,7 +31,7 @@ def _summary(summary: "ReviewSummaryView") -> list[Spans]:
     if summary.average is None:
         who = "  Whoever has called it by a subscription may write one: "
         return [[("No reviews yet.", "strong"), (who, "dim"), ("w", "primary")]]
-    told = f"  {summary.average:.1f} of 5, {summary.count:,} reviews"
+    told = f"  {summary.average:.1f} of 5, {summary.count:,} review{'' if summary.count == 1 else 's'}"
     lines: list[Spans] = [[(stars(summary.average), "warn"), (told, "strong")]]
     top = max(summary.by_stars.values(), default=0)
     for number in "54321":

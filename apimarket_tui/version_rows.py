@@ -69,13 +69,15 @@ def cell_of(row: VersionRow, column: str, api: "ApiView | None", now: datetime) 
 
 
 def traffic_words(traffic: "TrafficSplitView") -> Content:
-    told = Content.styled("traffic  ", "$dim")
-    for share in traffic.shares:
-        told += Content.assemble((one_line(share.target), "bold $foreground"), (f" {share.weight} %   ", "$accent"))
+    shares = [
+        Content.assemble((one_line(share.target), "bold $foreground"), (f" {share.weight} %", "$accent"))
+        for share in traffic.shares
+    ]
+    told = Content.styled("traffic  ", "$dim") + Content("   ").join(shares)
     pending = traffic.pending
     if pending is not None:
         what = "back to" if pending.back else f"{pending.weight} % to"
-        told += Content.styled(f"◐ {what} {one_line(pending.target)} once it is ready", "$warning")
+        told += Content.styled(f"   ◐ {what} {one_line(pending.target)} once it is ready", "$warning")
     return told
 
 

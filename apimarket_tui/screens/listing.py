@@ -294,4 +294,5 @@ def _measured(card: "ListingCard", listing: "ListingView | None") -> str:
     told = f"{count(card.subscribers)} subscribed  p95 {millis(card.p95_ms)}  {ok} ok"
     if listing is None or not listing.measured.requests:
         return told
-    return f"{told}  {count(listing.measured.requests)} calls in 30 days"
+    calls = listing.measured.requests
+    return f"{told}  {count(calls)} call{'' if calls == 1 else 's'} in 30 days"

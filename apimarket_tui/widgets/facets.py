@@ -49,12 +49,14 @@ def facet_rows(facets: "Mapping[str, Sequence[FacetView]]", chosen: Mapping[str,
 
 
 class FacetTable(LineTable[Facet]):
+    IDLE_CURSOR = False
+
     def __init__(self, *, id: str) -> None:
         super().__init__(COLUMNS, lambda facet: facet.key, _cell, titles=_no_title, id=id)
 
 
 def _no_title(column: Column, width: int) -> str:
-    return "narrow" if column.key == "group" else "down" if column.key == "value" else ""
+    return "NARROW" if column.key == "group" else "DOWN" if column.key == "value" else ""
 
 
 def _cell(facet: Facet, column: str, width: int) -> Spans:

@@ -97,7 +97,7 @@ def _failure(api: "ApiView") -> Content | None:
 
 
 def _facts(api: "ApiView", traffic: "TrafficView") -> Content:
-    minute = f"{rate(traffic.requests_per_s)} req/s · p95 {millis(traffic.p95_ms)} · {share(traffic.error_rate)} errors"
+    quiet = traffic.p95_ms is None
     using = f" · uses {size(api.usage.memory_bytes)}, {api.usage.cpu_percent:.0f} % cpu" if api.usage else ""
     facts = [
         ("url", Content.styled(one_line(api.url), "$primary")),
@@ -107,12 +107,21 @@ def _facts(api: "ApiView", traffic: "TrafficView") -> Content:
         ("entry", Content(one_line(api.entry or "detected"))),
         ("health", Content(one_line(api.health or "the port answers HTTP"))),
         ("limits", Content(f"{api.memory_mb} MB · {api.cpus:g} cpu{using}")),
-        ("traffic", Content(minute)),
+        ("traffic", Content.styled("no requests in the last minute", "$dim") if quiet else Content(_minute(traffic))),
     ]
     about = ", ".join(one_line(part) for part in (api.summary, " ".join(f"#{tag}" for tag in api.tags)) if part)
     if about:
         facts.append(("about", Content(about)))
     return Content("\n").join([Content.styled(f"{name:<9}", "$dim") + value for name, value in facts])
+
+
+def _minute(traffic: "TrafficView") -> str:
+    figures = (
+        f"{rate(traffic.requests_per_s)} req/s",
+        f"p95 {millis(traffic.p95_ms)}",
+        f"{share(traffic.error_rate)} errors",
+    )
+    return " · ".join(figures)
 
 
 def _serving(api: "ApiView") -> Content:

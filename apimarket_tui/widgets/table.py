@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import events
@@ -11,7 +12,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from apimarket_tui.widgets.canvas import LineCanvas, pad
-from apimarket_tui.words import Spans
+from apimarket_tui.words import Spans, Tone
 
 Row = TypeVar("Row")
 
@@ -26,6 +27,17 @@ class Column:
     right: bool = False
     rank: int = 0
     """0 always shows; of the others the highest goes first when there is no room."""
+
+
+ROOMY = 100
+"""Cells from which on a column of figures stands a little apart from the words after it."""
+
+
+def apart(columns: Sequence[Column], width: int) -> frozenset[str]:
+    """The columns that are followed by two blanks."""
+    if width < ROOMY:
+        return frozenset()
+    return frozenset(one.key for one, following in pairwise(columns) if one.right and not following.right)
 
 
 def lay_out(columns: Sequence[Column], width: int) -> dict[str, int]:
@@ -54,6 +66,9 @@ class LineTable(LineCanvas, Generic[Row]):
         Binding("home,g", "jump(0)", "first", show=False),
         Binding("end,G", "jump(-1)", "last", show=False),
     ]
+
+    IDLE_CURSOR: ClassVar[bool] = True
+    """Whether the cursor shows while another widget has the focus."""
 
     class Moved(Message):
         """The cursor is on another row, or on none."""
@@ -96,6 +111,7 @@ class LineTable(LineCanvas, Generic[Row]):
         self.marks: set[str] = set()
         """Keys of rows; they stay while their rows are out of sight."""
         self._widths: Mapping[str, int] = {}
+        self._apart: frozenset[str] = frozenset()
         self._laid_out_for = -1
 
     # -- Data
@@ -196,7 +212,8 @@ class LineTable(LineCanvas, Generic[Row]):
     def widths(self) -> Mapping[str, int]:
         width = self.scrollable_content_region.width
         if width != self._laid_out_for:
-            self._widths = lay_out(self._columns, width - 1)
+            self._apart = apart(self._columns, width)
+            self._widths = lay_out(self._columns, width - 1 - len(self._apart))
             self._laid_out_for = width
         return self._widths
 
@@ -207,13 +224,16 @@ class LineTable(LineCanvas, Generic[Row]):
         index = round(self.scroll_y) + y - 1
         if index >= len(self._rows):
             return self.draw([], width)
-        here = index == self._cursor
+        here = index == self._cursor and (self.IDLE_CURSOR or self.has_focus)
         marked = self._key(self._rows[index]) in self.marks
         spans: Spans = [("✓", "ok")] if marked else [("▸" if here else " ", "primary")]
         for key, cells in self.widths().items():
             right = self._right(key)
-            spans += [*pad(self._cell(self._rows[index], key, cells), cells, right), (" ", "text")]
+            spans += [*pad(self._cell(self._rows[index], key, cells), cells, right), self._gap(key)]
         return self.draw(spans, width, ("cursor" if self.has_focus else "idle") if here else None)
+
+    def _gap(self, key: str) -> tuple[str, Tone]:
+        return ("  " if key in self._apart else " ", "text")
 
     def _right(self, key: str) -> bool:
         return next(column.right for column in self._columns if column.key == key)
@@ -223,5 +243,5 @@ class LineTable(LineCanvas, Generic[Row]):
         for column in self._columns:
             cells = self.widths().get(column.key)
             if cells is not None:
-                spans += [*pad([(self._titles(column, cells), "dim")], cells, column.right), (" ", "dim")]
+                spans += [*pad([(self._titles(column, cells), "dim")], cells, column.right), self._gap(column.key)]
         return spans
