@@ -66,6 +66,7 @@ class Trace:
         "started_s",
         "status",
         "trace_id",
+        "traceparent",
         "version",
     )
 
@@ -95,10 +96,14 @@ class Trace:
         """Where the inspector keeps the exchange, if it does."""
         self.trace_id = ""
         """Of the W3C trace it is part of, if it is part of one."""
+        self.traceparent = b""
+        """What the API is told of that trace."""
 
-    def carry_on(self, head: RequestHead) -> None:
-        """What goes on of the caller's trace goes on under our span."""
-        self.trace_id = carry_on(head, self.request_id)
+    def carry_on(self, head: RequestHead, traceparent: bytes) -> None:
+        """The caller's trace goes on under our span. `traceparent` as it came."""
+        self.trace_id, self.traceparent = carry_on(head, traceparent, self.request_id)
+        if self.capture is not None:
+            self.capture.traceparent = self.traceparent
 
     def execution(self, ended_s: float) -> Execution:
         total_s = ended_s - self.started_s

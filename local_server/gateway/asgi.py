@@ -167,12 +167,12 @@ class Gateway:
             admitted = await self._admitted(scope, send, head, entry, trace, cors)
             if admitted is None:
                 return
-            if head.traced:
-                trace.carry_on(head)
+            if head.traceparents:
+                trace.carry_on(head, head.traceparent)
                 current.set(Current(trace.request_id, trace.trace_id))
             query: bytes = scope["query_string"]
             target = path + b"?" + query if query else path
-            lines = forwarded(scope, head, trace.request_id, prefix)
+            lines = forwarded(scope, head, trace.request_id, prefix, trace.traceparent)
             request = Request(trace.method, target, head, lines, receive, send, cors, admitted.headers(), site)
             if websocket:
                 await Tunnel(self._admission, entry, request, trace, scope["subprotocols"]).run()
@@ -205,7 +205,8 @@ class Gateway:
         """Take the long way with a request that was admitted on the short one, and whose connection failed it."""
         fields, entry, trace = express.fields, express.entry, express.trace
         scope = {"client": fields.client, "scheme": fields.scheme}
-        lines = forwarded(scope, fields.head, trace.request_id, entry.prefix if fields.by_path else b"")
+        prefix = entry.prefix if fields.by_path else b""
+        lines = forwarded(scope, fields.head, trace.request_id, prefix, trace.traceparent)
         added = express.admitted.headers()
         request = Request(trace.method, express.target, fields.head, lines, receive, send, [], added, fields.site)
         entry = self.routing.lookup(entry.route.api_id, entry.route.version) or entry

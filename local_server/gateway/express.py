@@ -36,7 +36,15 @@ MAX_BODY_BYTES = 64 * 1024
 """Of an answer that is kept: what is sent in one piece."""
 
 
-def express(gateway: Gateway, protocol: HardenedProtocol, fields: Fields, method: str, url: bytes, body: bytes) -> bool:
+def express(
+    gateway: Gateway,
+    protocol: HardenedProtocol,
+    fields: Fields,
+    method: str,
+    url: bytes,
+    body: bytes,
+    traceparent: bytes,
+) -> bool:
     """Begin the exchange of a request that is here whole, or answer it. False: it needs the long way, and nothing has
     happened yet."""
     raw, _, query = url.partition(b"?")
@@ -63,7 +71,7 @@ def express(gateway: Gateway, protocol: HardenedProtocol, fields: Fields, method
         return False
     trace = gateway.begin(route.api_id, method, path)
     if gateway.inspector.most:
-        _capture(gateway, entry, fields, trace, query, body)
+        _capture(gateway, entry, fields, trace, query, body, traceparent)
     try:
         admitted = gateway.policy.admit_at_once(route, fields.head, method, fields.address, trace)
     except ApimarketError as error:
@@ -78,8 +86,8 @@ def express(gateway: Gateway, protocol: HardenedProtocol, fields: Fields, method
         protocol.answer(kept(hit, entry, lane, trace, admitted.headers(), by_path=fields.by_path))
         gateway.record(trace)
         return True
-    if fields.head.traced:
-        trace.carry_on(fields.head)
+    if fields.head.traceparents:
+        trace.carry_on(fields.head, traceparent)
     exchange = Express(gateway, protocol, entry, lane, connection, trace, fields, target, body, admitted)
     protocol.carry(exchange)
     exchange.send()
@@ -99,11 +107,14 @@ def _kept_for(
     return hit
 
 
-def _capture(gateway: Gateway, entry: Entry, fields: Fields, trace: Trace, query: bytes, body: bytes) -> None:
+def _capture(
+    gateway: Gateway, entry: Entry, fields: Fields, trace: Trace, query: bytes, body: bytes, traceparent: bytes
+) -> None:
     """Let the inspector keep the exchange."""
     scope = {"type": "http", "scheme": fields.scheme, "client": fields.client, "query_string": query}
     prefix = entry.prefix if fields.by_path else b""
     trace.capture = gateway.inspector.begin(scope, fields.head, prefix, trace.path)
+    trace.capture.traceparent = traceparent
     if body:
         trace.capture.take_request(body, last=True)
 

@@ -110,6 +110,7 @@ class Express:
                 b" HTTP/1.1\r\n",
                 fields.block(),
                 self._id_line,
+                b"traceparent: %b\r\n" % trace.traceparent if trace.traceparent else b"",
                 entry.prefix_line if fields.by_path else b"",
                 b"\r\n",
                 self.body,

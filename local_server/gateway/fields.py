@@ -1,6 +1,7 @@
 """The header fields of a request, read once for all requests of a connection that carry the same.
 
-Clients send the same fields with every request, byte for byte; what differs is the line above them. So fields that the
+Clients send the same fields with every request, byte for byte; what differs is the line above them, and within a trace
+the value of `traceparent`. So fields that the
 parser has let through once are known again by comparing bytes, which spares parsing and checking them, and writing
 them anew for the API. Nothing is ever known here that the parser has not read before.
 """
@@ -17,6 +18,7 @@ from local_server.gateway.request_head import (
     framing_problem,
     read_head,
 )
+from local_server.gateway.trace_context import LENGTH, is_plain
 
 if TYPE_CHECKING:
     from local_server.gateway.asgi_types import RawHeaders
@@ -33,7 +35,7 @@ _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATC
 class Fields:
     """Made by `fields_of`. Never changed: requests share it."""
 
-    __slots__ = ("_block", "address", "by_path", "client", "head", "raw", "scheme", "site")
+    __slots__ = ("_block", "_raw", "_rest", "address", "by_path", "client", "head", "scheme", "site")
 
     def __init__(self, head: RequestHead, site: Site, client: tuple[str, int] | None, scheme: str) -> None:
         self.head = head
@@ -43,8 +45,10 @@ class Fields:
         self.address = client[0] if client else ""
         self.scheme = scheme
         self._block = b""
-        self.raw = b""
-        """As they came, the empty line included; empty where they cannot be known again."""
+        self._raw = b""
+        """As they came, the empty line included; up to the value of `traceparent`, where there is one."""
+        self._rest = b""
+        """What comes behind that value."""
 
     def block(self) -> bytes:
         """As they go on to the API, with what it is told about its caller. To be asked once the key was looked at,
@@ -55,27 +59,41 @@ class Fields:
 
     def learn(self, data: bytes, count: int) -> bool:
         """Whether they can be known again: `data` is the request they came in, and the parser found `count` of them."""
-        line = _LINE.match(data)
-        if line is None or self.head.traced or (self.head.keys and not self.head.key.startswith(KEY_START)):
-            return False  # what goes on of these differs: the span is ours, and the key may be the API's own
-        end = data.find(b"\r\n\r\n") + 4
-        raw = data[line.end() : end]
+        line, head = _LINE.match(data), self.head
+        if line is None or (head.keys and not head.key.startswith(KEY_START)):
+            return False  # the key may be the API's own, and go on
+        raw = data[line.end() : data.find(b"\r\n\r\n") + 4]
         # Exactly as many lines as fields: the parser and these few rules agree on where the head ends.
-        if len(raw) <= LONGEST_KNOWN and raw.count(b"\r\n") == count + 1 == raw.count(b"\n") == raw.count(b"\r"):
-            self.raw = raw
-        return bool(self.raw)
+        if len(raw) > LONGEST_KNOWN or not raw.count(b"\r\n") == count + 1 == raw.count(b"\n") == raw.count(b"\r"):
+            return False
+        if head.traceparents:
+            if head.traceparents != 1 or not is_plain(head.traceparent) or raw.count(head.traceparent) != 1:
+                return False
+            raw, _, self._rest = raw.partition(head.traceparent)
+        self._raw = raw
+        return True
 
-    def request(self, data: bytes) -> tuple[str, bytes, bytes] | None:
-        """Method, target and body, if `data` is one whole request with these very fields."""
+    def request(self, data: bytes) -> tuple[str, bytes, bytes, bytes] | None:
+        """Method, target, body and `traceparent` (empty where there is none), if `data` is one whole request with these
+        very fields."""
         line = _LINE.match(data)
         if line is None:
             return None
         begin = line.end()
-        end = begin + len(self.raw)
-        if len(data) != end + self.head.length or not data.startswith(self.raw, begin):
+        end = begin + len(self._raw)
+        if not data.startswith(self._raw, begin):
+            return None
+        traceparent = b""
+        if self._rest:
+            traceparent = data[end : end + LENGTH]
+            end += LENGTH
+            if not data.startswith(self._rest, end) or not is_plain(traceparent):
+                return None
+            end += len(self._rest)
+        if len(data) != end + self.head.length:
             return None
         method, target = line.groups()
-        return _METHODS[method], target, data[end:]
+        return _METHODS[method], target, data[end:], traceparent
 
 
 def fields_of(

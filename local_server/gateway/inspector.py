@@ -57,6 +57,7 @@ class Capture:
         "response_lines",
         "sent",
         "sent_bytes",
+        "traceparent",
     )
 
     def __init__(self, inspector: Inspector, scope: Scope, head: RequestHead, prefix: bytes, path: bytes) -> None:
@@ -70,6 +71,8 @@ class Capture:
         self.query: bytes = scope["query_string"]
         self._head: RequestHead | None = head
         self.lines = head.lines
+        self.traceparent = head.traceparent
+        """As it came, and once it goes on, as it does."""
         self._host = head.host
         self.execution: Execution | None = None
         self.complete = not head.has_body
@@ -150,7 +153,9 @@ class Capture:
         """The exchange has ended. Takes every API key of ours out of what is kept; returns about how many bytes the
         heads take."""
         assert self._head is not None
-        self.lines = self._head.lines  # of which a trace's header may have changed
+        self.lines = self._head.lines  # of which a trace's state may be gone
+        if self.traceparent:
+            self.lines = [*self.lines, b"traceparent", b": ", self.traceparent, b"\r\n"]
         values = [value for _, value in self.response_headers]
         text = b"".join((self._head.block(), self.query, self.path, self.response_lines, *values))
         self._head = None  # it has the key

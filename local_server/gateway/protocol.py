@@ -181,7 +181,8 @@ class HardenedProtocol(HttpToolsProtocol):
         fields = fields_of(self.headers, self._gateway.hosts, self.client, self.scheme, self.server)
         if fields is None or fields.head.length != len(body):
             return False
-        if not express(self._gateway, self, fields, self.parser.get_method().decode("ascii"), self.url, body):
+        method, traceparent = self.parser.get_method().decode("ascii"), fields.head.traceparent
+        if not express(self._gateway, self, fields, method, self.url, body, traceparent):
             return False
         if whole is not None and fields.learn(whole, len(self.headers)):
             self._known = fields

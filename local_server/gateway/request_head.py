@@ -27,14 +27,10 @@ HOP_BY_HOP = frozenset(
     }
 )
 # Never taken from outside: the gateway says these itself.
-_OURS = frozenset({b"forwarded", b"x-request-id", b"x-real-ip"})
+_OURS = frozenset({b"forwarded", b"traceparent", b"x-request-id", b"x-real-ip"})
 _OUR_PREFIXES = (b"x-forwarded-", b"x-apimarket-")
 _HARMLESS_TOKENS = frozenset({b"keep-alive", b"close", b""})
-_READ = (
-    HOP_BY_HOP
-    | _OURS
-    | {b"host", b"origin", b"sec-fetch-site", b"content-length", b"authorization", b"x-api-key", b"traceparent"}
-)
+_READ = HOP_BY_HOP | _OURS | {b"host", b"origin", b"sec-fetch-site", b"content-length", b"authorization", b"x-api-key"}
 KEY_START = b"am_"
 """How our API keys begin: in `Authorization` nothing else is taken for one."""
 _BEARER = b"bearer "
@@ -59,7 +55,8 @@ class RequestHead:
         "odd_coding",
         "origin",
         "origins",
-        "traced",
+        "traceparent",
+        "traceparents",
     )
 
     def __init__(self) -> None:
@@ -77,8 +74,9 @@ class RequestHead:
         self.length = 0
         self.chunked = False
         self.odd_coding = False
-        self.traced = False
-        """Whether there is a `traceparent`."""
+        self.traceparents = 0
+        self.traceparent = b""
+        """It ends here: what goes on of it is another one for each request (trace_context.py)."""
         self.named: set[bytes] = set()
         """Headers that `Connection` names: they end here."""
         self.lines: list[bytes] = []
@@ -92,6 +90,10 @@ class RequestHead:
         other = copy(self)
         other.lines, other._block = _without(self.lines, names), b""
         return other
+
+    def drop(self, name: bytes) -> None:
+        """This header does not go on."""
+        self.lines, self._block = _without(self.lines, {name}), b""
 
     def block(self) -> bytes:
         """`lines` in one piece; put together once, however many requests carry this head."""
@@ -137,7 +139,8 @@ class RequestHead:
             self.origins += 1
             self.origin = value
         elif name == b"traceparent":
-            self.traced = True
+            self.traceparents += 1
+            self.traceparent = value
         elif name == b"sec-fetch-site":
             self.fetch_site = value
         elif name == b"content-length":
@@ -166,6 +169,8 @@ def read_head(headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     named = head.named - _HARMLESS_TOKENS - {b"host", b"content-length"}
     if named:
         head.lines = _without(lines, named)
+        if b"traceparent" in named:
+            head.traceparents, head.traceparent = 0, b""
     return head
 
 

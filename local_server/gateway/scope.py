@@ -29,8 +29,12 @@ def local_port(scope: Scope) -> int:
     return server[1] or 0 if server else 0
 
 
-def forwarded(scope: Scope, head: RequestHead, request_id: str, prefix: bytes) -> tuple[bytes, ...]:
-    """What the API is told about its caller and the request. `prefix` only by path."""
+def forwarded(
+    scope: Scope, head: RequestHead, request_id: str, prefix: bytes, traceparent: bytes = b""
+) -> tuple[bytes, ...]:
+    """What the API is told about its caller and the request. `prefix` only by path, `traceparent` only of a trace."""
     about_caller = forwarded_lines(scope.get("client"), scope.get("scheme") or "http", head.host)
     lines = (*about_caller, b"x-request-id: %b\r\n" % request_id.encode())
+    if traceparent:
+        lines = (*lines, b"traceparent: %b\r\n" % traceparent)
     return (*lines, b"x-forwarded-prefix: %b\r\n" % prefix) if prefix else lines

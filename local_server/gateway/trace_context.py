@@ -7,7 +7,7 @@ none is begun: the API's own tracer then decides what it samples.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from local_server.gateway.request_head import RequestHead
@@ -17,36 +17,40 @@ _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-
 _FLAGS = 0b11
 """Sampled, and random; the others have no meaning yet, and must not be passed on."""
 _SAMPLED = 1
+LENGTH = 55
+"""Of one of version 00."""
 
 
-def carry_on(head: RequestHead, request_id: str) -> str:
-    """Put the gateway's own span into what goes on of `traceparent`. Returns the trace's id.
+class Carried(NamedTuple):
+    """What goes on of a trace."""
+
+    trace_id: str
+    traceparent: bytes
+
+
+def carry_on(head: RequestHead, value: bytes, request_id: str) -> Carried:
+    """A trace under the gateway's own span. `value` is the `traceparent` of a request with this `head`.
 
     One that is not valid, or more than one, is replaced by a new trace, and `tracestate` then ends here (3.2.2.5,
     3.3.1.4). Ids are made of the request's, so that whoever sees one finds the other.
     """
     ours = request_id.replace("-", "").encode()
-    span = ours[16:]
-    trace_id, flags, valid = ours, _SAMPLED, False
-    lines = head.lines
-    places = [at for at in range(0, len(lines), 4) if lines[at] == b"traceparent"]
-    if len(places) == 1:
-        found = _parsed(lines[places[0] + 2])
-        if found is not None:
-            trace_id, flags = found
-            valid = True
-    if places:
-        head.lines = lines = _kept(lines, drop_state=not valid)
-        lines += (b"traceparent", b": ", b"00-%b-%b-%02x" % (trace_id, span, flags), b"\r\n")
-    return trace_id.decode()
+    found = _parsed(value) if head.traceparents == 1 else None
+    if found is None:
+        head.drop(b"tracestate")
+    trace_id, flags = found or (ours, _SAMPLED)
+    return Carried(trace_id.decode(), b"00-%b-%b-%02x" % (trace_id, ours[16:], flags))
 
 
 def trace_of(head: RequestHead) -> str:
     """The id of the trace that a request is part of; empty where it is of none, or says so in a wrong way."""
-    lines = head.lines if head.traced else []
-    given = [lines[at + 2] for at in range(0, len(lines), 4) if lines[at] == b"traceparent"]
-    found = _parsed(given[0]) if len(given) == 1 else None
+    found = _parsed(head.traceparent) if head.traceparents == 1 else None
     return found[0].decode() if found is not None else ""
+
+
+def is_plain(value: bytes) -> bool:
+    """Whether it is valid, and as long as all of its version are."""
+    return len(value) == LENGTH and value.startswith(b"00-") and _parsed(value) is not None
 
 
 def _parsed(value: bytes) -> tuple[bytes, int] | None:
@@ -60,12 +64,3 @@ def _parsed(value: bytes) -> tuple[bytes, int] | None:
     if not trace_id.strip(b"0") or not parent_id.strip(b"0"):
         return None
     return trace_id, int(flags, 16) & _FLAGS
-
-
-def _kept(lines: list[bytes], *, drop_state: bool) -> list[bytes]:
-    dropped = {b"traceparent", b"tracestate"} if drop_state else {b"traceparent"}
-    kept: list[bytes] = []
-    for at in range(0, len(lines), 4):
-        if lines[at] not in dropped:
-            kept += lines[at : at + 4]
-    return kept

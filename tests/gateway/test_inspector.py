@@ -39,6 +39,16 @@ class TestKeeping:
         assert ("x-saw-path", "/orders") in one.response_headers
         assert why_not_replayable(one) == ""
 
+    async def test_a_trace_is_kept_as_it_goes_on(self, rig: Rig, echo_port: int) -> None:
+        rig.api("hello", echo_port)
+        for digit, more in (("1", {}), ("2", {}), ("3", {}), ("4", {"sec-fetch-site": "none"})):
+            given = {"traceparent": f"00-{digit * 32}-{'9' * 16}-01", "tracestate": "a=1"}
+            answer = await rig.client.get("/me/hello/", headers=given | more)
+            headers = dict(kept(rig)[0].request_headers)
+            assert headers["traceparent"] == answer.headers["x-saw-traceparent"]
+            assert headers["traceparent"].startswith(f"00-{digit * 32}-")
+            assert headers["tracestate"] == "a=1"
+
     async def test_only_the_last_ones_are(self, rig: Rig, echo_port: int) -> None:
         rig.api("hello", echo_port)
         for number in range(5):

@@ -254,13 +254,53 @@ class TestFields:
                 _, shown = await talk.ask(request(rig, fields=b"x-api-key: own\r\n"))
                 assert shown.count(b"x-api-key: own") == 1
 
-    async def test_each_request_of_a_trace_has_a_span_of_its_own(self, rig: Rig, echo: Echo) -> None:
+    async def test_each_request_of_a_trace_has_a_span_of_its_own(
+        self, rig: Rig, echo: Echo, known: list[bytes]
+    ) -> None:
         trace = b"traceparent: 00-%b-%b-01\r\n" % (b"1" * 32, b"2" * 16)
         async with Talk(rig.port) as talk:
             shown = [(await talk.ask(request(rig, fields=trace)))[1] for _ in range(4)]
         spans = {line for text in shown for line in text.split(b"\r\n") if line.startswith(b"traceparent")}
         assert len(spans) == 4
         assert all(b"-" + b"1" * 32 + b"-" in span and b"2" * 16 not in span for span in spans)
+        assert len(known) == 3 - 1  # the first took the long way, since no connection was idle
+
+    async def test_of_another_trace_the_rest_is_known(self, rig: Rig, echo: Echo, known: list[bytes]) -> None:
+        def traced(trace: bytes, state: bytes = b"a=1") -> bytes:
+            fields = b"x-before: 1\r\nTraceParent: 00-%b-%b-00\r\ntracestate: %b\r\n" % (trace * 32, b"9" * 16, state)
+            return request(rig, b"/me/x/%b" % trace, fields=fields)
+
+        async with Talk(rig.port) as talk:
+            for trace in (b"1", b"2", b"3", b"4", b"5"):
+                lines = (await talk.ask(traced(trace)))[1].split(b"\r\n")
+                (told,) = [line for line in lines if line.lower().startswith(b"traceparent")]
+                assert told.startswith(b"traceparent: 00-%b-" % (trace * 32))
+                assert told.endswith(b"-00")
+                assert lines[0] == b"GET /%b HTTP/1.1" % trace
+                assert {b"x-before: 1", b"tracestate: a=1"} <= set(lines)
+            assert len(known) == 3
+            assert b"tracestate: b=2" in (await talk.ask(traced(b"6", b"b=2")))[1]
+        assert len(known) == 3
+
+    @pytest.mark.parametrize(
+        "value",
+        [b"00-%b-%b-01" % (b"0" * 32, b"2" * 16), b"01-%b-%b-01" % (b"1" * 32, b"2" * 16), b"00-%b" % (b"1" * 52)],
+        ids=["all zeros", "another version", "nonsense"],
+    )
+    async def test_a_trace_that_is_not_plain_is_read_by_the_parser(
+        self, rig: Rig, echo: Echo, known: list[bytes], value: bytes
+    ) -> None:
+        valid = b"00-%b-%b-01" % (b"1" * 32, b"2" * 16)
+        data = request(rig, fields=b"traceparent: %b\r\ntracestate: a=1\r\n" % valid)
+        async with Talk(rig.port) as first, Talk(rig.port) as second:
+            for _ in range(3):
+                await first.ask(data)
+            count = len(known)
+            other = data.replace(valid, value)
+            shown = [await first.ask(other), await second.ask(other)]
+        assert len(known) == count > 0
+        states = [b"tracestate: a=1" in text for _, text in shown]
+        assert states == [value.startswith(b"01")] * 2
 
     def test_nothing_is_known_where_lines_and_fields_differ(self) -> None:
         data = b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\n a: b\r\n\r\n"

@@ -19,8 +19,8 @@ OURS = REQUEST.replace("-", "")
 def passed(*headers: tuple[str, str]) -> tuple[str, dict[str, list[str]]]:
     """The trace's id, and what the API is told."""
     head = read_head([(name.encode(), value.encode("latin-1")) for name, value in headers])
-    trace_id = carry_on(head, REQUEST)
-    told: dict[str, list[str]] = {}
+    trace_id, traceparent = carry_on(head, head.traceparent, REQUEST) if head.traceparents else ("", b"")
+    told = {"traceparent": [traceparent.decode()]} if traceparent else {}
     for at in range(0, len(head.lines), 4):
         told.setdefault(head.lines[at].decode(), []).append(head.lines[at + 2].decode("latin-1"))
     return trace_id, told
