@@ -57,6 +57,7 @@ from local_server.publishing.manifest import read_manifest
 from local_server.publishing.opening import Place, make_publications
 from local_server.publishing.routes import Publications
 from local_server.registry.service import Registry
+from local_server.roles.figures import FigureTeller, follow_figures
 from local_server.roles.ways import WayFollower
 from local_server.settings import Settings
 from local_server.storage.base import Storage
@@ -260,11 +261,13 @@ async def open_runtime(
             tasks["other-servers"] = bus.run
         if board is not None:
             await board.recall()
-            tasks["board"] = board.run
+            tasks |= {"board": board.run, "figures": lambda: follow_figures(bus, windows.add)}
         ways = WayFollower(storage, bus, gateway.routing, settings.drain_s) if settings.role == "gateway" else None
         if ways is not None:
             stack.push_async_callback(ways.close)
-            tasks["ways"] = ways.run
+            figures = FigureTeller(bus.publish)
+            recorders.append(figures.record)
+            tasks |= {"ways": ways.run, "figures": figures.run}
         for name, work in tasks.items():
             stack.push_async_callback(_end, asyncio.create_task(supervise(name, work), name=name))
         await (executor.open() if settings.runs_apis else executor.stand_by())

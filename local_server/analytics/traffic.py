@@ -6,9 +6,9 @@ Recording is on the path of every request: one dictionary look-up and a few addi
 from collections.abc import Mapping
 
 from local_server.domain.executions import ERRORS, UNANSWERED, Execution
-from local_server.domain.histogram import Histogram, bucket_of, percentile_us, subtract
+from local_server.domain.histogram import Histogram, add, bucket_of, percentile_us, subtract
 from local_server.domain.ids import ApiId
-from local_server.domain.traffic import HISTORY_S, RATE_S, SILENCE, TrafficFigures
+from local_server.domain.traffic import HISTORY_S, RATE_S, SILENCE, Counted, TrafficFigures
 from local_server.system import System
 
 
@@ -34,10 +34,7 @@ class _Window:
         self.latencies: Histogram = {}
 
     def record(self, second_at: int, execution: Execution) -> None:
-        second = self._ring[second_at % HISTORY_S]
-        if second.at != second_at:
-            self._forget(second)
-            second.at = second_at
+        second = self._second(second_at)
         second.requests += 1
         self.requests += 1
         outcome = execution.outcome
@@ -48,6 +45,16 @@ class _Window:
             bucket = bucket_of(execution.total_us)
             second.latencies[bucket] = second.latencies.get(bucket, 0) + 1
             self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
+
+    def add(self, second_at: int, counted: Counted) -> None:
+        """What was recorded elsewhere, as if all of it had been in this second."""
+        second = self._second(second_at)
+        second.requests += counted.requests
+        self.requests += counted.requests
+        second.errors += counted.errors
+        self.errors += counted.errors
+        add(second.latencies, counted.latencies)
+        add(self.latencies, counted.latencies)
 
     def figures(self, now_s: float) -> TrafficFigures:
         second_at = int(now_s)
@@ -68,6 +75,13 @@ class _Window:
             error_rate=round(self.errors / self.requests, 4),
             history=tuple(history),
         )
+
+    def _second(self, second_at: int) -> _Second:
+        second = self._ring[second_at % HISTORY_S]
+        if second.at != second_at:
+            self._forget(second)
+            second.at = second_at
+        return second
 
     def _forget(self, second: _Second) -> None:
         if second.requests:
@@ -100,6 +114,10 @@ class TrafficWindows:
         if window is None:
             window = self._windows[execution.api_id] = _Window()
         window.record(second_at, execution)
+
+    def add(self, api_id: ApiId, counted: Counted) -> None:
+        """What another gateway carried, as of now."""
+        self._windows.setdefault(api_id, _Window()).add(int(self._now_s()), counted)
 
     def view(self, api_id: ApiId) -> TrafficFigures:
         """The API's figures now; silence for one that is not known."""

@@ -1,12 +1,13 @@
 """What happened. Past tense; published only after the change it tells of is committed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from local_server.domain.deployments import Failure, Generation, State
 from local_server.domain.ids import ApiId, OpId
+from local_server.domain.traffic import Counted
 
 LogStream = Literal["out", "err", "apimarket"]
 """A program's standard output, its standard error, or a word of ours between them."""
@@ -126,6 +127,13 @@ class WayMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficCounted:
+    """A gateway without an executor carried requests."""
+
+    apis: Mapping[ApiId, Counted]
+
+
+@dataclass(frozen=True, slots=True)
 class KeysChanged:
     """Keys to APIs were made, changed or revoked."""
 
@@ -155,6 +163,7 @@ Event = (
     | VersionChanged
     | TrafficMoved
     | WayMoved
+    | TrafficCounted
     | KeysChanged
     | FeedMoved
 )

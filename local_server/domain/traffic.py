@@ -1,5 +1,6 @@
 """How much goes through an API right now."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 HISTORY_S = 60
@@ -16,6 +17,17 @@ class TrafficFigures:
     """Share of the last 60 s' requests that were answered 5xx or broken off, 0 to 1."""
     history: tuple[int, ...] = (0,) * HISTORY_S
     """Requests in each of the last 60 s, oldest first; the last second is still going on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What one gateway carried for one API in about a second."""
+
+    requests: int
+    errors: int
+    """Answered 5xx, or broken off."""
+    latencies: Mapping[int, int]
+    """Of what a generation answered: a bucket of domain/histogram.py -> how many."""
 
 
 SILENCE = TrafficFigures()

@@ -111,6 +111,16 @@ def test_statistics_are_the_analytics(story: Story) -> None:
     assert logged.status_code < 300, logged.text
 
 
+def test_the_live_figures_are_of_all_gateways(story: Story) -> None:
+    def seen() -> int:
+        return sum(story.services.client.api("weather")["traffic"]["history"])
+
+    before = seen()
+    for _ in range(5):
+        story.ask()
+    wait_for(lambda: seen() >= before + 5, "the executor to hear of it")
+
+
 def test_a_gateway_that_was_restarted_knows_every_way(story: Story) -> None:
     end(story.services.gateway)
     story.services.gateway.start()
