@@ -57,8 +57,9 @@ def started(home: Path, engine: str, database: str) -> Iterator[Services]:
             server.start()
         yield services
     finally:
-        for server in reversed(servers):
+        for server in servers[1:]:
             end(server)
+        services.executor.stop(apis=True)  # under Docker they would run on
 
 
 def end(server: RunningServer) -> None:
