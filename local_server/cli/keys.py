@@ -49,7 +49,7 @@ def create(
         "quota": quota,
         "plan": plan,
     }
-    _shown_once(remote_of(remote).client.create_key(name, body), as_json)
+    shown_once(remote_of(remote).client.create_key(name, body), as_json)
 
 
 @verb(name="list")
@@ -77,7 +77,7 @@ def list_keys(name: str, remote: str | None, as_json: bool) -> None:
 def rotate(key_id: str, grace: timedelta, remote: str | None, as_json: bool) -> None:
     """Replace the key KEY_ID by another. That one has the same rights; the old one ends after a grace period."""
     _refuse_key(key_id)
-    _shown_once(remote_of(remote).client.rotate_key(key_id, int(grace.total_seconds())), as_json)
+    shown_once(remote_of(remote).client.rotate_key(key_id, int(grace.total_seconds())), as_json)
 
 
 @verb()
@@ -108,7 +108,8 @@ def _refuse_key(given: str) -> None:
         )
 
 
-def _shown_once(made: NewKeyDocument, as_json: bool) -> None:
+def shown_once(made: NewKeyDocument, as_json: bool) -> None:
+    """The key alone on standard output."""
     if as_json:
         print_json(made)
         return

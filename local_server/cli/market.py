@@ -5,6 +5,7 @@ import sys
 import click
 
 from local_server.cli.connection import print_json, running_client
+from local_server.cli.keys import shown_once
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import Remote, market_of, market_option
 from local_server.cli.text import age, clean, line_of, milliseconds, paint, table
@@ -18,9 +19,12 @@ from local_server.client.market_documents import (
     SearchDocument,
     SubscriptionDocument,
 )
+from local_server.client.synchronous import Client
 
 _SORTS = ("best", "rating", "subscribers", "newest", "name")
 _SHOWN_FACETS = 6
+GRACE_S = 3600
+"""How long a key goes on beside the one that takes its place."""
 
 
 @verb()
@@ -57,7 +61,11 @@ def search(
                 raise
             click.echo(error.detail, err=True)
             found = _in_the_copy(words, filters, meant.url)
-    print_json(found) if as_json else click.echo(_results(found, meant) if found["apis"] else _nothing(words, meant))
+    narrowed = bool(tags or category or free)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(_results(found, meant) if found["apis"] else _nothing(words, meant, narrowed=narrowed))
 
 
 def _filters(tags: tuple[str, ...], category: str | None, free: bool, sort: str, limit: int) -> dict[str, Filter]:
@@ -68,7 +76,8 @@ def _in_the_copy(words: str, filters: dict[str, Filter], remote: str | None) -> 
     found = running_client().market_search(words, remote=remote, offline="true", **filters)
     copied = found["copied"]
     state = "unfinished" if copied["age_s"] is None else age(copied["age_s"])
-    told = f"From the copy of {clean(copied['remote'])}, {state}, {copied['listings']:,} APIs."
+    counted = "1 API" if copied["listings"] == 1 else f"{copied['listings']:,} APIs"
+    told = f"From the copy of {clean(copied['remote'])}, {state}, {counted}."
     click.echo(paint(told, dim=True, err=True), err=True)
     return found
 
@@ -85,8 +94,10 @@ def _results(found: SearchDocument, meant: Remote) -> str:
     return "\n".join(lines)
 
 
-def _nothing(words: str, meant: Remote) -> str:
+def _nothing(words: str, meant: Remote, *, narrowed: bool) -> str:
     what = f"matches {line_of(words)!r}" if words else "is listed"
+    if narrowed:
+        what = f"{what} with these filters" if words else "matches these filters"
     if meant.local is None:
         return f"Nothing at {clean(meant.url)} {what}."
     hint = "To search a marketplace: apimarket login NAME --remote URL, or --remote URL"
@@ -126,20 +137,25 @@ def subscribe(api: str, plan: str | None, spend_cap_minor: int | None, remote: s
 
 
 @verb()
-@click.argument("act", required=False, type=click.Choice(["cancel", "keep", "change"]))
+@click.argument("act", required=False, type=click.Choice(["cancel", "keep", "change", "key"]))
 @click.argument("subscription", required=False, metavar="ID")
-@click.option("--now", is_flag=True, help="With cancel: at once, and not when the period ends.")
+@click.option("--now", is_flag=True, help="At once: with cancel not when the period ends, with key not in an hour.")
 @click.option("--plan", help="With change: the plan to go on with.")
 @market_option
 def subscriptions(
     act: str | None, subscription: str | None, now: bool, plan: str | None, remote: str | None, as_json: bool
 ) -> None:
-    """Your subscriptions, ended ones too; or `cancel ID`, `keep ID`, `change ID --plan PLAN`."""
+    """Your subscriptions, ended ones too; or `cancel ID`, `keep ID`, `change ID --plan PLAN`; or `key ID`: another key,
+    where the first was lost."""
     client = market_of(remote).client
     if act is None:
         found = client.subscriptions()
     elif subscription is None:
         raise click.UsageError(f"Which one? Try: apimarket subscriptions {act} ID")
+    elif act == "key":
+        key_id = _key_of(client, subscription)
+        shown_once(client.rotate_key(key_id, 0 if now else GRACE_S), as_json)
+        return
     elif act == "cancel":
         found = [client.cancel_subscription(subscription, "now" if now else "period_end")]
     elif act == "keep":
@@ -152,6 +168,18 @@ def subscriptions(
         print_json(found if act is None else found[0])
     else:
         click.echo(_subscriptions(found) if found else "You have no subscriptions. Find an API: apimarket search")
+
+
+def _key_of(client: Client, subscription: str) -> str:
+    """Raises SubscriptionNotFound; SubscriptionNotLive where it has none in force."""
+    from local_server.domain.market_errors import SubscriptionNotFound, SubscriptionNotLive
+
+    for one in client.subscriptions():
+        if one["id"] == subscription:
+            if key_id := one.get("key_id"):
+                return key_id
+            raise SubscriptionNotLive(subscription, one["state"])
+    raise SubscriptionNotFound(subscription)
 
 
 @verb()
@@ -188,8 +216,8 @@ def _subscriptions(found: list[SubscriptionDocument]) -> str:
     for one in found:
         plan = one["plan"]
         named = [one["id"], clean(one["api"]), clean(plan["code"]), plan["price"]]
-        rows.append([*named, _state(one), _day(one["period_end"])])
-    return table(["ID", "API", "PLAN", "PRICE", "STATE", "PERIOD ENDS"], rows)
+        rows.append([*named, _state(one), _day(one["ended_at"] or one["period_end"])])
+    return table(["ID", "API", "PLAN", "PRICE", "STATE", "ENDS"], rows)
 
 
 def _state(one: SubscriptionDocument) -> str:
@@ -222,7 +250,8 @@ def _reviews(name: str, found: ReviewsDocument) -> str:
     summary = found["summary"]
     if summary["average"] is None:
         return f"{line_of(name)} has no reviews."
-    lines = [f"{paint(line_of(name), bold=True)}  {summary['average']:.1f} of 5, {summary['count']} reviews"]
+    counted = "1 review" if summary["count"] == 1 else f"{summary['count']} reviews"
+    lines = [f"{paint(line_of(name), bold=True)}  {summary['average']:.1f} of 5, {counted}"]
     return "\n\n".join(lines + [_review(review) for review in found["reviews"]])
 
 

@@ -1,6 +1,6 @@
 """The marketplace's wire models as typed JSON documents: see documents.py."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class ListingCardDocument(TypedDict):
@@ -150,6 +150,8 @@ class SubscriptionDocument(TypedDict):
     created_at: str
     ended_at: str | None
     row_version: int
+    key_id: NotRequired[str | None]
+    """Servers of before do not say."""
 
 
 class NewSubscriptionDocument(TypedDict):

@@ -98,7 +98,8 @@ class AlreadySubscribed(ApimarketError):
     def __init__(self, api: str, subscription_id: str) -> None:
         super().__init__(
             f"You have a subscription to {api} already: {subscription_id}",
-            hint="Change its plan, or end it first: apimarket subscriptions cancel ID",
+            hint=f"For another plan: apimarket subscriptions change {subscription_id} --plan PLAN; where its key was lost: "
+            f"apimarket subscriptions key {subscription_id}",
             extra={"subscription": subscription_id},
         )
 

@@ -10,6 +10,7 @@ from local_server.domain.accounts import AuditEntry, Caller
 from local_server.domain.catalogue import Listing
 from local_server.domain.idempotency import Outcome, check_key, request_hash
 from local_server.domain.ids import ApiId, KeyId, PlanId, SubscriptionId, UserId
+from local_server.domain.keys import KeyState
 from local_server.domain.manifest import PlanSpec
 from local_server.domain.market_errors import (
     AlreadySubscribed,
@@ -47,6 +48,8 @@ class Standing:
     plan: Plan
     next_plan: Plan | None
     charges: Charges
+    key_id: KeyId | None = None
+    """The one in force, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,15 @@ class Subscriptions:
         """The caller's own, newest first, ended ones too."""
         now = self._system.now()
         return await self._storage.read(
-            lambda tx: [_standing(tx, one, now) for one in tx.subscriptions.of_user(caller.user.id)]
+            lambda tx: [_with_key(tx, _standing(tx, one, now), now) for one in tx.subscriptions.of_user(caller.user.id)]
         )
 
     async def get(self, subscription_id: str, caller: Caller) -> Standing:
         """Raises SubscriptionNotFound."""
         now = self._system.now()
-        return await self._storage.read(lambda tx: _standing(tx, _own(tx, subscription_id, caller), now))
+        return await self._storage.read(
+            lambda tx: _with_key(tx, _standing(tx, _own(tx, subscription_id, caller), now), now)
+        )
 
     async def of_api(self, api_id: ApiId) -> Sequence[Standing]:
         """Everybody's to that API, newest first: for its owner."""
@@ -268,6 +273,12 @@ def _standing(tx: ReadTx, one: Subscription, now: datetime) -> Standing:
         next_plan=_plan(tx, one.next_plan_id) if one.next_plan_id is not None else None,
         charges=charges(plan.terms, daily, one.period_start, one.period_end, min(now, one.ended_at or now)),
     )
+
+
+def _with_key(tx: ReadTx, standing: Standing, now: datetime) -> Standing:
+    one = standing.subscription
+    active = (key.id for key in tx.keys.of_subject(one.api_id, one.id) if key.state(now) is KeyState.ACTIVE)
+    return replace(standing, key_id=next(active, None))
 
 
 def _handle(tx: ReadTx, user_id: UserId) -> str:

@@ -137,6 +137,7 @@ def subscription_view(standing: Standing) -> wire.SubscriptionView:
         created_at=one.created_at,
         ended_at=one.ended_at,
         row_version=one.row_version,
+        key_id=standing.key_id,
     )
 
 

@@ -210,6 +210,8 @@ class SubscriptionView(BaseModel):
     created_at: datetime
     ended_at: datetime | None
     row_version: int
+    key_id: str | None = None
+    """Of its key in force, to rotate it by, in lists of one's own and when one is asked for."""
 
 
 class NewSubscriptionView(BaseModel):

@@ -67,6 +67,7 @@ class TestSearch:
         assert harmless(found.stdout)
         assert json.loads(run("search", "--tag", "geo", "--free", "--json").stdout)["total"] == 1
         assert "Nothing" in run("search", "volcano").stdout
+        assert "matches these filters" in run("search", "--tag", "geo", "--tag", "moon").stdout
 
     def test_wrong_usage(self, run: Run) -> None:
         assert run("search", "--sort", "worst").exit_code == 2
@@ -92,12 +93,18 @@ class TestSubscribing:
         written = run("reviews", "ana/weather", "--rate", "4", "--text", "-", typed=HOSTILE)
         assert written.exit_code == 0, written.output
         listed = run("reviews", "ana/weather")
-        assert "4.0 of 5, 1 reviews" in listed.stdout
+        assert "4.0 of 5, 1 review" in listed.stdout
         assert "evil" in listed.stdout
         assert harmless(listed.stdout + written.stdout)
         subscription = json.loads(run("subscriptions", "--json").stdout)[0]["id"]
+        again = run("subscribe", "ana/weather", "--plan", "pro")
+        assert f"subscriptions key {subscription}" in again.stderr
+        other = run("subscriptions", "key", subscription, "--now").stdout.strip()
+        assert (call(running, key).status, call(running, other).status) == (401, 200)
+        key = other
         assert "ends then" in run("subscriptions", "cancel", subscription).stdout
         assert "ends then" not in run("subscriptions", "keep", subscription).stdout
         assert run("subscriptions", "cancel", subscription, "--now", "--json").exit_code == 0
         assert "canceled" in run("subscriptions").stdout
         assert call(running, key).status == 401
+        assert "cannot be changed" in run("subscriptions", "key", subscription).stderr

@@ -115,6 +115,14 @@ class TestKeys:
             await filled.write(lambda tx, key=key: tx.keys.add(key))
         assert await filled.read(lambda tx: tx.keys.of_api(API.id)) == [new, old]
 
+    async def test_those_that_count_together(self, filled: Storage) -> None:
+        await add_apis(filled, an_api(2))
+        counted = [a_key(n, quota_subject="one", created_at=NOON + timedelta(n)) for n in (1, 2)]
+        others = [a_key(3), a_key(4, quota_subject="two"), a_key(5, api_id=an_api(2).id, quota_subject="one")]
+        for key in counted + others:
+            await filled.write(lambda tx, key=key: tx.keys.add(key))
+        assert await filled.read(lambda tx: tx.keys.of_subject(API.id, "one")) == counted[::-1]
+
     async def test_what_becomes_of_one(self, filled: Storage) -> None:
         later = NOON + timedelta(hours=1)
         await filled.write(lambda tx: tx.keys.add(a_key(1)))

@@ -53,6 +53,10 @@ class SqlKeysReader:
     def of_api(self, api_id: ApiId) -> Sequence[ApiKey]:
         return self._many("where api_id = :api_id order by created_at desc, id desc", {"api_id": api_id})
 
+    def of_subject(self, api_id: ApiId, subject: str) -> Sequence[ApiKey]:
+        rest = "where api_id = :api_id and quota_subject = :subject order by created_at desc, id desc"
+        return self._many(rest, {"api_id": api_id, "subject": subject})
+
     def all(self) -> Sequence[ApiKey]:
         return self._many("order by id", {})
 
