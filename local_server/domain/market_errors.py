@@ -98,8 +98,8 @@ class AlreadySubscribed(ApimarketError):
     def __init__(self, api: str, subscription_id: str) -> None:
         super().__init__(
             f"You have a subscription to {api} already: {subscription_id}",
-            hint=f"For another plan: apimarket subscriptions change {subscription_id} --plan PLAN; where its key was lost: "
-            f"apimarket subscriptions key {subscription_id}",
+            hint=f"For another plan: apimarket subscriptions change {subscription_id} --plan PLAN; where its key was "
+            f"lost: apimarket subscriptions key {subscription_id}",
             extra={"subscription": subscription_id},
         )
 
