@@ -110,11 +110,17 @@ def description(api: ApiDocument) -> str:
     failure = api["failure"]
     if failure is not None:
         lines += ["", f"{paint('✗', 'red')} {line_of(failure['headline'])}"]
-        lines += [f"  {line}" for line in clean(failure["traceback"]).splitlines()]
+        lines += [f"  {line}" for line in clean(failure["traceback"] or _list_in(failure["message"])).splitlines()]
         lines += [f"{paint('hint:', 'cyan')} {line_of(failure['hint'])}"] if failure["hint"] else []
     elif trouble := why(api):
         lines += ["", f"{paint('✗', 'red')} {trouble}"]
     return "\n".join([f"{paint(api['owner'] + '/' + api['name'], bold=True)}", *lines])
+
+
+def _list_in(message: str) -> str:
+    """Of a message that lists several things all of them; the headline has one alone."""
+    _, _, listed = message.partition(":\n")
+    return "\n".join(line.strip() for line in listed.splitlines()) if "\n" in listed.strip() else ""
 
 
 def _reload(api: ApiDocument) -> str:

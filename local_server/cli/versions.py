@@ -89,6 +89,8 @@ def channels(
     if channel is None:
         found = client.channels(name)
     elif version is None:
+        if channel not in client.channels(name)["channels"]:
+            click.echo(f"{line_of(name)} has no channel {channel!r}.", err=True)
         found = client.remove_channel(name, channel)
     else:
         client.put_channel(name, channel, version)

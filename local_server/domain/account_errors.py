@@ -187,7 +187,7 @@ class RateLimited(ApimarketError):
 
     def __init__(self, full_name: str, limit: RateLimit, retry_after_s: int) -> None:
         super().__init__(
-            f"{full_name} takes {limit.requests} requests in {limit.window_s} s from each caller",
+            f"{full_name} takes {limit.requests} requests in {limit.window_s} s from this caller",
             hint=f"Send the next one in {retry_after_s} s.",
             extra={"limit": limit.requests, "window_s": limit.window_s, "retry_after_s": retry_after_s},
         )

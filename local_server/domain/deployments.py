@@ -69,10 +69,13 @@ class Failure:
 
     @property
     def headline(self) -> str:
-        """One line: `SyntaxError: invalid syntax (app.py:12)`."""
-        first = self.message.strip().splitlines()[0] if self.message.strip() else self.kind
+        """One line: `SyntaxError: invalid syntax (app.py:12)`; of a list the first that stands in it."""
+        first, *more = self.message.strip().splitlines() or [self.kind]
+        if more and first.endswith(":"):
+            first += " " + more[0].strip()
         where = f" ({self.file}:{self.line})" if self.file and self.line else ""
-        return first if not where or where[2:-1] in first else first + where
+        said = where[2:-1] in first or f"line {self.line}:" in first
+        return first if not where or said else first + where
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class GenerationNotFound(ApimarketError):
     def __init__(self, full_name: str, number: int) -> None:
         super().__init__(
             f"{full_name} has no generation {number}, or it is kept no longer",
-            hint="The kept ones are those of its last 50 saves: GET /api/v1/apis/{id}/generations",
+            hint=f"Kept are those of its last 50 saves. Which of them answered what: apimarket history {full_name}",
         )
 
 

@@ -172,7 +172,7 @@ def command_hint(text: str) -> str:
 def rate(text: str) -> RateLimit:
     found = _RATE.fullmatch(text)
     if not found or found[2] not in WINDOWS_S or int(found[1]) < 1:
-        raise Wrong(f'found {shown(text)}; allowed: a number from 1 on and s, min, h or day, as "60/min"')
+        raise Wrong(f'found {shown(text)}; allowed: 1 to 999999999 and s, min, h or day, as "60/min"')
     return RateLimit(int(found[1]), WINDOWS_S[found[2]])
 
 
@@ -224,5 +224,5 @@ def quota(text: str) -> tuple[int, str]:
     """(requests, interval)"""
     found = _QUOTA.fullmatch(text)
     if not found or found[2] not in ("day", "month") or int(found[1]) < 1:
-        raise Wrong(f'found {shown(text)}; allowed: requests a day or a month, as "1000/month"')
+        raise Wrong(f'found {shown(text)}; allowed: 1 to 999999999999999 and day or month, as "1000/month"')
     return int(found[1]), found[2]

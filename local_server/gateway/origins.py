@@ -9,7 +9,8 @@ from local_server.gateway.hosts import Hosts
 PREFLIGHT_MAX_AGE_S = 600
 _EXPOSED = (
     b"X-Request-Id, X-Apimarket-Generation, X-Apimarket-Pending-Error, Retry-After, RateLimit, RateLimit-Policy, "
-    b"RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+    b"RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, X-Apimarket-Version, Deprecation, Sunset, Link, Age, "
+    b"Cache-Status"
 )
 
 

@@ -183,12 +183,13 @@ class Table:
         return self.by_slug.get(site.slug)
 
     def pins(self, name: str) -> list[str] | None:
-        """What may follow the `@` after `owner/slug`; None: there is no such API."""
+        """What may follow the `@` after `owner/slug`, the newest versions first; None: there is no such API."""
         entry = self.by_path.get(name.encode("latin-1", "replace"))
         if entry is None:
             return None
         group = self.by_id[entry.route.api_id]
-        return list(dict.fromkeys([*(version for version in group.by_version if version), *group.by_pin]))
+        versions = [version for version in group.by_version if version][::-1]
+        return list(dict.fromkeys([*versions, *sorted(group.by_pin)]))
 
     def close_names(self, name: str) -> list[str]:
         """At most three `owner/slug` that look like `name`."""

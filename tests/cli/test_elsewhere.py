@@ -82,6 +82,8 @@ def test_its_owner_steers_it(run: Run) -> None:
     assert "1.0.0 100 %" in run("rollback", "weather", "1.0.0").stdout
     assert "1.1.0 100 %" in run("traffic", "weather", "1.1.0").stdout
     assert "@beta" in run("channels", "weather", "beta", "1.0.0").stdout
+    mistyped = run("channels", "weather", "betta", "--remove")
+    assert ("has no channel 'betta'" in mistyped.stderr, "@beta" in mistyped.stdout) == (True, True)
     assert "ends 2099-01-31" in run("deprecate", "weather", "1.0.0", "--sunset", "2099-01-31").stdout
     assert "1.0.0 is stopped" in run("stop", "weather", "--version", "1.0.0").stdout
     assert run("restart", "weather", "--wait").exit_code == 0

@@ -84,6 +84,13 @@ class TestStatus:
         for told in ("✗ ImportError: x (main.py:3)", "File main.py", "hint: Install x", "serving  nothing"):
             assert told in done.stdout
 
+    def test_of_several_mistakes_it_shows_each(self, run: Run, server: FakeServer) -> None:
+        listed = "apimarket.toml has 2 mistakes:\n  line 5: a: wrong\n  line 7: b: wrong"
+        broken = failure("apimarket.toml has 2 mistakes: line 5: a: wrong", "manifest")
+        server.add("hello", failure=broken.model_copy(update={"message": listed}))
+
+        assert run("status", "hello").stdout.endswith("line 5: a: wrong\n  line 5: a: wrong\n  line 7: b: wrong\n")
+
     def test_json_is_the_wire_model_unchanged(self, run: Run, server: FakeServer) -> None:
         view = server.add("hello", generation=generation(15, total=68, detect=12))
 

@@ -226,7 +226,7 @@ class TestWhatIsRefused:
             (in_run('secrets = ["A"]\nenv = { A = "x" }'), "run.secrets", "one of the two"),
             (in_gateway('auth = "password"'), "gateway.auth", '"key" or "none"'),
             (in_gateway('rate_limit = "60/minute"'), "gateway.rate_limit", "s, min, h or day"),
-            (in_gateway('rate_limit = "0/s"'), "gateway.rate_limit", "from 1 on"),
+            (in_gateway('rate_limit = "0/s"'), "gateway.rate_limit", "1 to 999999999"),
             (in_gateway('cors = ["a.example"]'), "gateway.cors", "scheme://host"),
             (in_gateway('cors = ["https://a.example/x"]'), "gateway.cors", "without a path"),
             (in_gateway("cache_ttl_s = -1"), "gateway.cache_ttl_s", "from 0"),

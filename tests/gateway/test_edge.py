@@ -165,7 +165,8 @@ class TestApiOrigin:
         assert answer.status_code == 200
         expected = "*" if cors == ("*",) else "https://app.example"
         assert answer.headers.get_list("access-control-allow-origin") == [expected]
-        assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
+        readable = answer.headers["access-control-expose-headers"].split(", ")
+        assert {"X-Request-Id", "X-Apimarket-Version", "RateLimit", "Sunset", "Cache-Status"} <= set(readable)
 
     async def test_listed_origin_can_read_refusals(self, rig: Rig) -> None:
         rig.api("x", None, availability="stopped", cors=("https://app.example",))
