@@ -58,11 +58,15 @@ class PassOn:
             try:
                 await self._own(scope, receive, send)
             finally:
-                await self._client.aclose()
+                await self.close()
         elif raw_path_of(scope) in OWN:
             await self._own(scope, receive, send)
         else:
             await self._pass_on(scope, receive, send)
+
+    async def close(self) -> None:
+        """Once nobody asks any more. May be called twice."""
+        await self._client.aclose()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = raw_path_of(scope)

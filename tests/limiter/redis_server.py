@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,9 +14,10 @@ START_S = 30
 
 
 class RedisServer:
-    def __init__(self, directory: Path, password: str = "") -> None:
+    def __init__(self, directory: Path, password: str, options: Sequence[str]) -> None:
         self._socket = directory / "redis.sock"
         self._password = password
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -30,10 +31,10 @@ class RedisServer:
 
     @classmethod
     @contextmanager
-    def started(cls, password: str = "") -> "Iterator[RedisServer]":
-        """In a new directory below /tmp: the way to a socket must be short."""
+    def started(cls, password: str = "", options: Sequence[str] = ()) -> "Iterator[RedisServer]":
+        """In a new directory below /tmp: the way to a socket must be short. `options` are redis-server's."""
         directory = Path(tempfile.mkdtemp(prefix="redis-", dir="/tmp"))
-        server = cls(directory, password)
+        server = cls(directory, password, options)
         try:
             server.start()
             yield server
@@ -45,7 +46,7 @@ class RedisServer:
         command = ["redis-server", "--port", "0", "--unixsocket", str(self._socket), "--save", "", "--dir", "/tmp"]
         if self._password:
             command += ["--requirepass", self._password]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        self._process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -16,6 +16,8 @@ from local_server.gateway.shared_limits import CounterFailed, SharedLimits
 from local_server.limiter import counter as counting
 from local_server.limiter.counter import MOST_FAILURES, RedisCounter
 from local_server.limiter.script import Script, place_of
+from tests.cli.test_far_checks import a_context
+from tests.e2e.conftest import free_port
 from tests.limiter.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -100,6 +102,19 @@ async def test_a_user_needs_no_more_rights_than_are_written_down(redis_server: R
     async with opened(redis_server.url.replace("unix://", "unix://gateway:secret@")) as counter:
         assert not counter.trouble
         assert await admitted(counter, 20) == 10
+
+
+async def test_one_is_reached_by_tls_whose_authority_is_named(tmp_path: Path) -> None:
+    a_context(tmp_path, 30)
+    port, certificate = free_port(), tmp_path / "certificate.pem"
+    options = ["--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file",
+               str(tmp_path / "key.pem"), "--tls-auth-clients", "no"]  # fmt: skip
+    with RedisServer.started(options=options):
+        async with opened(f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate}") as counter:
+            assert not counter.trouble
+            assert await admitted(counter, 20) == 10
+        async with opened(f"rediss://127.0.0.1:{port}") as counter:
+            assert counter.trouble == "cannot be reached"
 
 
 class TestFailing:
