@@ -1,15 +1,23 @@
 """Named places where a test ends this process as `kill -9` would.
 
 `APIMARKET_FAILPOINT=publish.after-blobs` in the environment of a server kills it there; `…=publish.after-blobs:3` the
-third time it comes by. Without the variable a failpoint is one comparison.
+third time it comes by. Without the variable a failpoint is one comparison. The variable is read once, at the start: nothing
+that a server is asked can set it.
 """
 
+import logging
 import os
 import signal
 
 VARIABLE = "APIMARKET_FAILPOINT"
 _name, _, _time = os.environ.get(VARIABLE, "").partition(":")
 _left = int(_time) if _time.isdigit() else 1
+
+
+def warn_if_set() -> None:
+    """Say so in the log: nobody who did not mean it should look for the reason."""
+    if _name:
+        logging.getLogger("apimarket").warning("%s is set: this server ends itself at %s", VARIABLE, _name)
 
 
 def failpoint(name: str) -> None:
