@@ -35,6 +35,7 @@ from local_server.executor.secret_routes import SecretPorts
 from local_server.executor.secret_routes import make_router as make_secret_router
 from local_server.executor.version_routes import VersionPorts
 from local_server.executor.version_routes import make_router as make_version_router
+from local_server.failpoints import warn_if_set
 from local_server.gateway.asgi import Gateway
 from local_server.gateway.edge import Edge
 from local_server.gateway.hosts import Hosts
@@ -268,6 +269,7 @@ def serve(
 
 
 def _run(settings: Settings, data: DataDirectory, listener: socket.socket) -> int:
+    warn_if_set()
     server = make_server(settings, data, listener)
     server.ready = keep_pauses_short
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
