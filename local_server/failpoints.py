@@ -1,8 +1,8 @@
 """Named places where a test ends this process as `kill -9` would.
 
 `APIMARKET_FAILPOINT=publish.after-blobs` in the environment of a server kills it there; `…=publish.after-blobs:3` the
-third time it comes by. Without the variable a failpoint is one comparison. It is read once, at the start: nothing that a
-server is asked can set it.
+third time it comes by. Without the variable a failpoint is one comparison. It is read once, at the start: nothing
+that a server is asked can set it.
 """
 
 import logging
