@@ -60,7 +60,7 @@ def publish(
             click.echo(paint(f"  nothing was sent; to publish it: apimarket publish {clean(name)}", dim=True))
     there = None
     if entry is not None and wait:
-        entry = answer["entry"] = _followed(client, entry, quiet=as_json)
+        entry = answer["entry"] = followed(client, entry, quiet=as_json)
         if entry["state"] == "applied":
             there = started_there(remote_of(entry["remote"]).client, entry)
     _end(answer, there, as_json)
@@ -141,7 +141,7 @@ def told(entry: OutboxEntryDocument, *, with_op: bool = False) -> str:
     return f"{what}  {paint(state, 'red')}{why}{op}{hint}"
 
 
-def _followed(client: Client, entry: OutboxEntryDocument, *, quiet: bool) -> OutboxEntryDocument:
+def followed(client: Client, entry: OutboxEntryDocument, *, quiet: bool) -> OutboxEntryDocument:
     """Until it is published, refused, or waits for a network that is not there."""
     deadline = time.monotonic() + WAIT_S
     shown = ""

@@ -60,11 +60,16 @@ def market_of(url: str | None) -> Remote:
     return remote_of(url)
 
 
-def _only_login() -> str | None:
+def logged_in_to() -> list[str]:
+    """Addresses of other servers with which there is a session."""
     endpoint = discovery.find()
-    logins = [url for url in sessions.every(endpoint.home) if url != endpoint.url]
+    return sorted(url for url in sessions.every(endpoint.home) if url != endpoint.url)
+
+
+def _only_login() -> str | None:
+    logins = logged_in_to()
     if len(logins) > 1:
-        raise click.UsageError(f"This machine is logged in to {', '.join(sorted(logins))}. Choose one: --remote URL")
+        raise click.UsageError(f"This machine is logged in to {', '.join(logins)}. Choose one: --remote URL")
     return logins[0] if logins else None
 
 

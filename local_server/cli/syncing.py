@@ -7,19 +7,20 @@ import click
 
 from local_server.cli.connection import print_json, started_client
 from local_server.cli.outcome import verb
-from local_server.cli.publishing import told
-from local_server.cli.remotes import market_option
+from local_server.cli.publishing import followed, told
+from local_server.cli.remotes import logged_in_to, market_option
 from local_server.cli.text import binary_size, clean, line_of, paint, table
-from local_server.client.outbox_documents import ConflictDocument, OutboxDocument, PulledDocument
+from local_server.client.outbox_documents import ConflictDocument, OutboxDocument, PulledDocument, RemoteApiDocument
+from local_server.client.synchronous import Client
 
 SHOWN = 20
 
 
 @verb()
 @click.option("--resolve", metavar="NAME", help="Settle the conflict of this API; alone: show both sides.")
-@click.option("--merge", "how", flag_value="merge", help="One version made of both.")
-@click.option("--mine", "how", flag_value="mine", help="My files, as a version after theirs.")
-@click.option("--theirs", "how", flag_value="theirs", help="Give mine up.")
+@click.option("--merge", is_flag=True, help="One version made of both.")
+@click.option("--mine", is_flag=True, help="My files, as a version after theirs.")
+@click.option("--theirs", is_flag=True, help="Give mine up.")
 @click.option("--fork", metavar="NEW-NAME", help="Mine goes on under another name.")
 @click.option(
     "--take", multiple=True, metavar="PATH=SIDE", help="With --merge, of one file or key: mine, theirs, base."
@@ -29,10 +30,13 @@ SHOWN = 20
 @click.option("--forget", metavar="URL", help="Forget what is known of a marketplace that became another one.")
 @market_option
 def sync(
-    resolve: str | None, how: str | None, fork: str | None, take: tuple[str, ...], retry: str | None,
-    cancel: str | None, forget: str | None, remote: str | None, as_json: bool,
+    resolve: str | None, merge: bool, mine: bool, theirs: bool, fork: str | None, take: tuple[str, ...],
+    retry: str | None, cancel: str | None, forget: str | None, remote: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Send what waits, ask marketplaces what is new, and show both."""
+    chosen = {"merge": merge, "mine": mine, "theirs": theirs, "fork": bool(fork)}
+    hows = [how for how, given in chosen.items() if given]
+    _check_usage(resolve, hows, take, [retry, cancel, forget])
     client = started_client()
     if retry or cancel:
         entry = client.retry_outgoing(retry) if retry else client.cancel_outgoing(cancel or "")
@@ -43,17 +47,17 @@ def sync(
         print_json(known) if as_json else click.echo(f"Nothing is known of {clean(forget)} any more")
         return
     if resolve is None:
-        if how or fork or take:
-            raise click.UsageError("--merge, --mine, --theirs, --fork and --take go with --resolve NAME")
         seen = client.sync_now()
         print_json(seen) if as_json else _show(seen)
         return
-    if how is None and fork is None:
+    if not hows:
         conflict = client.conflict(resolve, remote)
         print_json(conflict) if as_json else _show_conflict(conflict, resolve)
         return
-    body = {"how": "fork" if fork else how, "name": fork, "remote": remote, "choices": [_choice(one) for one in take]}
+    body = {"how": hows[0], "name": fork, "remote": remote, "choices": [_choice(one) for one in take]}
     resolved = client.resolve_conflict(resolve, body)
+    if resolved["entry"]:
+        resolved["entry"] = followed(client, resolved["entry"], quiet=as_json)
     if as_json:
         print_json(resolved)
         return
@@ -75,8 +79,13 @@ def sync(
 def pull(name: str, directory: str | None, run: bool, write: bool, remote: str | None, as_json: bool) -> None:
     """Fetch a published version: a new one of an API that is here, or somebody's whose version one may read."""
     client = started_client()
-    if "/" in name:
-        slug = name.partition("/")[2].partition("@")[0]
+    slug = name.partition("/")[2].partition("@")[0]
+    here = _here_as(client, name, remote) if "/" in name and directory is None else None
+    if here is not None:
+        pulled = client.pull(here, {"remote": remote, "write": write})
+        if run:
+            client.deploy(here)
+    elif "/" in name:
         target = Path(directory or slug).absolute()
         body = {"name": name, "remote": remote, "directory": str(target), "start": run}
         pulled = client.pull_version(body)
@@ -87,9 +96,29 @@ def pull(name: str, directory: str | None, run: bool, write: bool, remote: str |
     else:
         _show_pulled(pulled, name)
         if run and "/" in name:
-            click.echo(f"  call it with: apimarket call {clean(slug)}")
+            click.echo(f"  call it with: apimarket call {clean(here or slug)}")
     if pulled["conflict"]:
         sys.exit(1)
+
+
+def _check_usage(resolve: str | None, hows: list[str], take: tuple[str, ...], others: list[str | None]) -> None:
+    """Raises UsageError: what contradicts itself must not end with one side given up."""
+    if resolve is None and (hows or take):
+        raise click.UsageError("--merge, --mine, --theirs, --fork and --take go with --resolve NAME")
+    if len(hows) > 1:
+        raise click.UsageError(f"{' and '.join(f'--{how}' for how in hows)} exclude each other.")
+    if take and hows != ["merge"]:
+        raise click.UsageError("--take goes with --merge.")
+    if sum(one is not None for one in [resolve, *others]) > 1:
+        raise click.UsageError("--resolve, --retry, --cancel and --forget exclude each other.")
+
+
+def _here_as(client: Client, name: str, remote: str | None) -> str | None:
+    """What an API of one's own is called here, where this machine has it already."""
+    for one in client.outbox()["apis"]:
+        if one["name"] == name and one["api"] is not None and remote in (None, one["remote"]):
+            return one["api"]
+    return None
 
 
 def _choice(text: str) -> dict[str, str]:
@@ -114,7 +143,7 @@ def _show(seen: OutboxDocument) -> None:
             clean(api["name"]),
             clean(api["version"] or "–"),
             clean(api["base"] or "–"),
-            "newer there" if api["ahead"] else "",
+            _remarks(api),
         ]
         for api in seen["apis"]
     ]
@@ -123,7 +152,19 @@ def _show(seen: OutboxDocument) -> None:
     for entry in seen["entries"][:SHOWN]:
         click.echo(told(entry, with_op=True))
     if not seen["remotes"]:
-        click.echo("No marketplace is known yet. Log in to one: apimarket login NAME --remote URL")
+        logins = logged_in_to()
+        if logins:
+            click.echo(f"Logged in to {', '.join(map(clean, logins))}. Nothing was published from here, or pulled, yet")
+        else:
+            click.echo("No marketplace is known yet. Log in to one: apimarket login NAME --remote URL")
+
+
+def _remarks(api: RemoteApiDocument) -> str:
+    remarks = ["newer there"] if api["ahead"] else []
+    for version in dict.fromkeys((api["version"], api["base"])):
+        if version is not None and version in api["yanked"]:
+            remarks.append(f"{clean(version)} is yanked: {line_of(api['yanked'][version])}")
+    return ", ".join(remarks)
 
 
 def _show_conflict(conflict: ConflictDocument, name: str) -> None:
@@ -143,6 +184,8 @@ def _show_conflict(conflict: ConflictDocument, name: str) -> None:
 def _show_pulled(pulled: PulledDocument, name: str) -> None:
     what = f"{paint(clean(pulled['name']), bold=True)} {clean(pulled['version'])}"
     click.echo(f"{what}  {binary_size(pulled['fetched_bytes'])} fetched")
+    if reason := pulled.get("yanked"):
+        click.echo(f"  {paint('!', 'yellow')} {clean(pulled['version'])} is yanked: {line_of(reason)}")
     if pulled["written"]:
         click.echo(f"  written to {clean(pulled['directory'] or '')}")
     elif pulled["conflict"]:

@@ -1,6 +1,6 @@
 """The wire models of publishing and pulling as typed JSON documents, as documents.py has the others."""
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 
 class TroubleDocument(TypedDict):
@@ -129,6 +129,8 @@ class PulledDocument(TypedDict):
     moved: bool
     written: bool
     conflict: bool
+    yanked: NotRequired[str | None]
+    """Servers of before do not say."""
     directory: str | None
     api_id: str | None
 

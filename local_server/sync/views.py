@@ -146,6 +146,7 @@ def pulled_view(pulled: Pulled) -> PulledView:
         moved=pulled.moved,
         written=pulled.written,
         conflict=pulled.conflict,
+        yanked=pulled.ref.yanked.get(pulled.head.semver),
         directory=pulled.api.directory if pulled.api else None,
         api_id=pulled.api.id if pulled.api else None,
     )

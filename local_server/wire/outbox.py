@@ -185,6 +185,8 @@ class PulledView(BaseModel):
     written: bool
     conflict: bool
     """Both sides have versions that the other has not."""
+    yanked: str | None = None
+    """Why its publisher took this version out of sight; None: that was not done."""
     directory: str | None = None
     api_id: str | None = None
 
