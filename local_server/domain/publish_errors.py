@@ -162,7 +162,7 @@ class ConflictUnsettled(ApimarketError):
         shown = ", ".join(paths[:8]) + (f" and {len(paths) - 8:,} more" if len(paths) > 8 else "")
         super().__init__(
             f"Both sides changed {shown}, and nothing says which counts",
-            hint=f"Choose for each, as --take '{paths[0]}=mine': mine, theirs, base; in the terminal UI also a text of yours",
+            hint=f"Choose for each, as --take '{paths[0]}=mine': mine, theirs or base; in the terminal UI also a text.",
             extra={"paths": list(paths[:200])},
         )
 
