@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from local_server.wire.events import WireEvent
     from local_server.wire.exchanges import CompareView, ExchangeView, ReplayView
     from local_server.wire.market import (
+        ChangeSubscription,
         ListingView,
         MarketSearchView,
         NewSubscriptionView,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         ReviewView,
         SearchView,
         Subscribe,
+        SubscriptionView,
         WriteReview,
     )
     from local_server.wire.outbox import (
@@ -86,6 +88,9 @@ class MarketServer(Protocol):
     async def subscribe(
         self, name: str, body: "Subscribe", idempotency_key: str | None = None, /
     ) -> "NewSubscriptionView": ...
+    async def subscriptions(self) -> "list[SubscriptionView]": ...
+    async def change_subscription(self, subscription_id: str, body: "ChangeSubscription", /) -> "SubscriptionView": ...
+    async def cancel_subscription(self, subscription_id: str, /) -> "SubscriptionView": ...
     async def rotate_key(self, key_id: str, grace_s: int, /) -> "NewKeyView": ...
     async def close(self) -> None: ...
 

@@ -28,7 +28,7 @@ class Offer:
     def do_subscribe(self) -> None:
         from apimarket_tui.screens.subscribe import SubscribeScreen
 
-        self._app.push_screen(SubscribeScreen(self._place, self._card, self._plan), self._subscribed)
+        self._app.push_screen(SubscribeScreen(self._place, self._card.name, self._plan), self._subscribed)
 
     def _subscribed(self, made: "NewSubscriptionView | None") -> None:
         from apimarket_tui.screens.new_key import KeyShownScreen

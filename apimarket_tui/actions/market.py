@@ -25,6 +25,15 @@ MARKET: tuple[Action, ...] = (
         "search --remote URL",
     ),
     Action(
+        "subscriptions",
+        ("S",),
+        "subscribed",
+        "What you have subscribed to there: used, left and cost",
+        "market",
+        "subscriptions, usage",
+        aliases=("usage",),
+    ),
+    Action(
         "ask-again",
         ("r",),
         "ask itself",
@@ -61,4 +70,34 @@ MARKET: tuple[Action, ...] = (
     Action("take-review-back", ("D",), "take back", "Take your review of it back, after asking", "listing", bar=False),
     Action("next-page", ("right_square_bracket",), "tabs", "Next tab", "listing", palette=False),
     Action("previous-page", ("left_square_bracket",), "tab", "Previous tab", "listing", bar=False, palette=False),
+    # -- Subscriptions
+    Action(
+        "open-subscribed", ("enter",), "open", "README, endpoints, plans, reviews and versions of it", "subscription"
+    ),
+    Action(
+        "change-plan",
+        ("p",),
+        "plan",
+        "Go over to another plan, or another spend cap",
+        "subscription",
+        "subscriptions change ID --plan PLAN",
+    ),
+    Action(
+        "cancel-subscription",
+        ("c",),
+        "cancel",
+        "End it when its period ends, after asking",
+        "subscription",
+        "subscriptions cancel ID",
+    ),
+    Action(
+        "keep-subscription",
+        ("z",),
+        "take back",
+        "Take back that it ends, or changes its plan",
+        "subscription",
+        "subscriptions keep ID",
+    ),
+    Action("ask-subscriptions", ("r",), "ask again", "Ask the marketplace again", "subscription", bar=False),
+    Action("copy-subscribed", ("y",), "copy URL", "Copy the URL that your key opens", "subscription"),
 )

@@ -311,6 +311,12 @@ class MarketScreen(FrameScreen):
         self.market.marketplaces.turn()
         self._visit()
 
+    def do_subscriptions(self) -> None:
+        from apimarket_tui.screens.subscriptions import SubscriptionsScreen
+
+        if self._place is not None:
+            self.app.push_screen(SubscriptionsScreen(self._place))
+
     def do_ask_again(self) -> None:
         self._ask(itself=True)
 

@@ -29,7 +29,7 @@ def plan_cell(plan: "PlanView", column: str, width: int) -> Spans:
         case "price":
             return [(one_line(plan.price), "text" if plan.price_minor else "ok")]
         case "quota":
-            return [(_quota(plan.quota) if plan.quota else "no end", "text")]
+            return [(quota_text(plan.quota) if plan.quota else "no end", "text")]
         case _:
             if plan.quota is None:
                 return []
@@ -38,7 +38,7 @@ def plan_cell(plan: "PlanView", column: str, width: int) -> Spans:
             return [("refused" if plan.overage == "block" else one_line(plan.overage), "dim")]
 
 
-def _quota(text: str) -> str:
+def quota_text(text: str) -> str:
     """`100000/month` as `100,000/month`."""
     number, slash, period = one_line(text).partition("/")
     return f"{int(number):,}{slash}{period}" if number.isascii() and number.isdecimal() and len(number) < 16 else text

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from local_server.client.errors import ApimarketClientError, ServerUnreachableError
 from local_server.wire.market import (
     CatalogueCopyView,
+    ChangeSubscription,
     EndpointView,
     FacetView,
     ListingCard,
@@ -208,6 +209,9 @@ class Remote:
         self.once: list[str | None] = []
         """The Idempotency-Key that each of them had."""
         self.reviews = some_reviews()
+        self.subscriptions = some_subscriptions()
+        self.changed: list[tuple[str, dict[str, object]]] = []
+        """What was asked to become of subscriptions."""
         self.page = 100
         self.copied: dict[str, object] = {}
         """What the copy of it says of itself, where that is not that it is whole and new."""
@@ -247,6 +251,28 @@ class FakeMarket:
     async def reviews(self, name: str, limit: int = 20, after: str | None = None) -> ReviewsView:
         await self._asked("reviews")
         return self.remote.reviews
+
+    async def subscriptions(self) -> list[SubscriptionView]:
+        await self._asked("subscriptions")
+        return self.remote.subscriptions
+
+    async def change_subscription(self, subscription_id: str, body: ChangeSubscription) -> SubscriptionView:
+        await self._asked("change_subscription")
+        self.remote.changed.append((subscription_id, body.model_dump(exclude_unset=True)))
+        if body.keep:
+            return self._now(subscription_id, cancel_at_end=False, next_plan=None)
+        return self._now(subscription_id, next_plan=body.plan)
+
+    async def cancel_subscription(self, subscription_id: str, when: str = "period_end") -> SubscriptionView:
+        await self._asked("cancel_subscription")
+        self.remote.changed.append((subscription_id, {"cancel": when}))
+        return self._now(subscription_id, cancel_at_end=True)
+
+    def _now(self, subscription_id: str, **fields: object) -> SubscriptionView:
+        known = self.remote.subscriptions
+        index = next(index for index, one in enumerate(known) if one.id == subscription_id)
+        known[index] = known[index].model_copy(update=fields)
+        return known[index]
 
     async def write_review(self, name: str, body: WriteReview) -> ReviewView:
         await self._asked("write_review")
@@ -341,22 +367,42 @@ def _order(card: ListingCard, sort: str) -> tuple[float, str, str]:
     return (firsts[sort], card.slug, card.name)
 
 
-def a_subscription(name: str, plan: PlanView) -> SubscriptionView:
+def a_subscription(name: str, plan: PlanView, **fields: object) -> SubscriptionView:
     usage = MeteredView(used=0, quota_used=0, quota_left=1000, quota_resets_at=None, beyond=0, base="0 EUR",
                         overage="0 EUR", cost="0 EUR", cost_minor=0)  # fmt: skip
-    return SubscriptionView(
-        id="sub_1",
-        api=name,
-        subscriber="ana",
-        plan=plan,
-        state="active",
-        period_start=NOW,
-        period_end=NOW + timedelta(days=30),
-        cancel_at_end=False,
-        next_plan=None,
-        spend_cap_minor=None,
-        usage=usage,
-        created_at=NOW,
-        ended_at=None,
-        row_version=1,
-    )
+    values: dict[str, object] = {
+        "id": "sub_1",
+        "api": name,
+        "subscriber": "ana",
+        "plan": plan,
+        "state": "active",
+        "period_start": NOW,
+        "period_end": NOW + timedelta(days=30),
+        "cancel_at_end": False,
+        "next_plan": None,
+        "spend_cap_minor": None,
+        "usage": usage,
+        "created_at": NOW,
+        "ended_at": None,
+        "row_version": 1,
+    }
+    return SubscriptionView.model_validate(values | fields)
+
+
+def some_subscriptions() -> list[SubscriptionView]:
+    free, pro = some_plans()
+    month_end = NOW + timedelta(days=17)
+    busy = MeteredView(
+        used=112_400, quota_used=100_000, quota_left=0, quota_resets_at=month_end, beyond=12_400,
+        base="4.50 EUR", overage="24.80 EUR", cost="29.30 EUR", cost_minor=2930,
+    )  # fmt: skip
+    some = MeteredView(
+        used=214, quota_used=214, quota_left=786, quota_resets_at=month_end, beyond=0,
+        base="0 EUR", overage="0 EUR", cost="0 EUR", cost_minor=0,
+    )  # fmt: skip
+    return [
+        a_subscription("mara/weather-now", free, id="sub_1", usage=some, period_end=NOW + timedelta(days=12)),
+        a_subscription("rae/qr", free, id="sub_4", state="canceled", ended_at=NOW - timedelta(days=40)),
+        a_subscription("ivo/fx-rates", pro, id="sub_2", usage=busy, spend_cap_minor=5050, next_plan="free"),
+        a_subscription("kim/geocode", pro, id="sub_3", cancel_at_end=True, period_end=NOW + timedelta(days=3)),
+    ]

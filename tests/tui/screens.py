@@ -284,6 +284,8 @@ SCREENS: dict[str, Step] = {
     "listing-versions": listing(*["right_square_bracket"] * 4),
     "review": listing("w", "4"),
     "reviewed": _reviewed,
+    "subscriptions": market("S", "down"),
+    "change-plan": market("S", "p"),
     "subscribe": listing("s"),
     "subscribed": listing("s", "enter"),
     "clone": listing("p"),

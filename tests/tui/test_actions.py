@@ -23,6 +23,7 @@ from apimarket_tui.screens.listing import ListingScreen
 from apimarket_tui.screens.local import LocalScreen
 from apimarket_tui.screens.market import MarketScreen
 from apimarket_tui.screens.publish import PublishScreen
+from apimarket_tui.screens.subscriptions import SubscriptionsScreen
 from apimarket_tui.screens.sync import SyncScreen
 
 OWNERS: dict[str, type] = {
@@ -38,6 +39,7 @@ OWNERS: dict[str, type] = {
     "market": MarketScreen,
     "offer": Offer,
     "listing": ListingScreen,
+    "subscription": SubscriptionsScreen,
     "publish": PublishScreen,
     "sync": SyncScreen,
     "conflict": ConflictScreen,
@@ -65,6 +67,7 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("exchange",),
         ("market", "offer"),
         ("listing", "offer"),
+        ("subscription",),
         ("publish",),
         ("sync",),
         ("conflict",),
@@ -80,6 +83,10 @@ def test_no_two_actions_of_one_place_share_a_key(scopes: tuple[str, ...]) -> Non
 def test_ids_are_unique_and_titles_short() -> None:
     assert len(actions.BY_ID) == len(actions.ACTIONS)
     assert all(len(action.title) <= 12 for action in actions.ACTIONS)
+
+
+def test_keys_that_move_in_lists_are_left_to_them() -> None:
+    assert not {"j", "k", "g", "G"} & {key for action in actions.ACTIONS for key in action.keys}
 
 
 def test_keys_that_terminals_cannot_tell_apart_are_not_used() -> None:

@@ -17,7 +17,14 @@ from local_server.wire.accounts import NewKeyView
 from local_server.wire.analytics import StatsView
 from local_server.wire.apis import FailureView, LogLineView, TemplateView
 from local_server.wire.exchanges import CompareView, ExchangeView, HeaderChangeView, ReplayView
-from local_server.wire.market import EndpointView, ListingView, NewSubscriptionView, ReviewsView, Subscribe
+from local_server.wire.market import (
+    EndpointView,
+    ListingView,
+    NewSubscriptionView,
+    ReviewsView,
+    Subscribe,
+    SubscriptionView,
+)
 from local_server.wire.outbox import (
     ConflictView,
     ContractChangeView,
@@ -182,6 +189,11 @@ class HostileServer(FakeServer):
         lines = [one.model_copy(update={"semver": HOSTILE, "yanked": HOSTILE}) for one in versions.versions[:1]]
         return versions.model_copy(update={"versions": lines})
 
+    async def subscriptions(self) -> list[SubscriptionView]:
+        words = {"code": HOSTILE, "price": f"4.50 {HOSTILE}", "overage_price": HOSTILE, "quota": HOSTILE}
+        one = a_subscription(HOSTILE, some_plans()[1].model_copy(update=words), state=HOSTILE, next_plan=HOSTILE)
+        return [one, one.model_copy(update={"id": "b", "next_plan": None, "spend_cap_minor": 5})]
+
     async def subscribe(self, name: str, body: Subscribe, idempotency_key: str | None = None) -> NewSubscriptionView:
         made = a_subscription(HOSTILE, some_plans()[0])
         return NewSubscriptionView(subscription=made, key=HOSTILE, key_id=HOSTILE)
@@ -245,6 +257,9 @@ async def test_no_screen_lets_it_through(keys: tuple[str, ...]) -> None:
         ("enter",),
         *(("enter", *["right_square_bracket"] * number) for number in range(1, 5)),
         ("enter", "w"),
+        ("S",),
+        ("S", "p"),
+        ("S", "c"),
         ("s",),
         ("s", "ctrl+s"),
         ("p",),
