@@ -124,7 +124,7 @@ def _card(card: ListingCardDocument) -> list[str]:
 @market_option
 def subscribe(api: str, plan: str | None, spend_cap_minor: int | None, remote: str | None, as_json: bool) -> None:
     """Subscribe to an API. Its key is shown once, alone on standard output, and cannot be shown again."""
-    name = _full_name(api)
+    name = full_name(api)
     made = market_of(remote).client.subscribe(name, {"plan": plan, "spend_cap_minor": spend_cap_minor})
     if as_json:
         print_json(made)
@@ -234,7 +234,7 @@ def _state(one: SubscriptionDocument) -> str:
 @market_option
 def reviews(api: str, rate: int | None, text: str | None, remote: str | None, as_json: bool) -> None:
     """What those who used an API say of it; with --rate, say it yourself."""
-    name, client = _full_name(api), market_of(remote).client
+    name, client = full_name(api), market_of(remote).client
     if rate is None:
         if text is not None:
             raise click.UsageError("--text needs --rate, the number of stars.")
@@ -271,7 +271,8 @@ def _day(iso: str | None) -> str:
     return "–" if iso is None else line_of(iso)[:10]
 
 
-def _full_name(name: str) -> str:
+def full_name(name: str) -> str:
+    """Raises UsageError for what is none."""
     owner, slash, slug = name.partition("/")
     if not (owner and slash and slug) or "/" in slug:
         raise click.UsageError(f"{name!r} is no OWNER/NAME. Find it with: apimarket search")

@@ -88,6 +88,13 @@ class ReviewSummaryDocument(TypedDict):
     by_stars: dict[str, int]
 
 
+class ListedVersionDocument(TypedDict):
+    version: str
+    published_at: str
+    deprecated_at: str | None
+    sunset_at: str | None
+
+
 class ListingDocument(TypedDict):
     api: ListingCardDocument
     readme: str
@@ -95,6 +102,8 @@ class ListingDocument(TypedDict):
     plans: list[PlanDocument]
     measured: MeasuredDocument
     reviews: ReviewSummaryDocument
+    versions: NotRequired[list[ListedVersionDocument]]
+    """Servers of before do not say."""
 
 
 class ReviewDocument(TypedDict):

@@ -26,9 +26,14 @@ from local_server.domain.market_errors import ListingNotFound
 from local_server.domain.plans import Plan
 from local_server.domain.reviews import ReviewSummary
 from local_server.domain.usage import Step, Tally
+from local_server.domain.versions import ApiVersion
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.market import CatalogueSearch, Change, Removal
 from local_server.system import System
+
+SHOWN_VERSIONS = 20
+LOOKED_AT = 100
+"""Of the newest versions; some of them may have been yanked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class Detail:
     plans: Sequence[Plan]
     reviews: ReviewSummary
     measured: Measured
+    versions: Sequence[ApiVersion]
+    """The newest that were not yanked, newest first."""
 
 
 class Catalogue:
@@ -147,6 +154,7 @@ def _detail(tx: ReadTx, owner: str, slug: str, since: datetime) -> Detail:
         tx.plans.offered(api_id),
         tx.reviews.summary(api_id),
         measured(tally_of(tx, api_id, since)),
+        [version for version in tx.versions.of_api(api_id, LOOKED_AT) if not version.is_yanked][:SHOWN_VERSIONS],
     )
 
 

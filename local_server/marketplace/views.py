@@ -79,6 +79,15 @@ def detail_view(detail: Detail) -> wire.ListingView:
             p95_ms=_milliseconds(measured.p95_us),
         ),
         reviews=summary_view(detail.reviews),
+        versions=[
+            wire.ListedVersionView(
+                version=one.semver,
+                published_at=one.created_at,
+                deprecated_at=one.deprecated_at,
+                sunset_at=one.sunset_at,
+            )
+            for one in detail.versions
+        ],
     )
 
 

@@ -98,6 +98,14 @@ class ReviewSummaryView(BaseModel):
     by_stars: dict[str, int]
 
 
+class ListedVersionView(BaseModel):
+    version: str
+    published_at: datetime
+    deprecated_at: datetime | None
+    sunset_at: datetime | None
+    """From then on callers of it are refused."""
+
+
 class ListingView(BaseModel):
     """GET /api/v1/marketplace/apis/{owner}/{slug}"""
 
@@ -107,6 +115,8 @@ class ListingView(BaseModel):
     plans: list[PlanView]
     measured: MeasuredView
     reviews: ReviewSummaryView
+    versions: list[ListedVersionView] = Field(default_factory=list)
+    """The newest, newest first; none that was yanked."""
 
 
 class ReviewView(BaseModel):

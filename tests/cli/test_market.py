@@ -78,8 +78,26 @@ class TestSearch:
         assert (missing.exit_code, "apimarket search" in missing.stderr) == (1, True)
 
 
+class TestShow:
+    def test_all_there_is_to_know(self, run: Run, running: Running) -> None:
+        assert running.ask("POST", "/api/v1/apis/weather/deploy", {"version": "1.4.0"}).status == 202
+        shown = run("show", "ana/weather")
+        assert shown.exit_code == 0, shown.output
+        for told in ("ana/weather", "tsaceroF", "pro", "4.50 EUR/month", "1.4.0", "apimarket subscribe ana/weather"):
+            assert told in shown.stdout
+        assert harmless(shown.stdout)
+        assert [one["version"] for one in json.loads(run("show", "ana/weather", "--json").stdout)["versions"]] == [
+            "1.4.0"
+        ]
+        assert "has no README" in run("show", "ana/weather", "--readme").stdout
+        assert run("show", "ana/nothing").exit_code == 1
+        assert run("show", "weather").exit_code == 2
+
+
 class TestSubscribing:
-    def test_from_the_key_to_the_review_to_the_end(self, run: Run, running: Running) -> None:
+    def test_from_the_key_to_the_review_to_the_end(
+        self, run: Run, running: Running, bob: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         assert "no subscriptions" in run("usage").stdout
         made = run("subscribe", "ana/weather", "--plan", "pro", "--spend-cap", "500")
         assert made.exit_code == 0, made.output
@@ -90,6 +108,9 @@ class TestSubscribing:
         assert call(running, key).status == 200
         wait_for(lambda: json.loads(run("usage", "--json").stdout)[0]["usage"]["used"] == 1)
         assert "4.50 EUR" in run("usage").stdout
+        monkeypatch.setenv("APIMARKET_TOKEN", running.token)
+        assert "bob" in run("subscribers", "weather").stdout
+        monkeypatch.setenv("APIMARKET_TOKEN", bob)
         written = run("reviews", "ana/weather", "--rate", "4", "--text", "-", typed=HOSTILE)
         assert written.exit_code == 0, written.output
         listed = run("reviews", "ana/weather")
