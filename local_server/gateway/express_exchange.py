@@ -254,10 +254,11 @@ class Express:
         self._lane.breaker.failed(self, reason, self._protocol.loop.time())
 
     def _may_repeat(self) -> bool:
-        """The same rule as on the long way: nothing was answered, asking twice does no harm, and there is reason to
-        think that another connection fares better."""
+        """The same rule as on the long way: nothing was answered, nothing was asked yet or asking twice does no harm,
+        and there is reason to think that another connection fares better."""
         connection = self._connection
-        if connection.answered or self.trace.method not in REPEATABLE or self.disconnected:
+        harmless = self.trace.method in REPEATABLE or not connection.request_done
+        if connection.answered or not harmless or self.disconnected:
             return False
         entry = self._gateway.routing.lookup(self.entry.route.api_id, self.entry.route.version)
         return entry is not None and (entry.lane is not self._lane or connection.uses > 1)

@@ -75,7 +75,7 @@ class Pool:
 
     def take(self, replayable: bool) -> Connection | None:
         """A used connection that is alive, or None: then `open` one. `replayable` as the rule above has it. The
-        caller writes before it awaits anything."""
+        caller writes before the loop waits for anything."""
         idle = self._idle
         if not idle:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -91,3 +92,32 @@ class TestWhatIsHeldBack:
             assert (await other).content == b"hi"
             await until(lambda: len(rig.records) == 4)
             assert (await rig.client.get("/me/x/")).content == b"hi"
+
+    async def test_what_was_not_written_yet_when_its_connection_ended_is_sent_on_another(
+        self, rig: Rig, ways: list[bool], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[bytes] = []
+
+        async def api(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                asked.append(await reader.readuntil(b"\r\n\r\n") + await reader.readexactly(4))
+                writer.write(OK)
+
+        async with raw_server(api) as port:
+            lane = rig.api("x", port)
+            assert lane is not None
+            assert (await rig.client.post("/me/x/", content=b"one.")).content == b"hi"
+            lane.pool.record.alive_after(10)
+            at_end = Turn.at_end
+
+            def after_the_connection_ended(turn: Turn, call: Callable[[], None]) -> None:
+                monkeypatch.setattr(Turn, "at_end", at_end)
+                (exchange,) = lane._travellers
+                exchange.break_off()
+                asyncio.get_running_loop().call_later(0.01, at_end, turn, call)
+
+            monkeypatch.setattr(Turn, "at_end", after_the_connection_ended)
+            ways.clear()
+            assert (await rig.client.post("/me/x/", content=b"two.")).content == b"hi"
+        assert ways == [True]
+        assert [request[-4:] for request in asked] == [b"one.", b"two."]
