@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -56,7 +57,7 @@ class HistoryQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(100, ge=1, le=HISTORY_LIMIT)
-    before: str | None = Field(None, max_length=100, description="The `next` of the page before.")
+    before: UUID | None = Field(None, description="The `next` of the page before.")
     errors: bool = Field(False, description="Only what was not ok, callers' mistakes included.")
     status: StatusClass | None = None
     outcome: CallOutcome | None = None
@@ -100,7 +101,8 @@ def make_routers(ports: AnalyticsPorts) -> tuple[APIRouter, APIRouter]:
         """Requests to the API, newest first, those that pass every filter that is given."""
         api = await ports.find(request, id)
         storage, _ = ports.store(request)
-        page = await storage.read(lambda tx: tx.usage.page(api.id, query.wanted(), query.limit, query.before))
+        before = str(query.before) if query.before else None
+        page = await storage.read(lambda tx: tx.usage.page(api.id, query.wanted(), query.limit, before))
         return HistoryView(requests=[ports.execution_view(api, row) for row in page.rows], next=page.next)
 
     async def log(request: Request, body: LogBody) -> Logged:

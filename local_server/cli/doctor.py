@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from local_server.cli.connection import print_json
+from local_server.cli.connection import print_json, running_client
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import remote_of
 from local_server.cli.text import clean, paint
@@ -14,7 +14,6 @@ from local_server.client import discovery
 from local_server.client.discovery import Endpoint
 from local_server.client.documents import CheckDocument
 from local_server.client.errors import ServerUnreachableError
-from local_server.client.synchronous import Client
 
 _LOOKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red")}
 
@@ -31,13 +30,10 @@ def doctor(remote: str | None, as_json: bool) -> None:
         session = far.session
         _show(checks_of(far.url, session["token"] if session else "", __version__), as_json)
         return
-    endpoint = discovery.find()
     try:
-        if endpoint.pid is None and not endpoint.chosen:
-            raise ServerUnreachableError(endpoint.url, "it is not running")
-        checks = Client(endpoint.url, endpoint.token).doctor()
+        checks = running_client().doctor()
     except ServerUnreachableError as error:
-        checks = without_server(endpoint, error)
+        checks = without_server(discovery.find(), error)
     _show(checks, as_json)
 
 

@@ -29,7 +29,7 @@ PARAMETERS = {
     "limit": "At most so many.",
     "method": "Only this method.",
     "min_rating": "Only what is rated so at least.",
-    "name": "The name of a channel.",
+    "name": "The name of the channel, or of the secret.",
     "op": "The id of what is to be published, as its sender chose it.",
     "outcome": "Only what ended so.",
     "owner": "The handle of an API's owner.",

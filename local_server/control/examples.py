@@ -27,6 +27,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "pull_api": {"write": False},
     "pull_version": {"name": "ana/weather", "start": True},
     "put_channel": {"version": "1.2.0"},
+    "put_secret": {"value": "a token for the weather service"},
     "read_blobs": {"tree": _TREE, "want": [_FILE]},
     "register_api": {"directory": "/home/ana/weather"},
     "register_signing_key": {"name": "laptop", "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="},

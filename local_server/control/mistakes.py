@@ -39,9 +39,9 @@ _ALLOWED = {
 _TIME = "a time, as 2030-01-31T12:00:00Z"
 
 
-def mistake(found: Mapping[str, Any], body: Any) -> dict[str, str]:
+def mistake(found: Mapping[str, Any], body: Any, *, hidden: bool = False) -> dict[str, str]:
     """One of pydantic's errors as `where` (`body.name`) and `message`. `body` is the request's, to tell the name of a
-    member from that of a shape which it might have had."""
+    member from that of a shape which it might have had; where it is `hidden` nothing of it is shown."""
     where = _where(found["loc"], body)
     kind, allowed = found["type"], _allowed(found)
     if kind == "json_invalid":
@@ -53,7 +53,8 @@ def mistake(found: Mapping[str, Any], body: Any) -> dict[str, str]:
         return {"where": where, "message": "nothing is known by that name"}
     if allowed is None:
         return {"where": where, "message": found["msg"]}
-    return {"where": where, "message": f"found {_shown(where, found['input'])}; allowed: {allowed}"}
+    shown = "" if hidden else f"found {_shown(where, found['input'])}; "
+    return {"where": where, "message": f"{shown}allowed: {allowed}"}
 
 
 def _allowed(found: Mapping[str, Any]) -> str | None:

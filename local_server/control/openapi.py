@@ -3,6 +3,7 @@ each member means, how a body looks, and the errors, which have one shape here."
 
 import asyncio
 import pkgutil
+import re
 import threading
 from collections import defaultdict
 from importlib import import_module
@@ -18,6 +19,7 @@ from local_server.control.examples import EXAMPLES
 from local_server.domain.errors import ApimarketError
 from local_server.wire.problems import MEDIA_TYPE, Problem
 
+MOST_SUMMARY_CHARS = 80
 INTRODUCTION = """\
 Everything that the terminal UI and the command line do, for programs.
 
@@ -36,6 +38,7 @@ TAGS = {
     "versions": "Immutable versions beside the directory, and which of them the traffic leads to.",
     "accounts": "Who somebody is, and sessions.",
     "keys": "Keys with which an API is called.",
+    "secrets": "Values that a program gets in its environment, and that nothing shows again.",
     "analytics": "Requests counted, and one by one.",
     "inspector": "The last requests whole: to read, to send again, to compare.",
     "marketplace": "Find public APIs, subscribe to them, review them.",
@@ -96,9 +99,16 @@ def _complete(document: dict[str, Any]) -> None:
     describe(document)
     for operations in document["paths"].values():
         for operation in operations.values():
+            operation["summary"] = _summary(operation["description"])
             body = operation.get("requestBody", {}).get("content", {}).get("application/json")
             if body is not None and operation["operationId"] in EXAMPLES:
                 body["example"] = EXAMPLES[operation["operationId"]]
+
+
+def _summary(description: str) -> str:
+    """The first sentence; where that is long, without what it adds behind a colon or semicolon."""
+    sentence = re.split(r"\.(?:\s|$)", description)[0].replace("\n", " ")
+    return sentence if len(sentence) <= MOST_SUMMARY_CHARS else re.split("[:;] ", sentence)[0]
 
 
 def _add_problems(document: dict[str, Any]) -> None:

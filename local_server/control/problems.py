@@ -37,7 +37,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    mistakes = [mistake(found, error.body) for found in error.errors()]
+    hidden = _hides_input(request)
+    mistakes = [mistake(found, error.body, hidden=hidden) for found in error.errors()]
     detail = "; ".join(f"{each['where']}: {each['message']}" for each in mistakes)
     problem = Problem(
         title="The request is not as it should be",
@@ -48,6 +49,13 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         mistakes=mistakes,
     )
     return _answer(request, problem)
+
+
+def _hides_input(request: Request) -> bool:
+    """Whether the model of the body says that what is sent is never to be shown."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    model = body.field_info.annotation if body is not None else None
+    return bool(getattr(model, "model_config", {}).get("hide_input_in_errors"))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
@@ -80,12 +81,12 @@ async def doctor(request: Request) -> list[Check]:
 
 @router.get("/apis/{id:api}/requests")
 async def requests(
-    request: Request, id: str, limit: int = Query(100, ge=1, le=1000), before: str | None = None
+    request: Request, id: str, limit: int = Query(100, ge=1, le=1000), before: UUID | None = None
 ) -> list[ExecutionView]:
     """The last requests through the gateway, newest first; `before` is the id of the last one seen."""
     runtime = runtime_of(request)
     api = await runtime.registry.resolve(id)
-    rows = await runtime.access_log.history(api.id, limit, before)
+    rows = await runtime.access_log.history(api.id, limit, str(before) if before else None)
     return [execution_view(api, row) for row in rows]
 
 

@@ -299,7 +299,7 @@ class ExecutionRefused(ApimarketError):
         allowed = f"{oldest.isoformat(timespec='seconds')} to {newest.isoformat(timespec='seconds')}"
         super().__init__(
             f"Execution {place} started at {started_at.isoformat()}; allowed is {allowed}",
-            hint="Older ones are not kept (the setting keep_executions_days); a later one comes of a wrong clock.",
+            hint="Older ones are not kept (APIMARKET_KEEP_EXECUTIONS_DAYS); a later one comes of a wrong clock.",
             extra={"place": place},
         )
 

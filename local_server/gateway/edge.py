@@ -70,7 +70,7 @@ class Edge:
             what = f"The request has {head.hosts} Host headers, not one"
         return HostRefused(
             what,
-            hint=f"Allowed are: {self._hosts.allowed(port)}. Another name goes into the setting allowed_hosts.",
+            hint=f"Allowed are: {self._hosts.allowed(port)}. Another name goes into APIMARKET_ALLOWED_HOSTS.",
         )
 
     def _origin_refused(self, head: RequestHead, port: int) -> OriginRefused | None:

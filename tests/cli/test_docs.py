@@ -8,6 +8,7 @@ import pytest
 
 from local_server.cli.program import program
 from local_server.cli.verbs import VERBS
+from local_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (ROOT / "docs/commands.md").read_text("utf-8")
@@ -47,6 +48,11 @@ class TestCommandsPage:
         read = set(re.findall(r"\bAPIMARKET_[A-Z]+\b", "\n".join(source.read_text("utf-8") for source in sources)))
 
         assert {name for name in read if f"`{name}`" not in COMMANDS} == set()
+
+    def test_it_names_every_setting_of_the_server(self) -> None:
+        settings = {f"APIMARKET_{name.upper()}" for name in Settings.model_fields}
+
+        assert {name for name in settings if f"`{name}`" not in COMMANDS} == set()
 
 
 class TestOtherPages:

@@ -182,7 +182,16 @@ class TestHistory:
 
     @pytest.mark.parametrize(
         "query",
-        ["limit=0", "limit=1001", "status=500", "outcome=fine", "generation=-1", "since=2026-01-01", "colour=red"],
+        [
+            "before=17",
+            "limit=0",
+            "limit=1001",
+            "status=500",
+            "outcome=fine",
+            "generation=-1",
+            "since=2026-01-01",
+            "colour=red",
+        ],
     )
     def test_what_it_cannot_filter_by_is_told(self, running: Running, api: dict[str, Any], query: str) -> None:
         answer = running.ask("GET", f"/api/v1/apis/{NAME}/history?{query}")

@@ -40,6 +40,12 @@ def test_where_what_was_found_and_what_is_allowed(
     assert told(running, f"/api/v1/{path}", body) == [{"where": where, "message": message}]
 
 
+def test_a_secret_is_never_shown(running: Running) -> None:
+    for body in ({"value": [7777]}, ["7777"]):
+        answer = running.ask("PUT", "/api/v1/apis/hello/secrets/TOKEN", body)
+        assert (answer.status, b"7777" in answer.body) == (422, False)
+
+
 def test_one_that_may_have_several_shapes_is_told_by_its_members_alone(running: Running) -> None:
     entry = {"api": "hello", "method": "GET", "path": "/", "status": 99, "total_ms": 1}
     message = "found 99; allowed: a number from 100 on"

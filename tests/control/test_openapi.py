@@ -76,6 +76,7 @@ class TestEachOperation:
     def test_says_what_it_does(self, operation: dict[str, Any]) -> None:
         assert operation["summary"]
         assert operation["description"].endswith((".", ")"))
+        assert operation["description"].replace("\n", " ").startswith(operation["summary"])
 
     @pytest.mark.parametrize("operation", EACH)
     def test_tells_its_refusals_as_problems(self, operation: dict[str, Any]) -> None:
