@@ -6,7 +6,7 @@ import click
 
 from local_server.cli.connection import print_json
 from local_server.cli.outcome import verb
-from local_server.cli.remotes import Remote, remote_of, remote_option
+from local_server.cli.remotes import Remote, remote_of, remote_option, server_of
 from local_server.cli.text import clean, day_of, paint
 from local_server.client import sessions
 from local_server.client.documents import AccountDocument, SessionDocument
@@ -46,7 +46,7 @@ def login(login: str, password_stdin: bool, remote: str | None, as_json: bool) -
 @remote_option
 def logout(remote: str | None, as_json: bool) -> None:
     """End every session of the account, on every machine."""
-    where = remote_of(remote)
+    where = server_of(remote)
     session = where.session
     if session is not None:
         try:
@@ -64,14 +64,20 @@ def logout(remote: str | None, as_json: bool) -> None:
 @verb()
 @remote_option
 def whoami(remote: str | None, as_json: bool) -> None:
-    """Whom the server takes you for: by the session there is, else by the local token."""
-    where = remote_of(remote)
+    """Whom the server takes you for: by the session there is, else by the local token. Other servers with which there
+    is a session are told of below."""
+    where = server_of(remote)
     session = where.session
     account = (where.client if session is None or where.local is None else Client(where.url, session["token"])).me()
     if as_json:
         print_json(account)
     else:
         click.echo(_described(account) + (f", until {day_of(session['expires_at'])}" if session else ""))
+        others = sessions.every(where.home) if remote is None else {}
+        for url, kept in sorted(others.items()):
+            if url != where.url:
+                told = f"{clean(kept['handle'])} at {clean(url)}, until {day_of(kept['expires_at'])}"
+                click.echo(paint(told, dim=True))
         if session is not None and where.local is not None:
             _tell_who_acts(account, where.local.me())
 

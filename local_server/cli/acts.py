@@ -63,20 +63,32 @@ def undo(name: str, wait: bool, as_json: bool) -> None:
 @verb()
 @click.argument("name")
 @click.option("--yes", "-y", is_flag=True, help="Don't ask.")
-def rm(name: str, yes: bool, as_json: bool) -> None:
-    """Stop the API NAME and forget it. Its directory stays as it is."""
-    client = running_client()
+@remote_option
+def rm(name: str, yes: bool, remote: str | None, as_json: bool) -> None:
+    """Stop the API NAME and forget it. Its directory stays as it is. With --remote, take it from a marketplace for
+    good: nobody can call it there any more, and its name stays reserved."""
+    client = client_of(remote)
     api = client.api(name)
+    full_name = f"{api['owner']}/{api['name']}"
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise click.UsageError(f"Removing {api['name']!r} needs --yes where nobody can be asked.")
-        files = f"Its files in {api['directory']} stay" if api["directory"] else "It has no directory here"
-        click.confirm(f"Stop and forget {api['owner']}/{api['name']} and its versions? {files}", abort=True)
+        click.confirm(_what_rm_does(api, remote), abort=True)
     client.remove(api["id"])
     if as_json:
         print_json({"removed": True, "id": api["id"], "name": api["name"]})
-    else:
+    elif api["directory"]:
         click.echo(f"{api['name']} is forgotten; its files are still in {api['directory']}")
+    else:
+        click.echo(f"{full_name} is removed; its name stays reserved")
+
+
+def _what_rm_does(api: ApiDocument, remote: str | None) -> str:
+    full_name = f"{api['owner']}/{api['name']}"
+    if api["directory"]:
+        return f"Stop and forget {full_name} and its versions? Its files in {api['directory']} stay"
+    at = f" from {remote}" if remote is not None else ""
+    return f"Remove {full_name} and all its versions{at} for good? Nobody can call it any more; its name stays reserved"
 
 
 def _report(client: Client, api: ApiDocument, wait: bool, as_json: bool) -> None:

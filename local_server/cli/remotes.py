@@ -60,6 +60,14 @@ def market_of(url: str | None) -> Remote:
     return remote_of(url)
 
 
+def server_of(url: str | None) -> Remote:
+    """Whose accounts are meant: the server named, else the local one, else where none runs the only one logged in to.
+    Raises what `market_of` raises."""
+    endpoint = discovery.find()
+    local_runs = endpoint.pid is not None or endpoint.chosen
+    return remote_of(url) if url is not None or local_runs else market_of(None)
+
+
 def logged_in_to() -> list[str]:
     """Addresses of other servers with which there is a session."""
     endpoint = discovery.find()

@@ -22,8 +22,8 @@ def secrets() -> None:
 @click.argument("secret")
 @remote_option
 def set_secret(name: str, secret: str, remote: str | None, as_json: bool) -> None:
-    """Give SECRET of the API NAME a value: asked for, or read from standard input whole but for a newline at its end.
-    What runs starts afresh with it, and no request is dropped."""
+    """Give SECRET of the API NAME a value. It is asked for, or read from standard input, whole but for a newline at its
+    end. What runs starts afresh with it, and no request is dropped."""
     where = remote_of(remote).client
     changed = where.put_secret(name, secret, _value(secret))
     if as_json:

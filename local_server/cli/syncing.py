@@ -160,7 +160,7 @@ def _show(seen: OutboxDocument) -> None:
 
 
 def _remarks(api: RemoteApiDocument) -> str:
-    remarks = ["newer there"] if api["ahead"] else []
+    remarks = ["removed there"] if api["deleted"] else ["newer there"] if api["ahead"] else []
     for version in dict.fromkeys((api["version"], api["base"])):
         if version is not None and version in api["yanked"]:
             remarks.append(f"{clean(version)} is yanked: {line_of(api['yanked'][version])}")

@@ -7,7 +7,7 @@ import click
 from local_server.cli.connection import print_json
 from local_server.cli.lengths import Length
 from local_server.cli.outcome import verb
-from local_server.cli.remotes import remote_of, remote_option
+from local_server.cli.remotes import market_of, market_option
 from local_server.cli.text import clean, day_of, line_of, paint, table
 from local_server.client.token_documents import CreateTokenDocument, TokenDocument
 
@@ -21,7 +21,7 @@ def tokens() -> None:
 @click.option("--scope", required=True, metavar="publish:OWNER/NAME", help="The API that it may publish.")
 @click.option("--expires", "lifetime", type=Length(), default="90d", show_default=True, help="When it ends, from now.")
 @click.option("--name", "label", default="", help="What the token is for.")
-@remote_option
+@market_option
 def create(scope: str, lifetime: timedelta, label: str, remote: str | None, as_json: bool) -> None:
     """Make a token. It is shown once, alone on standard output, and cannot be shown again."""
     body: CreateTokenDocument = {
@@ -29,7 +29,7 @@ def create(scope: str, lifetime: timedelta, label: str, remote: str | None, as_j
         "name": label,
         "expires_at": (datetime.now(UTC) + lifetime).isoformat(),
     }
-    made = remote_of(remote).client.create_token(body)
+    made = market_of(remote).client.create_token(body)
     if as_json:
         print_json(made)
         return
@@ -40,10 +40,10 @@ def create(scope: str, lifetime: timedelta, label: str, remote: str | None, as_j
 
 
 @verb(name="list")
-@remote_option
+@market_option
 def list_tokens(remote: str | None, as_json: bool) -> None:
     """Your access tokens, newest first. Those no longer in force are there too."""
-    found = remote_of(remote).client.tokens()
+    found = market_of(remote).client.tokens()
     if as_json:
         print_json(found)
     elif found:
@@ -55,10 +55,10 @@ def list_tokens(remote: str | None, as_json: bool) -> None:
 
 @verb()
 @click.argument("token_id")
-@remote_option
+@market_option
 def revoke(token_id: str, remote: str | None, as_json: bool) -> None:
     """Refuse the token TOKEN_ID from now on, for good."""
-    remote_of(remote).client.revoke_token(token_id)
+    market_of(remote).client.revoke_token(token_id)
     if as_json:
         print_json({"revoked": True, "id": token_id})
     else:

@@ -118,5 +118,27 @@ def test_its_log_is_followed_by_asking(run: Run, monkeypatch: pytest.MonkeyPatch
     assert len(lines) == len(set(lines))
 
 
+def test_where_no_server_runs_the_one_logged_in_to_is_meant(
+    run: Run, market: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("ls")
+    url = f"http://127.0.0.1:{market.port}"
+    here = CliRunner().invoke(program, ["whoami"])
+    assert "ana" in here.stdout
+    assert "until 2099" in here.stdout
+    monkeypatch.setenv("APIMARKET_URL", url)
+    monkeypatch.setenv("APIMARKET_TOKEN", session_of(market, "bob"))
+    sessions.keep(
+        tmp_path, "https://market.example", {"token": "t", "handle": "eve", "expires_at": "2099-01-01T00:00Z"}
+    )
+    assert "eve at https://market.example, until 2099-01-01" in CliRunner().invoke(program, ["whoami"]).stdout
+
+
+def test_it_is_removed_only_on_purpose(run: Run) -> None:
+    assert run("rm", "weather").exit_code == 2
+    assert run("rm", "ana/weather", "--yes", as_="bob").exit_code == 1
+    assert run("status", "weather").exit_code == 0
+
+
 def test_the_server_itself_is_not_stopped_from_afar(run: Run) -> None:
     assert run("stop").exit_code == 2
