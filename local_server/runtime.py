@@ -43,6 +43,7 @@ from local_server.gateway.asgi import Gateway
 from local_server.gateway.lane import Lane
 from local_server.gateway.shared_limits import SharedLimits
 from local_server.housekeeping import keep_house
+from local_server.in_common import check_in_common
 from local_server.inspection.service import Inspection
 from local_server.limiter.opening import open_counter
 from local_server.loop_watch import LoopWatch
@@ -159,6 +160,7 @@ async def open_runtime(
         storage, bus = await open_database(settings, stack)
         if settings.role == "executor":
             await claim_executor(settings, stack)
+        await check_in_common(settings, data)
         registry = Registry(storage, system, settings.projects, await _owner(storage, system, settings.owner))
         accounts, keys = await stack.enter_async_context(
             open_accounts(

@@ -10,6 +10,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from local_server.backup.archive import Manifest, Writer
 from local_server.domain.errors import DatabaseNotEmpty, NothingToBackUp, StorageNewer
+from local_server.in_common import BLOBS_NAME
 from local_server.storage.migrations.postgres import STEPS, migrate
 from local_server.storage.pg_link import PostgresLink, Raw, connect
 
@@ -72,6 +73,7 @@ class Load:
             self._raw = raw
             self.order = _order(raw, list(self._manifest.columns))
             yield self
+            raw.execute("delete from meta where key = %s", [BLOBS_NAME])
 
     def table(self, table: str, content: IO[bytes]) -> None:
         columns = self._manifest.columns[table]

@@ -407,6 +407,33 @@ class EmbeddedUnavailable(ApimarketError):
         super().__init__(f"The embedded PostgreSQL in {place} cannot run: {reason}", hint=hint, extra={"place": place})
 
 
+class KeyDiffers(ApimarketError):
+    """What was begun or sealed with the key on one server would not hold on another. `database` is without who logs
+    in."""
+
+    status, code, title = 409, "key_differs", "The servers of this database have another key"
+
+    def __init__(self, path: str, database: str) -> None:
+        super().__init__(
+            f"{path} is not the key that the other servers of {database} have",
+            hint=f"Copy theirs to it, from the data directory of any of them: scp OTHER:{path} {path}",
+            extra={"path": path, "database": database},
+        )
+
+
+class BlobsDiffer(ApimarketError):
+    """Versions that are published on one server would have no files on another."""
+
+    status, code, title = 409, "blobs_differ", "The servers of this database keep their files elsewhere"
+
+    def __init__(self, path: str, database: str) -> None:
+        super().__init__(
+            f"{path} is not where the other servers of {database} keep the files of versions",
+            hint=f"Mount theirs at {path}, or make it a link to that place.",
+            extra={"path": path, "database": database},
+        )
+
+
 class RoleNeedsPostgres(ApimarketError):
     status, code, title = 422, "role_needs_postgres", "That role needs a PostgreSQL that several servers share"
 

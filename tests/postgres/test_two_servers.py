@@ -33,7 +33,9 @@ def servers(tmp_path: Path, url: str) -> Iterator[tuple[RunningServer, RunningSe
     )
     one.start()
     other.home.mkdir(parents=True)
-    shutil.copy(one.home / "session.key", other.home / "session.key")
+    for key in ("session.key", "secrets.key"):
+        shutil.copy(one.home / key, other.home / key)
+    (other.home / "blobs").symlink_to(one.home / "blobs")
     other.start()
     yield one, other
     other.stop()
@@ -68,6 +70,24 @@ def add(server: RunningServer, directory: Path, name: str) -> str:
     (project / "main.py").write_text("def handler(event):\n    return 'hello'\n")
     (project / "apimarket.toml").write_text(f'[api]\nname = "{name}"\nruntime = "python"\n')
     return server.client.register({"directory": str(project), "start": False})["id"]
+
+
+def test_one_with_another_key_or_other_files_is_refused_in_a_sentence(
+    servers: tuple[RunningServer, RunningServer], url: str, tmp_path: Path
+) -> None:
+    third = RunningServer(tmp_path / "third" / "home", "process", env={"APIMARKET_DATABASE": url})
+    third.home.mkdir(parents=True)
+    for name, words in {
+        "session.key": "is not the key that the other servers of",
+        "secrets.key": "is not the key that the other servers of",
+        "blobs": "is not where the other servers of",
+    }.items():
+        with pytest.raises(AssertionError):
+            third.start()
+        assert f"{third.home / name} {words}" in third.words()
+        if name != "blobs":
+            shutil.copy(servers[0].home / name, third.home / name)
+    assert "Traceback" not in third.words()
 
 
 def test_what_happens_on_one_is_told_on_the_other(servers: tuple[RunningServer, RunningServer], tmp_path: Path) -> None:
