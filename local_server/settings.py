@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     PostgreSQL in the data directory, started and stopped with the server. Secret, since there may be a password."""
     redis_url: SecretStr = SecretStr("")
     """A Redis with which all servers that name it count limits together; empty: each counts alone."""
-    redis_timeout_s: float = Field(default=0.05, gt=0)
+    redis_timeout_s: float = Field(default=0.1, gt=0)
     """How long a call waits for it; what takes longer is limited by this server alone."""
     role: Role = "all"
     """Which part of a marketplace this server is (docs/hosting.md); all: the whole of it."""

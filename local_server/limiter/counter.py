@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from local_server.domain.manifest import RateLimit
 from local_server.gateway.limits import Verdict
@@ -17,16 +17,19 @@ from local_server.gateway.shared_limits import CounterFailed
 from local_server.limiter.script import Script, Window, reason_of, words_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from local_server.gateway.limits import Subject
 
 logger = logging.getLogger("apimarket.limits")
 
+T = TypeVar("T")
+
 MOST_AT_ONCE = 256
 """Calls in one round trip."""
-MOST_FAILURES = 3
-"""Round trips in a row, before it is left alone."""
+MOST_FAILURES = 5
+"""Round trips in a row, before it is left alone: each keeps its calls waiting, but whoever is left alone too soon lets
+too many in."""
 LOOK_AGAIN_S = 1.0
 CONNECT_S = 5.0
 """To connect, and to be looked at: no call waits for that."""
@@ -108,8 +111,7 @@ class RedisCounter:
 
     async def _ask(self, asked: Sequence[_Asked]) -> None:
         try:
-            async with asyncio.timeout_at(asked[0].until_s):
-                answers = await self._script.run([each.window for each in asked])
+            answers = await _in_time(self._script.run([each.window for each in asked]), asked[0].until_s)
         except Exception as error:
             self._failed(error)
             self._fail(asked, CounterFailed(reason_of(error)))
@@ -141,8 +143,8 @@ class RedisCounter:
     async def _look(self) -> Exception | None:
         """What is wrong with it: asked as a call would ask, since one that answers may still refuse the script."""
         try:
-            async with asyncio.timeout(CONNECT_S):
-                (answer,) = await self._script.run([self._window(*_PROBE)])
+            until_s = asyncio.get_running_loop().time() + CONNECT_S
+            (answer,) = await _in_time(self._script.run([self._window(*_PROBE)]), until_s)
         except Exception as error:
             return error
         return answer if isinstance(answer, Exception) else None
@@ -161,3 +163,19 @@ class RedisCounter:
         self._failures, self.trouble = 0, ""
         self._rests.clear()
         logger.info("Redis at %s answers: limits are counted together", self.place)
+
+
+async def _in_time(work: Coroutine[Any, Any, T], until_s: float) -> T:
+    """Raises TimeoutError when it is not done by then. Where it was this server that stood still, what has come
+    meanwhile counts: `asyncio.timeout` would end the work before that is read."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=max(until_s - loop.time(), 0))
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

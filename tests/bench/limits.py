@@ -13,6 +13,7 @@ from contextlib import ExitStack
 
 import psutil
 
+from local_server.settings import Settings
 from tests.bench._gateways import program_of
 from tests.limiter.gateways import Gateway, gateway
 from tests.limiter.redis_server import RedisServer
@@ -75,7 +76,9 @@ async def admitted(gateways: list[Gateway]) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=5)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--patience", type=float, default=Settings().redis_timeout_s, help="seconds for the Redis")
+    options = parser.parse_args()
+    seconds, patience_s = options.seconds, options.patience
     with RedisServer.started() as redis:
         print(HEADER, "-" * len(HEADER), sep="\n")
         cost("in the gateway's memory", "", None, seconds)
@@ -83,8 +86,11 @@ def main() -> None:
     with RedisServer.started() as redis:  # one that has counted nothing
         for name, url in (("alone", ""), ("together", redis.url)):
             with ExitStack() as stack:
-                count = asyncio.run(admitted([stack.enter_context(gateway(url, LIMIT)) for _ in range(GATEWAYS)]))
+                gateways = [stack.enter_context(gateway(url, LIMIT, patience_s)) for _ in range(GATEWAYS)]
+                count = asyncio.run(admitted(gateways))
             told = f"{count:,} of {LIMIT:,} admitted, {(count - LIMIT) / LIMIT:+.1%}"
+            if alone := sum(each.alone for each in gateways):
+                told += f" ({alone:,} calls did not have their answer within {patience_s * 1000:g} ms)"
             print(f"{GATEWAYS} gateways that count {name}, {CLIENTS} clients: {told}")
 
 
