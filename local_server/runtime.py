@@ -304,7 +304,7 @@ async def choose_engine(settings: Settings, keeper: str) -> Engine:
     """Docker where it is asked for, or where it answers; else local processes. None where APIs run elsewhere."""
     if not settings.runs_apis:
         return NoEngine()
-    engine_settings = EngineSettings(settings.home, keeper, dict(os.environ))
+    engine_settings = EngineSettings(settings.home, keeper, dict(os.environ), settings.profile == "hosted")
     if settings.engine != "process":
         from local_server.executor.engines.docker import DockerEngine
 

@@ -191,3 +191,5 @@ class EngineSettings:
     """Of `keeper_of_sandboxes`."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """The user's environment, for index addresses, proxies and CA bundles."""
+    for_others: bool = False
+    """Other people's code is run: what cannot be held apart in every way is not run at all."""

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from local_server.domain.errors import EngineUnavailable, ImageMissing, SandboxF
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Runtime
 from local_server.executor.engine import EngineSettings, LayerRequest
-from local_server.executor.engines.docker import DockerEngine
+from local_server.executor.engines.docker import DockerEngine, links
 from local_server.executor.engines.docker.daemon import Daemon, check_address, daemon_url, read_facts
 from local_server.executor.engines.docker.hardening import Box, container_config
 from local_server.executor.engines.docker.images import PullCount, image_name
+from local_server.executor.engines.docker.links import PUBLIC_RESOLVERS
 from local_server.executor.engines.docker.networks import (
     create_in_own_subnet,
     ensure_network,
@@ -101,6 +103,67 @@ async def probe(case: EngineCase, **limits: Any) -> Probe:
     tree = case.tree(1, "one", {"main.py": PROBE})
     sandbox, reader = await case.sandbox(tree, **limits)
     return Probe(await case.serve(sandbox, reader, 1, tree))
+
+
+CLOSED_OFF = """[
+    line.split()[7] for line in open("/proc/net/route") if line.split()[1] == "0000FEA9" and line.split()[3] == "0201"
+]"""
+"""The masks of routes that refuse 169.254.0.0, as the kernel writes them."""
+
+
+@pytest.mark.docker
+class TestLinkLocalAddresses:
+    async def test_are_closed_off_before_anything_runs_and_after_a_restart(self, case: EngineCase) -> None:
+        tree = case.tree(1, "one", {"main.py": PROBE})
+        sandbox, reader = await case.sandbox(tree)
+        inside = Probe(await case.serve(sandbox, reader, 1, tree))
+        assert await inside.ask(CLOSED_OFF) == ["0000FFFF"]
+        assert "No route to host" in await inside.ask("attempt(lambda: connect(['169.254.169.254', 80]))")
+        await case.kill_agent(sandbox)  # its policy starts the container again, with a network that is new
+        await reader.until("hello")
+        inside = Probe(await case.serve(sandbox, reader, 2, tree))
+        assert await inside.ask(CLOSED_OFF) == ["0000FFFF"]
+
+    async def test_what_closed_them_is_gone(self, case: EngineCase) -> None:
+        inside = await probe(case)
+        assert int((await inside.ask("status()"))["CapBnd"], 16) == 0
+        client = docker.from_env()
+        try:
+            install_id = case.engine._settings.install_id  # type: ignore[attr-defined]
+            labels = {"label": [f"dev.apimarket.install={install_id}", "dev.apimarket.role=links"]}
+            assert client.containers.list(all=True, filters=labels) == []
+        finally:
+            client.close()
+
+    @pytest.mark.parametrize("must", [False, True])
+    async def test_where_they_cannot_be_closed_others_code_does_not_run(
+        self, case: EngineCase, monkeypatch: pytest.MonkeyPatch, must: bool
+    ) -> None:
+        monkeypatch.setattr(links, "_CLOSE", "echo not here >&2; exit 3")
+        settings = case.engine._settings  # type: ignore[attr-defined]
+        case.engine._settings = replace(settings, for_others=must)  # type: ignore[attr-defined]
+        tree = case.tree(1, "one", {"main.py": PROBE})
+        sandbox, reader = await case.sandbox(tree)
+        if must:
+            with pytest.raises(SandboxFailed, match="exit code 3: not here"):
+                await case.announce(sandbox, 1, tree)
+            return
+        inside = Probe(await case.serve(sandbox, reader, 1, tree))
+        assert await inside.ask("1") == 1
+        assert "exit code 3: not here" in str(reader.seen)
+
+    @pytest.mark.parametrize(
+        ("named", "asked"),
+        [
+            ("nameserver 127.0.0.53\n", ()),
+            ("# nothing\nnameserver\n", ()),
+            ("nameserver 169.254.169.254\nsearch c.internal\n", PUBLIC_RESOLVERS),
+            ("nameserver 169.254.169.253\nnameserver 10.0.0.2\n", ("10.0.0.2",)),
+        ],
+    )
+    def test_a_resolver_among_them_is_replaced(self, tmp_path: Path, named: str, asked: tuple[str, ...]) -> None:
+        (tmp_path / "resolv.conf").write_text(named)
+        assert links._resolvers((tmp_path / "none", tmp_path / "resolv.conf")) == asked
 
 
 @pytest.mark.docker

@@ -26,6 +26,7 @@ class ContainerState:
     network: str
     address: str
     labels: Mapping[str, str]
+    image: str
     published: Mapping[int, int]
     """Port inside -> port of 127.0.0.1."""
 
@@ -55,6 +56,7 @@ def inspect_container(client: Client, container: str) -> ContainerState | None:
         network=next(iter(settings["Networks"]), ""),
         address=addresses[0] if addresses else "",
         labels=found["Config"]["Labels"] or {},
+        image=str(found["Config"]["Image"]),
         published={int(port.split("/")[0]): int(hosts[0]["HostPort"]) for port, hosts in bindings if hosts},
     )
 

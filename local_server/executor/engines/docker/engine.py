@@ -45,6 +45,7 @@ from local_server.executor.engines.docker.hardening import Box, give_to_containe
 from local_server.executor.engines.docker.images import Images, image_id, image_name
 from local_server.executor.engines.docker.installer import DockerInstaller
 from local_server.executor.engines.docker.labels import Labels
+from local_server.executor.engines.docker.links import LinkGuard, Links, resolvers
 from local_server.executor.engines.docker.networks import (
     ensure_network,
     is_internal,
@@ -80,6 +81,7 @@ class DockerEngine:
         self._installer = DockerInstaller(self._daemon, self._images, self._labels, self._home / "cache", environment)
         self._layers = Layers(self._home, self._installer, give_to_container)
         self._go = DockerGo(self._settings, self._images, self._installer, self._start_builder)
+        self._links = Links(self._daemon, self._labels)
         self._sandboxes: dict[str, DockerSandbox] = {}
         self._starts: dict[ApiId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._events: asyncio.Task[None] | None = None
@@ -134,7 +136,8 @@ class DockerEngine:
         labels = self._labels.of("sandbox", ports=f"{ports.start}-{ports.stop - 1}")
         published = {} if facts.dials_containers else await asyncio.to_thread(_publish, ports)
         box = await asyncio.to_thread(sandbox_box, spec, labels, network, self._home / "cache", path, agent)
-        box = replace(box, published=published)
+        asked = await resolvers() if spec.egress and facts.dials_containers else ()
+        box = replace(box, published=published, resolvers=asked)
         async with self._starts[spec.api_id]:
             await self._remove_strays(spec.api_id)
             return await self._create(box, spec.name, lambda container: sandbox_identity(spec, container, ports), facts)
@@ -158,7 +161,8 @@ class DockerEngine:
             container = await self._daemon.make(create, remove_container)
         except APIError as error:
             raise refused_start(error, name) from error
-        sandbox = DockerSandbox(self._daemon, identify(container), dial=facts.dials_containers)
+        guard = self._guard(box.image, box.network)
+        sandbox = DockerSandbox(self._daemon, identify(container), dial=facts.dials_containers, guard=guard)
         try:
             await sandbox.start_new()
         except BaseException as error:
@@ -171,6 +175,9 @@ class DockerEngine:
             raise
         self._register(sandbox, box.network)
         return sandbox
+
+    def _guard(self, image: str, network: str) -> "LinkGuard | None":
+        return None if is_internal(network) else LinkGuard(self._links, image, self._settings.for_others)
 
     def _register(self, sandbox: DockerSandbox, network: str) -> None:
         self._sandboxes[sandbox.id] = sandbox
@@ -227,7 +234,8 @@ class DockerEngine:
             return None
         identity = adopted_identity(state.labels, container)
         if identity is not None and state.running:
-            sandbox = DockerSandbox(self._daemon, identity, dial=facts.dials_containers)
+            guard = self._guard(state.image, state.network)
+            sandbox = DockerSandbox(self._daemon, identity, dial=facts.dials_containers, guard=guard)
             try:
                 await sandbox.adopt(state)
             except (Refused, ApimarketError) as error:

@@ -45,6 +45,8 @@ class Box:
     hostname: str = ""
     offline: bool = False
     """Its network leads nowhere outside."""
+    resolvers: Sequence[str] = ()
+    """Name servers to ask; none: those that the daemon chooses."""
     published: Mapping[int, int] = field(default_factory=dict)
     """Port inside -> port of 127.0.0.1, where the containers' own addresses cannot be reached."""
 
@@ -94,7 +96,7 @@ def _limits(box: Box, facts: DaemonFacts) -> dict[str, Any]:
         "NetworkMode": box.network,
         # On an internal network names would be asked for in vain for ten seconds, or, as CVE-2024-29018 had it, not
         # in vain at all: nobody answers here, and one second tells.
-        "Dns": ["127.0.0.1"] if box.offline else [],
+        "Dns": ["127.0.0.1"] if box.offline else list(box.resolvers),
         "DnsOptions": ["timeout:1", "attempts:1"] if box.offline else [],
         "PortBindings": {
             f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host)}] for port, host in box.published.items()

@@ -15,7 +15,7 @@ class Labels:
     install_id: str
 
     def of(self, role: str, **labels: str) -> dict[str, str]:
-        """`role`: sandbox, installer, builder, network, outside."""
+        """`role`: sandbox, installer, builder, links, network, outside."""
         every = {"install": self.install_id, "role": role, "protocol": PROTOCOL, **labels}
         return {LABEL + name: value for name, value in every.items()}
 

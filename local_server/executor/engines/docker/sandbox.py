@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from local_server.domain.errors import EngineUnavailable, SandboxFailed
 from local_server.domain.ids import ApiId
@@ -39,6 +39,17 @@ _CRASHES, _CRASH_WINDOW_S = 3, 10.0
 _OOM_WAIT_S, _OOM_FRESH_S = 0.3, 2.0
 
 
+class Guard(Protocol):
+    """Puts up what holds user code apart, and lasts as long as the container runs."""
+
+    @property
+    def must(self) -> bool:
+        """Without it nothing may run."""
+
+    async def close_off(self, container: str) -> str:
+        """Returns why it is not up; empty: it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A host directory and where the container sees it."""
@@ -60,7 +71,10 @@ class ContainerIdentity:
 
 
 class DockerSandbox:
-    def __init__(self, daemon: Daemon, identity: ContainerIdentity, *, dial: bool) -> None:
+    def __init__(
+        self, daemon: Daemon, identity: ContainerIdentity, *, dial: bool, guard: "Guard | None" = None
+    ) -> None:
+        """`guard` is told of each start of the container, and nothing is started in it before that is done."""
         self.id = identity.id
         self.api_id = identity.api_id
         self.version = identity.version
@@ -69,6 +83,8 @@ class DockerSandbox:
         self._daemon = daemon
         self._ports = PortPool(identity.ports)
         self._dial = dial
+        self._guard = guard
+        self._guarded: asyncio.Task[str] | None = None
         self._state: ContainerState | None = None
         self._channel: Attached | None = None
         self._mailbox = Mailbox()
@@ -89,6 +105,7 @@ class DockerSandbox:
         """Attach to the created container, then start it: nothing the agent says is lost."""
         self._channel = await attach(self._daemon, self.id)
         await self._daemon.call(lambda client: client.start(self.id))
+        self._begin_guard()
         self._state = await self._inspect()
         self._listen()
 
@@ -96,11 +113,32 @@ class DockerSandbox:
         """Attach to a container that an earlier server left running, and have its agent introduce itself."""
         self._channel = await attach(self._daemon, self.id)
         self._state = state
+        self._begin_guard()  # it may have been restarted while nobody looked
         self._listen()
         await self.send({"t": "hello"})
 
     def _listen(self) -> None:
         self._pump = asyncio.create_task(self._run(), name=f"sandbox-{self.id[:12]}")
+
+    def _begin_guard(self) -> None:
+        """The namespaces of a container that was started are new."""
+        if self._guard is not None:
+            self._guarded = asyncio.create_task(self._guard.close_off(self.id), name=f"guard-{self.id[:12]}")
+
+    async def _wait_for_guard(self) -> None:
+        """Raises SandboxFailed where user code may not run without it."""
+        if self._guard is None or self._guarded is None:
+            return
+        open_why = await asyncio.shield(self._guarded)
+        if not open_why:
+            return
+        words = f"Link-local addresses (169.254.0.0/16) cannot be closed off from it: {open_why}"
+        if self._guard.must:
+            self._begin_guard()
+            raise SandboxFailed(words, hint="Set `egress = false` in apimarket.toml, or see server.log.")
+        log.warning("sandbox %s: %s", self.id[:12], words)
+        self._guarded = None
+        await self._mailbox.put(log_message("err", words))
 
     # -- the channel -----------------------------------------------------------------------------------------------
 
@@ -110,6 +148,7 @@ class DockerSandbox:
             reason = self._exit.detail if self._exit else "its channel is being opened again"
             raise SandboxFailed(f"The container of {self._identity.name} cannot be told anything: {reason}")
         if message["t"] == "start":
+            await self._wait_for_guard()
             message = {**message, "host": "0.0.0.0"}  # noqa: S104 - the network of this one container
         try:
             await self._channel.send(message)
@@ -206,6 +245,7 @@ class DockerSandbox:
                 state.exit_code, detail=f"the container crashed {_CRASHES} times in {_CRASH_WINDOW_S:.0f} s"
             )
         channel = await attach(self._daemon, self.id)
+        self._begin_guard()
         self._state = await self._inspect() or state  # its address may have changed
         self._channel = channel
         if self._oom.is_set():
@@ -298,9 +338,11 @@ class DockerSandbox:
         await self._let_go()
 
     async def _let_go(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.wait({self._pump})
+        tasks = {task for task in (self._pump, self._guarded) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 def _read_usage(stats: Mapping[str, Any]) -> SandboxUsage | None:
