@@ -30,6 +30,7 @@ from local_server.executor.engines.docker.networks import (
     remove_network,
     subnets,
 )
+from local_server.executor.layers.installer import Steps
 from tests.contracts.engines import EngineCase, docker_case, get, nothing
 
 FACTS = read_facts({"ServerVersion": "27", "OperatingSystem": "Debian", "NCPU": 4}, "unix:///var/run/docker.sock")
@@ -123,6 +124,15 @@ class TestLinkLocalAddresses:
         await reader.until("hello")
         inside = Probe(await case.serve(sandbox, reader, 2, tree))
         assert await inside.ask(CLOSED_OFF) == ["0000FFFF"]
+
+    async def test_are_closed_off_from_packages_that_are_installed(self, case: EngineCase) -> None:
+        engine = case.engine
+        assert isinstance(engine, DockerEngine)
+        image, said = image_name(Runtime.PYTHON, None), list[str]()
+        await engine._images.ensure(image, nothing)
+        steps = Steps([["cat", "/proc/net/route"]], {}, "/")
+        assert await engine._installer.run(image, steps, (), {}, said.append) == 0
+        assert [line.split()[3] for line in said if "0000FEA9" in line] == ["0201"]
 
     async def test_what_closed_them_is_gone(self, case: EngineCase) -> None:
         inside = await probe(case)

@@ -78,10 +78,12 @@ class DockerEngine:
         self._daemon = Daemon(environment)
         self._labels = Labels(settings.install_id)
         self._images = Images(self._daemon, str(self._home))
-        self._installer = DockerInstaller(self._daemon, self._images, self._labels, self._home / "cache", environment)
+        self._links = Links(self._daemon, self._labels)
+        self._installer = DockerInstaller(
+            self._daemon, self._images, self._labels, self._home / "cache", environment, self._guard
+        )
         self._layers = Layers(self._home, self._installer, give_to_container)
         self._go = DockerGo(self._settings, self._images, self._installer, self._start_builder)
-        self._links = Links(self._daemon, self._labels)
         self._sandboxes: dict[str, DockerSandbox] = {}
         self._starts: dict[ApiId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._events: asyncio.Task[None] | None = None
@@ -136,8 +138,7 @@ class DockerEngine:
         labels = self._labels.of("sandbox", ports=f"{ports.start}-{ports.stop - 1}")
         published = {} if facts.dials_containers else await asyncio.to_thread(_publish, ports)
         box = await asyncio.to_thread(sandbox_box, spec, labels, network, self._home / "cache", path, agent)
-        asked = await resolvers() if spec.egress and facts.dials_containers else ()
-        box = replace(box, published=published, resolvers=asked)
+        box = replace(box, published=published)
         async with self._starts[spec.api_id]:
             await self._remove_strays(spec.api_id)
             return await self._create(box, spec.name, lambda container: sandbox_identity(spec, container, ports), facts)
@@ -150,6 +151,9 @@ class DockerEngine:
     async def _create(
         self, box: Box, name: str, identify: Callable[[str], ContainerIdentity], facts: DaemonFacts
     ) -> DockerSandbox:
+        closed = is_internal(box.network)
+        if not closed and facts.dials_containers:
+            box = replace(box, resolvers=await resolvers())
         container_name = self._labels.new_name(name)
         labels = self._labels.of("network")
 
@@ -161,7 +165,7 @@ class DockerEngine:
             container = await self._daemon.make(create, remove_container)
         except APIError as error:
             raise refused_start(error, name) from error
-        guard = self._guard(box.image, box.network)
+        guard = None if closed else self._guard(box.image)
         sandbox = DockerSandbox(self._daemon, identify(container), dial=facts.dials_containers, guard=guard)
         try:
             await sandbox.start_new()
@@ -176,8 +180,8 @@ class DockerEngine:
         self._register(sandbox, box.network)
         return sandbox
 
-    def _guard(self, image: str, network: str) -> "LinkGuard | None":
-        return None if is_internal(network) else LinkGuard(self._links, image, self._settings.for_others)
+    def _guard(self, image: str) -> LinkGuard:
+        return LinkGuard(self._links, image, self._settings.for_others)
 
     def _register(self, sandbox: DockerSandbox, network: str) -> None:
         self._sandboxes[sandbox.id] = sandbox
@@ -234,7 +238,7 @@ class DockerEngine:
             return None
         identity = adopted_identity(state.labels, container)
         if identity is not None and state.running:
-            guard = self._guard(state.image, state.network)
+            guard = None if is_internal(state.network) else self._guard(state.image)
             sandbox = DockerSandbox(self._daemon, identity, dial=facts.dials_containers, guard=guard)
             try:
                 await sandbox.adopt(state)

@@ -5,7 +5,7 @@ under the path the sandboxes will see it under, so that the paths pip writes int
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from docker.errors import APIError
@@ -23,6 +23,7 @@ from local_server.executor.engines.docker.daemon import Daemon, Refused
 from local_server.executor.engines.docker.hardening import Box, Mount, give_to_container
 from local_server.executor.engines.docker.images import Images, image_name
 from local_server.executor.engines.docker.labels import Labels
+from local_server.executor.engines.docker.links import LinkGuard, resolvers
 from local_server.executor.engines.docker.networks import ensure_network
 from local_server.executor.layers.index_settings import container_settings, write_settings
 from local_server.executor.layers.installer import LineSink, Places, Steps, Work
@@ -30,18 +31,28 @@ from local_server.executor.layers.steps import install_steps
 
 LAYER_INSIDE = "/srv/api/layer"
 MEMORY_MB, PIDS, TMP_MB = 2048, 1024, 1024
+_WAIT = "read -r go"
+"""For a line, which comes when the container is as it should be."""
 _PLACES = Places(LAYER_INSIDE, "/srv/source", "/srv/settings", "/srv/cache")
 
 
 class DockerInstaller:
     def __init__(
-        self, daemon: Daemon, images: Images, labels: Labels, cache: Path, environment: Mapping[str, str]
+        self,
+        daemon: Daemon,
+        images: Images,
+        labels: Labels,
+        cache: Path,
+        environment: Mapping[str, str],
+        guard: Callable[[str], LinkGuard],
     ) -> None:
+        """`guard` of an image: packages run code of their own while they are installed."""
         self._daemon = daemon
         self._images = images
         self._labels = labels
         self._cache = cache
         self._environment = environment
+        self._guard = guard
 
     async def made_for(self, runtime: Runtime, version: str | None, progress: LineSink) -> str:
         return await self._images.ensure(image_name(runtime, version), progress)
@@ -81,7 +92,7 @@ class DockerInstaller:
         script = " && ".join(shlex.join(command) for command in steps.commands)
         box = Box(
             image,
-            ("sh", "-c", f"cd {shlex.quote(steps.workdir)} && {script}"),
+            ("sh", "-c", f"{_WAIT} && cd {shlex.quote(steps.workdir)} && {script}"),
             network,
             labels,
             {"HOME": "/tmp", **environment, **steps.environment},  # noqa: S108 - inside the container
@@ -90,6 +101,7 @@ class DockerInstaller:
             facts.cpus,
             PIDS,
             TMP_MB,
+            resolvers=await resolvers() if facts.dials_containers else (),
         )
         try:
             container = await self._daemon.make(
@@ -98,21 +110,29 @@ class DockerInstaller:
         except APIError as error:
             raise refused_start(error, "an installation") from error
         try:
-            return await self._follow(container, line)
+            return await self._follow(container, self._guard(image), line)
         finally:
             await self._daemon.call(lambda client: remove_container(client, container))
 
-    async def _follow(self, container: str, line: LineSink) -> int:
+    async def _follow(self, container: str, guard: LinkGuard, line: LineSink) -> int:
         try:
             channel = await attach(self._daemon, container)
         except Refused as refusal:
             raise SandboxFailed(f"Docker did not attach to an installation: {refusal.message}") from refusal
         try:
             await self._daemon.call(lambda client: client.start(container))
+            if open_why := await guard.close_off(container):
+                words = f"Link-local addresses (169.254.0.0/16) cannot be closed off from an installation: {open_why}"
+                if guard.must:
+                    raise SandboxFailed(words)
+                line(f"WARNING: {words}")
+            await channel.send({"t": "go"})
             async for text in channel.texts():
                 line(text)
         except APIError as error:
             raise refused_start(error, "an installation") from error
+        except OSError as error:
+            raise SandboxFailed(f"The channel to an installation broke: {error}") from error
         finally:
             await channel.close()
         result = await self._daemon.call(lambda client: client.wait(container, timeout=30))

@@ -147,8 +147,9 @@ class DockerSandbox:
         if self._exit is not None or self._channel is None:
             reason = self._exit.detail if self._exit else "its channel is being opened again"
             raise SandboxFailed(f"The container of {self._identity.name} cannot be told anything: {reason}")
-        if message["t"] == "start":
+        if message["t"] in ("start", "build"):
             await self._wait_for_guard()
+        if message["t"] == "start":
             message = {**message, "host": "0.0.0.0"}  # noqa: S104 - the network of this one container
         try:
             await self._channel.send(message)
