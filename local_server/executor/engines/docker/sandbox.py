@@ -339,11 +339,11 @@ class DockerSandbox:
         await self._let_go()
 
     async def _let_go(self) -> None:
-        tasks = {task for task in (self._pump, self._guarded) if task is not None}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._pump is not None:
+            self._pump.cancel()
+            await asyncio.wait({self._pump})
+        if self._guarded is not None:  # to its end: what it has started is nobody else's to remove
+            await asyncio.wait({self._guarded})
 
 
 def _read_usage(stats: Mapping[str, Any]) -> SandboxUsage | None:
