@@ -22,6 +22,7 @@ from local_server.analytics.routes import make_routers as make_analytics_routers
 from local_server.control import metrics
 from local_server.control import routes as control
 from local_server.control.access import bearer, caller_of, is_machine, only_of, require_token
+from local_server.control.auditing import audited
 from local_server.control.openapi import document_problems, operation_id
 from local_server.control.problems import install_problem_handlers
 from local_server.control.routes import runtime_of
@@ -121,7 +122,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
     )
     install_problem_handlers(app)
     document_problems(app)
-    token = [Depends(bearer), Depends(require_token)]
+    token = [Depends(bearer), Depends(require_token), Depends(audited, scope="function")]
     executor, executor_service = make_executor_routers(
         ExecutorPorts(lambda request: runtime_of(request).executor, _find, _view)
     )
@@ -211,6 +212,7 @@ async def _view(request: Request, api: Api) -> ApiView:
 
 
 async def _after_register(request: Request, api: Api, start: bool) -> None:
+    request.state.registered = api
     if start:
         await runtime_of(request).executor.deploy(api)
     else:

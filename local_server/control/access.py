@@ -136,7 +136,7 @@ async def _within_scope(request: Request, caller: Caller, registry: Registry) ->
     """Raises OutsideScope, ApiNotFound. Fails closed: an operation that nobody thought of here is none of a token's."""
     assert caller.token is not None
     scope, params = caller.token.scope, request.path_params
-    allowed = _operation(request) in FOR_ACCESS_TOKENS
+    allowed = operation_of(request) in FOR_ACCESS_TOKENS
     if allowed and "slug" in params:
         allowed = scope.allows(params["owner"], params["slug"])
     elif allowed and "id" in params:
@@ -148,13 +148,14 @@ async def _within_scope(request: Request, caller: Caller, registry: Registry) ->
         raise OutsideScope(str(scope), f"{request.method} {request.url.path}", meant)
 
 
-def _operation(request: Request) -> str:
+def operation_of(request: Request) -> str:
+    """The id of the operation that was asked for."""
     route = request.scope["route"]
     return (route.operation_id or route.name) if isinstance(route, APIRoute) else ""
 
 
 async def _confine(request: Request, caller: Caller, registry: Registry) -> None:
-    name = _operation(request)
+    name = operation_of(request)
     if "id" in request.path_params and name not in NEVER_FOR_ACCOUNTS:
         api = await registry.resolve(request.path_params["id"], caller.user)
         # From here on it is named by its id: a name alone would mean the machine's owner's to the route itself.

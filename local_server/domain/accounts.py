@@ -68,7 +68,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One act on accounts or keys: who, what, when, from where. Never holds a secret."""
+    """One act: who, what, when, from where. Never holds a secret."""
 
     id: str
     at: datetime
@@ -76,9 +76,9 @@ class AuditEntry:
     """None: nobody who was known."""
     action: str
     """`account.signup`, `account.login`, `account.logout`, `key.create`, `key.rotate`, `key.revoke`,
-    `token.create`, `token.revoke`, `secret.set`, `secret.remove`"""
+    `token.create`, `token.revoke`, `secret.set`, `secret.remove`; `api.deploy`, `traffic.move` and the like"""
     subject: str
-    """The id of the account, key or token; of a secret, that of its API."""
+    """The id of the account, key or token; of a secret and of other acts, that of the API, if there is one."""
     address: str
     detail: str = ""
 

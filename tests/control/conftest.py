@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,16 @@ def wait_for(question: Callable[[], Any]) -> Any:
     return answer
 
 
+@cache
+def document() -> dict[str, Any]:
+    """The description of the control API; it takes most of a second to derive."""
+    return create_control().openapi()
+
+
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
     """(METHOD, path, what the document says of it) of every operation."""
-    document = create_control().openapi()
     return [
         (method.upper(), path, operation)
-        for path, item in document["paths"].items()
+        for path, item in document()["paths"].items()
         for method, operation in item.items()
     ]

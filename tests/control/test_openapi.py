@@ -7,9 +7,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from local_server.app import create_control
 from local_server.wire.problems import MEDIA_TYPE
-from tests.control.conftest import Running, operations
+from tests.control.conftest import Running, document, operations
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 EACH = [pytest.param(operation, id=f"{method} {path}") for method, path, operation in operations()]
@@ -17,7 +16,7 @@ EACH = [pytest.param(operation, id=f"{method} {path}") for method, path, operati
 
 class TestDocument:
     def test_the_committed_one_is_the_applications(self) -> None:
-        committed, actual = json.loads(COMMITTED.read_text()), create_control().openapi()
+        committed, actual = json.loads(COMMITTED.read_text()), document()
         parts = [(each["paths"] | each["components"]["schemas"]) for each in (committed, actual)]
         changed = sorted(name for name in {*parts[0], *parts[1]} if parts[0].get(name) != parts[1].get(name))
         assert changed == [], "The control API changed. Renew its document with: scripts/openapi"
@@ -26,7 +25,7 @@ class TestDocument:
     def test_the_server_serves_it_without_a_token(self, running: Running) -> None:
         answer = running.ask("GET", "/openapi.json", token=None)
         assert answer.status == 200
-        assert answer.json == create_control().openapi()
+        assert answer.json == document()
 
     def test_operation_ids_are_unique_and_short(self) -> None:
         names = [operation["operationId"] for _, _, operation in operations()]
@@ -34,26 +33,26 @@ class TestDocument:
         assert [name for name in names if len(name) > 30] == []
 
     def test_every_reference_leads_somewhere(self) -> None:
-        document = create_control().openapi()
-        found = set(_references(document))
+        whole = document()
+        found = set(_references(whole))
         assert found
-        assert {f"#/components/schemas/{name}" for name in document["components"]["schemas"]} == found
+        assert {f"#/components/schemas/{name}" for name in whole["components"]["schemas"]} == found
 
     def test_every_code_of_a_refusal_is_there(self) -> None:
-        said = create_control().openapi()["components"]["schemas"]["Problem"]["properties"]["code"]["description"]
+        said = document()["components"]["schemas"]["Problem"]["properties"]["code"]["description"]
         by_status = dict(line.split(": ") for line in said.splitlines() if line.startswith("* "))
         assert {"key_refused", "token_required"} <= set(by_status["* 401"].split(", "))
         assert "circuit_open" in by_status["* 503"]
 
     def test_every_part_of_it_is_introduced_and_used(self) -> None:
-        document = create_control().openapi()
+        whole = document()
         used = {tag for _, _, operation in operations() for tag in operation["tags"]}
-        assert used == {tag["name"] for tag in document["tags"]}
-        assert all(tag["description"].endswith(".") for tag in document["tags"])
-        assert "problem+json" in document["info"]["description"]
+        assert used == {tag["name"] for tag in whole["tags"]}
+        assert all(tag["description"].endswith(".") for tag in whole["tags"])
+        assert "problem+json" in whole["info"]["description"]
 
     def test_members_say_what_the_wire_says_of_them(self) -> None:
-        schemas = create_control().openapi()["components"]["schemas"]
+        schemas = document()["components"]["schemas"]
         assert schemas["KeyView"]["properties"]["prefix"]["description"] == "How it begins."
         inherited = schemas["ExchangeView"]["properties"]["generation"]["description"]
         assert inherited == schemas["ExchangeSummary"]["properties"]["generation"]["description"]
@@ -69,7 +68,7 @@ class TestEachOperation:
     def test_shows_a_body_that_it_takes(self, operation: dict[str, Any]) -> None:
         body = operation.get("requestBody", {}).get("content", {}).get("application/json")
         if body is not None:
-            schema = body["schema"] | {"components": create_control().openapi()["components"]}
+            schema = body["schema"] | {"components": document()["components"]}
             jsonschema_rs.validate(schema, body["example"])
 
     @pytest.mark.parametrize("operation", EACH)
