@@ -230,19 +230,32 @@ def _state(one: SubscriptionDocument) -> str:
 @verb()
 @click.argument("api", metavar="OWNER/NAME")
 @click.option("--rate", type=click.IntRange(1, 5), help="Write a review of yours, with so many stars.")
-@click.option("--text", help="With --rate: what you say; - reads it from standard input.")
+@click.option("--text", help="With --rate or --answer: what you say; - reads it from standard input.")
+@click.option("--answer", metavar="REVIEWER", help="Answer a review of an API of yours; without --text, take it back.")
+@click.option("--remove", is_flag=True, help="Take your review back.")
 @market_option
-def reviews(api: str, rate: int | None, text: str | None, remote: str | None, as_json: bool) -> None:
+def reviews(
+    api: str, rate: int | None, text: str | None, answer: str | None, remove: bool, remote: str | None, as_json: bool
+) -> None:
     """What those who used an API say of it; with --rate, say it yourself."""
     name, client = full_name(api), market_of(remote).client
-    if rate is None:
-        if text is not None:
-            raise click.UsageError("--text needs --rate, the number of stars.")
+    if sum((rate is not None, answer is not None, remove)) > 1:
+        raise click.UsageError("--rate, --answer and --remove exclude each other.")
+    if text is not None and rate is None and answer is None:
+        raise click.UsageError("--text needs --rate, the number of stars, or --answer, whom.")
+    if remove:
+        client.remove_review(name)
+        print_json({"removed": True}) if as_json else click.echo(f"Your review of {line_of(name)} is gone")
+        return
+    said = sys.stdin.read() if text == "-" else text or ""
+    if rate is not None:
+        written = client.write_review(name, {"rating": rate, "text": said})
+    elif answer is not None:
+        written = client.answer_review(name, answer, said)
+    else:
         found = client.reviews(name)
         print_json(found) if as_json else click.echo(_reviews(name, found))
         return
-    said = sys.stdin.read() if text == "-" else text or ""
-    written = client.write_review(name, {"rating": rate, "text": said})
     print_json(written) if as_json else click.echo(_review(written))
 
 

@@ -71,13 +71,18 @@ def publish(
 @verb()
 @click.argument("name")
 @click.argument("version")
-@click.option("--reason", required=True, help="What is wrong with it, for those who use it.")
+@click.option("--reason", default="", help="What is wrong with it, for those who use it.")
+@click.option("--undo", is_flag=True, help="Put it back in sight.")
 @market_option
-def yank(name: str, version: str, reason: str, remote: str | None, as_json: bool) -> None:
+def yank(name: str, version: str, reason: str, undo: bool, remote: str | None, as_json: bool) -> None:
     """Take VERSION of NAME out of sight: nobody gets it unasked any more. Versions are never deleted."""
-    seen = started_client().yank(name, {"version": version, "reason": reason, "remote": remote})
+    if bool(reason) == undo:
+        raise click.UsageError("Give --reason TEXT, for those who use it; or --undo.")
+    seen = started_client().yank(name, {"version": version, "reason": reason, "remote": remote, "undo": undo})
     if as_json:
         print_json(seen)
+    elif undo:
+        click.echo(f"{clean(seen['name'])} {version} is in sight again")
     else:
         click.echo(f"{clean(seen['name'])} {version} is yanked: {line_of(reason)}")
 

@@ -6,6 +6,7 @@ from typing import Any
 from local_server.client import market_calls as calls
 from local_server.client.calls import Call
 from local_server.wire.market import (
+    AnswerReview,
     CatalogueCopyView,
     CatalogueFeed,
     ChangeSubscription,
@@ -69,6 +70,10 @@ class AsyncMarket(ABC):
 
     async def remove_review(self, name: str) -> None:
         await self._send(calls.remove_review(name))
+
+    async def answer_review(self, name: str, reviewer: str, body: AnswerReview) -> ReviewView:
+        answer: ReviewView = await self._send(calls.answer_review(name, reviewer, body.model_dump(mode="json")))
+        return answer
 
     async def subscribe(self, name: str, body: Subscribe, idempotency_key: str | None = None) -> NewSubscriptionView:
         call = calls.subscribe(name, body.model_dump(mode="json"), idempotency_key)

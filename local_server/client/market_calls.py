@@ -71,6 +71,12 @@ def remove_review(name: str) -> Call:
     return Call("DELETE", listing_path(name, "/reviews"))
 
 
+def answer_review(name: str, reviewer: str, body: Mapping[str, Any]) -> Call:
+    """Of an API of the caller's; empty text takes the answer back."""
+    path = listing_path(name, f"/reviews/{quote(reviewer, safe='')}/answer")
+    return Call("PUT", path, "market:ReviewView", body=body)
+
+
 def subscribe(name: str, body: Mapping[str, Any], idempotency_key: str | None = None) -> Call:
     path = listing_path(name, "/subscribe")
     return Call("POST", path, "market:NewSubscriptionView", body=body, headers=once(idempotency_key))

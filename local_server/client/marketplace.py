@@ -190,13 +190,14 @@ class MarketplaceClient:
 
     # -- Refs --------------------------------------------------------------------------------------------------
 
-    async def yank(self, owner: str, slug: str, semver: str, reason: str, revision: int) -> RefsView:
-        """`revision` is that of the yanked ones that was read. Raises ApimarketClientError `stale_ref`."""
+    async def yank(self, owner: str, slug: str, semver: str, reason: str | None, revision: int) -> RefsView:
+        """Without a reason it is put back in sight. `revision` is that of the yanked ones that was read. Raises
+        ApimarketClientError `stale_ref`."""
         content = await self._content(
             "PATCH",
             f"{_api(owner, slug)}/yanked",
             headers={"If-Match": f'"{revision}"'},
-            body=_encoded({"semver": semver, "yanked": True, "reason": reason}),
+            body=_encoded({"semver": semver, "yanked": reason is not None, "reason": reason or ""}),
         )
         return _valid(RefsView, _json(content, self.url), self.url)
 

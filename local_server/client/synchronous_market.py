@@ -45,6 +45,9 @@ class Market(ABC):
     def remove_review(self, name: str) -> None:
         self.send(calls.remove_review(name))
 
+    def answer_review(self, name: str, reviewer: str, text: str) -> "doc.ReviewDocument":
+        return cast("doc.ReviewDocument", self.send(calls.answer_review(name, reviewer, {"text": text})))
+
     def subscribe(
         self, name: str, body: "doc.SubscribeDocument", idempotency_key: str | None = None
     ) -> "doc.NewSubscriptionDocument":

@@ -98,9 +98,11 @@ def _publishing(router: APIRouter, ports: SyncRoutePorts) -> None:
 
     @router.post("/apis/{id:api}/yank", operation_id="yank_version")
     async def yank(request: Request, id: str, wanted: YankVersion) -> RemoteApiView:
-        """Nobody gets the version unasked any more. It is not deleted: who pinned it keeps it."""
+        """Nobody gets the version unasked any more; with `undo` everybody does again. It is not deleted: who pinned
+        it keeps it."""
         api = await ports.find(request, id)
-        return ref_view(await ports.sync(request).yank(api, wanted.version, wanted.reason, wanted.remote), api)
+        reason = None if wanted.undo else wanted.reason
+        return ref_view(await ports.sync(request).yank(api, wanted.version, reason, wanted.remote), api)
 
     @router.get("/outbox", operation_id="outbox")
     async def outbox(request: Request) -> OutboxView:

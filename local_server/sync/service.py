@@ -131,8 +131,9 @@ class Sync:
         await self._storage.write(act)
         self.worker.wake()
 
-    async def yank(self, api: Api, semver: str, reason: str, remote: str | None = None) -> RemoteRef:
-        """Nobody gets that version unasked any more. Raises NotPublished, ApimarketClientError."""
+    async def yank(self, api: Api, semver: str, reason: str | None, remote: str | None = None) -> RemoteRef:
+        """Nobody gets that version unasked any more; without a reason it is in sight again. Raises NotPublished,
+        ApimarketClientError."""
         url = await self.markets.url_for(remote, api.id)
         refs = await self._storage.read(lambda tx: tx.remotes.refs_of(api.id))
         ref = next((ref for ref in refs if ref.remote == url), None)

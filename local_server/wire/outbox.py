@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TroubleView(BaseModel):
@@ -302,5 +302,14 @@ class YankVersion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: str
-    reason: str = Field(min_length=1, max_length=500)
+    reason: str = Field(default="", max_length=500)
+    """What is wrong with it; needed, but for `undo`."""
     remote: str | None = None
+    undo: bool = False
+    """Put it back in sight."""
+
+    @model_validator(mode="after")
+    def _says_why(self) -> "YankVersion":
+        if not self.reason and not self.undo:
+            raise ValueError("a reason is needed, for those who use it")
+        return self

@@ -73,6 +73,7 @@ class TestSearch:
         assert run("search", "--sort", "worst").exit_code == 2
         assert run("subscribe", "weather").exit_code == 2
         assert run("reviews", "ana/weather", "--text", "x").exit_code == 2
+        assert run("reviews", "ana/weather", "--rate", "5", "--remove").exit_code == 2
         assert run("subscriptions", "cancel").exit_code == 2
         missing = run("subscribe", "ana/nothing")
         assert (missing.exit_code, "apimarket search" in missing.stderr) == (1, True)
@@ -117,6 +118,11 @@ class TestSubscribing:
         assert "4.0 of 5, 1 review" in listed.stdout
         assert "evil" in listed.stdout
         assert harmless(listed.stdout + written.stdout)
+        monkeypatch.setenv("APIMARKET_TOKEN", running.token)
+        assert "Thanks" in run("reviews", "ana/weather", "--answer", "bob", "--text", "Thanks").stdout
+        monkeypatch.setenv("APIMARKET_TOKEN", bob)
+        assert "is gone" in run("reviews", "ana/weather", "--remove").stdout
+        assert "no reviews" in run("reviews", "ana/weather").stdout
         subscription = json.loads(run("subscriptions", "--json").stdout)[0]["id"]
         again = run("subscribe", "ana/weather", "--plan", "pro")
         assert f"subscriptions key {subscription}" in again.stderr
