@@ -116,6 +116,9 @@ class RedisCounter:
             self._failed(error)
             self._fail(asked, CounterFailed(reason_of(error)))
             return
+        except asyncio.CancelledError:  # the server ends, and whoever waits still wants an answer
+            self._fail(asked, CounterFailed("resting"))
+            raise
         for each, answer in zip(asked, answers, strict=True):
             if isinstance(answer, Exception):
                 self._fail([each], CounterFailed(reason_of(answer)))

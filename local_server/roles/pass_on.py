@@ -28,6 +28,8 @@ IDLE_S = 2.0
 _OF_ONE_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect"}
 )
+_ANSWERED_FOR = frozenset({b"host", b"origin"})
+"""The edge has found them to be the gateway's own, and they would be strange to the service."""
 _OURS = frozenset(
     {
         b"content-security-policy",
@@ -108,7 +110,7 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
 
 def _headers(scope: Scope, host: str) -> RawHeaders:
     """Of the request, as a proxy passes them on."""
-    kept = [(name, value) for name, value in scope["headers"] if name not in _OF_ONE_HOP and name != b"host"]
+    kept = [(name, value) for name, value in scope["headers"] if name not in _OF_ONE_HOP | _ANSWERED_FOR]
     client = scope.get("client")
     asked = next((value for name, value in scope["headers"] if name == b"host"), b"")
     return [

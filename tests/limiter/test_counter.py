@@ -169,6 +169,15 @@ class TestFailing:
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(stand_still())
 
+    async def test_who_waits_as_the_server_ends_is_answered(self) -> None:
+        script = Answering()
+        counter = RedisCounter(script, "apimarket:test", PATIENCE_S)  # type: ignore[arg-type]
+        waiting = [asyncio.create_task(counter.admit(ME, TEN)) for _ in range(300)]
+        await until(lambda: script.asked)
+        await counter.close()
+        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(outcome, CounterFailed)
+
     async def test_after_a_silence_answers_are_those_of_their_own_calls(self, redis_server: RedisServer) -> None:
         async with opened(redis_server.url, deadline_s=0.2) as counter:
             redis_server.pause()
