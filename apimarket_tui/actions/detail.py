@@ -34,6 +34,9 @@ DETAIL: tuple[Action, ...] = (
         "rotate-key", ("R",), "replace", "Replace the key; the old one ends in an hour", "keys", "keys rotate KEY_ID"
     ),
     Action("revoke-key", ("d",), "revoke", "Refuse the key from now on, after asking", "keys", "keys revoke KEY_ID"),
+    Action("set-secret", ("enter",), "set", "Give the secret another value", "secrets", "secrets set NAME SECRET"),
+    Action("new-secret", ("n",), "new secret", "Give a secret a value; nobody sees it again", "secrets"),
+    Action("remove-secret", ("d",), "forget", "Forget the value, after asking", "secrets", "secrets rm NAME SECRET"),
     Action(
         "make-version",
         ("v",),

@@ -98,6 +98,14 @@ MARKET: tuple[Action, ...] = (
         "subscription",
         "subscriptions keep ID",
     ),
+    Action(
+        "new-subscribed-key",
+        ("R",),
+        "new key",
+        "Make another key to it, which is shown once",
+        "subscription",
+        "keys rotate KEY_ID",
+    ),
     Action("ask-subscriptions", ("r",), "ask again", "Ask the marketplace again", "subscription", bar=False),
     Action("copy-subscribed", ("y",), "copy URL", "Copy the URL that your key opens", "subscription"),
 )

@@ -18,6 +18,7 @@ from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.pane import Pane
 from apimarket_tui.panes.requests import RequestsPane
+from apimarket_tui.panes.secrets import SecretsPane
 from apimarket_tui.panes.versions import VersionsPane
 from apimarket_tui.screens.frame import bindings, stands
 from apimarket_tui.screens.log_screen import LogScreen
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from apimarket_tui.actions import Action
     from local_server.wire.apis import ApiView, ExecutionView, LogLineView
 
-TABS = ("overview", "logs", "requests", "metrics", "keys", "versions")
+TABS = ("overview", "logs", "requests", "metrics", "keys", "secrets", "versions")
 LOG_START = 5_000
 """Lines read when the screen opens; later ones come as events."""
 REQUESTS_KEPT = 1_000
@@ -40,7 +41,7 @@ BATCH_S = 0.1
 
 
 class DetailScreen(LogScreen):
-    SCOPES: ClassVar[tuple[str, ...]] = ("logs", "requests", "metrics", "keys", "versions", "detail", "row", "global")
+    SCOPES: ClassVar[tuple[str, ...]] = (*TABS[1:], "detail", "row", "global")
     TRAIL: ClassVar[tuple[str, ...]] = ("local", "…")
     BINDINGS: ClassVar[list[BindingType]] = bindings(SCOPES)
 
@@ -64,6 +65,7 @@ class DetailScreen(LogScreen):
             yield RequestsPane(self.current_api)
             yield MetricsPane(self.current_api)
             yield KeysPane(self.current_api)
+            yield SecretsPane(self.current_api)
             yield VersionsPane(self.current_api)
 
     def on_mount(self) -> None:

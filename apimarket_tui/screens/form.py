@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 from uuid import uuid4
 
 from textual import events, on
@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
@@ -54,6 +55,24 @@ class Once:
         return self._key
 
 
+class SecretInput(Input):
+    """Shows dots. Takes no text of several lines, of which a field would keep the first without a word."""
+
+    class ManyLines(Message):
+        def __init__(self, field: str) -> None:
+            super().__init__()
+            self.field = field
+
+    def __init__(self, value: str, **rest: Any) -> None:
+        super().__init__(value, password=True, **rest)
+
+    def _on_paste(self, event: events.Paste) -> None:
+        if len(event.text.splitlines()) > 1:
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.ManyLines(self.id or ""))
+
+
 class FormScreen(ModalScreen[Result], Generic[Result]):
     """Subclasses give the words, `fields` and `submit`; the screen's result is what `submit` answered, or None."""
 
@@ -84,6 +103,10 @@ class FormScreen(ModalScreen[Result], Generic[Result]):
         """Do it. Raises FieldError."""
         raise NotImplementedError
 
+    def first(self) -> str:
+        """Which field has the focus at the start."""
+        return self.FIRST or self.fields()[0].id
+
     def about(self) -> Content:
         """A line or two below the heading."""
         return Content("")
@@ -97,13 +120,8 @@ class FormScreen(ModalScreen[Result], Generic[Result]):
             for field in self.fields():
                 with Horizontal(classes="field", id=f"{field.id}-line"):
                     yield Static(field.label, classes="label")
-                    yield Input(
-                        clean(field.value),
-                        placeholder=field.placeholder,
-                        password=field.secret,
-                        compact=True,
-                        id=field.id,
-                    )
+                    made = SecretInput if field.secret else Input
+                    yield made(clean(field.value), placeholder=field.placeholder, compact=True, id=field.id)
                 yield Static(id=f"{field.id}-error", classes="error")
             with Horizontal(classes="buttons"):
                 yield Button(Content(f"{self.VERB} (ctrl+s)"), id="submit", variant="primary", compact=True)
@@ -115,7 +133,7 @@ class FormScreen(ModalScreen[Result], Generic[Result]):
 
     def on_mount(self) -> None:
         self._clear_errors()
-        self.query_one(f"#{self.FIRST or self.fields()[0].id}").focus()
+        self.query_one(f"#{self.first()}").focus()
 
     def on_resize(self, event: events.Resize) -> None:
         mind_size(self, event.size.width, event.size.height)
@@ -149,6 +167,11 @@ class FormScreen(ModalScreen[Result], Generic[Result]):
             self.refuse(self.FIELD_OF_CODE.get(answer.code, self.fields()[-1].id), answer.text)
         else:
             self.dismiss(answer)
+
+    @on(SecretInput.ManyLines)
+    def _many_lines(self, event: SecretInput.ManyLines) -> None:
+        """Cut off at the first line it would be another secret, and nobody would see it."""
+        self.refuse(event.field, "That is more than one line, which a field does not hold.")
 
     def _set_busy(self, busy: bool) -> None:
         self._busy = busy

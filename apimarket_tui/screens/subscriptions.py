@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from local_server.wire.market import ListingView, SubscriptionView
 
 REFRESH_S = 10.0
+GRACE_S = 3600
+"""How long a replaced key stays in force."""
 _NONE = Content.assemble(
     ("No subscriptions\n\n", "bold"), ("s", "bold $primary"), (" on an API of the market begins one", "$dim")
 )
@@ -201,6 +203,32 @@ class SubscriptionsScreen(FrameScreen):
             return
         server = self.market.marketplaces.server(self._place)
         self._change(f"{one.api} goes on as it is", server.change_subscription(one.id, ChangeSubscription(keep=True)))
+
+    def do_new_subscribed_key(self) -> None:
+        from apimarket_tui.screens.confirm import ConfirmScreen
+
+        one = self._live()
+        if one is None:
+            return
+        if one.key_id is None:
+            self.market.tell("The marketplace does not say which key it has", bad=True)
+            return
+        key_id, api = one.key_id, one.api
+        more = "It is shown once. The one there is stays in force for an hour more."
+        self.app.push_screen(
+            ConfirmScreen(f"Make another key to {one_line(api)}?", more, "Make it", "Leave it"),
+            lambda yes: self.begin("new key", partial(self._new_key, key_id, api)) if yes else None,
+        )
+
+    async def _new_key(self, key_id: str, api: str) -> None:
+        from apimarket_tui.screens.new_key import KeyShownScreen
+
+        made = await attempt(self.market.marketplaces.server(self._place).rotate_key(key_id, GRACE_S))
+        if isinstance(made, Trouble):
+            self.market.tell(made.text, bad=True)
+        elif stands(self):
+            self.app.push_screen(KeyShownScreen(made.key, api))
+            self.do_ask_subscriptions()
 
     @on(LineTable.Chosen)
     def do_open_subscribed(self) -> None:

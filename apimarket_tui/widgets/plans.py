@@ -40,5 +40,6 @@ def plan_cell(plan: "PlanView", column: str, width: int) -> Spans:
 
 def quota_text(text: str) -> str:
     """`100000/month` as `100,000/month`."""
-    number, slash, period = one_line(text).partition("/")
+    text = one_line(text)
+    number, slash, period = text.partition("/")
     return f"{int(number):,}{slash}{period}" if number.isascii() and number.isdecimal() and len(number) < 16 else text

@@ -25,6 +25,7 @@ from local_server.wire.events import Resync, WireEvent
 from local_server.wire.exchanges import BodyView, CompareView, ExchangeView, HeaderChangeView, ReplayView
 from local_server.wire.market import MarketSearchView
 from local_server.wire.outbox import PulledView, PullVersion
+from local_server.wire.secrets import SecretChanged, SecretView
 from local_server.wire.server import Check, ServerView
 
 from .fake_market import NOW, FakeMarket, Remote, search_copy
@@ -375,6 +376,14 @@ def some_keys() -> list[KeyView]:
     ]
 
 
+def some_secrets() -> list[SecretView]:
+    return [
+        SecretView(name="API_TOKEN", updated_at=NOW - timedelta(days=3), used=True),
+        SecretView(name="SMTP_PASSWORD", used=True),
+        SecretView(name="OLD_TOKEN", updated_at=NOW - timedelta(days=90), used=False),
+    ]
+
+
 TEMPLATES = [
     TemplateView(
         name="python", runtime="python3.12", title="Python function", summary="One function, one file, no dependencies"
@@ -469,6 +478,7 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         self.exchange_fields: dict[str, object] = {}
         self.comparison: CompareView | None = None
         self.key_list = some_keys()
+        self.secret_list = some_secrets()
         self.asked_once: list[tuple[CreateKey, str | None]] = []
         """Keys that were asked for, each with its Idempotency-Key."""
         self.key_text = "4f9QmT2xLr8VwKc0JdYh6BnZs3Ea1GuP"
@@ -568,6 +578,23 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
             for number in range(newest.number - 1, max(newest.number - 9, 0), -1)
         ]
         return [newest, *older]
+
+    async def secrets(self, name: str) -> list[SecretView]:
+        await self._reached("secrets")
+        return self.secret_list
+
+    async def put_secret(self, name: str, secret: str, value: str) -> SecretChanged:
+        await self._reached("put_secret", f"{name} {secret}={value}")
+        others = [one for one in self.secret_list if one.name != secret]
+        self.secret_list = [SecretView(name=secret, updated_at=NOW, used=True), *others]
+        return SecretChanged(name=secret, restarts=True)
+
+    async def remove_secret(self, name: str, secret: str) -> SecretChanged:
+        await self._reached("remove_secret", f"{name} {secret}")
+        self.secret_list = [
+            one.model_copy(update={"updated_at": None}) if one.name == secret else one for one in self.secret_list
+        ]
+        return SecretChanged(name=secret, restarts=False)
 
     async def logs(self, name: str, limit: int = 500, *, version: str = "") -> list[LogLineView]:
         await self._reached("logs", f"{name}@{version}" if version else "")

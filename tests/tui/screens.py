@@ -267,6 +267,8 @@ SCREENS: dict[str, Step] = {
     "detail-keys": tab("keys"),
     "detail-keys-new": tab("keys", "n"),
     "detail-keys-shown": _key_shown,
+    "detail-secrets": tab("secrets"),
+    "detail-secrets-set": tab("secrets", "enter"),
     "detail-versions": tab("versions"),
     "detail-versions-asked": tab("versions", "down", "w"),
     "sign-in": keys("A"),

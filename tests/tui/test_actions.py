@@ -11,6 +11,7 @@ from apimarket_tui.offers import Offer
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.requests import RequestsPane
+from apimarket_tui.panes.secrets import SecretsPane
 from apimarket_tui.panes.versions import VersionsPane
 from apimarket_tui.screens.conflict import ConflictScreen
 from apimarket_tui.screens.console import ConsoleScreen
@@ -35,6 +36,7 @@ OWNERS: dict[str, type] = {
     "exchange": ExchangeScreen,
     "metrics": MetricsPane,
     "keys": KeysPane,
+    "secrets": SecretsPane,
     "versions": VersionsPane,
     "market": MarketScreen,
     "offer": Offer,
@@ -63,6 +65,7 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("requests", "detail", "row"),
         ("metrics", "detail", "row"),
         ("keys", "detail", "row"),
+        ("secrets", "detail", "row"),
         ("versions", "detail", "row"),
         ("exchange",),
         ("market", "offer"),

@@ -120,7 +120,7 @@ class TestJump:
         async with running() as pilot:
             await press(pilot, "enter", "ctrl+o")
             labels = [label.content.plain.strip() for label in pilot.app.screen.query(".jump")]  # type: ignore[attr-defined]
-            assert len(labels) == 7
+            assert len(labels) == 8
             await press(pilot, "s")
             assert isinstance(pilot.app.screen, DetailScreen)
             assert pilot.app.screen.tab == "logs"

@@ -103,6 +103,15 @@ class TestChanging:
             await market("S", "p", "down", "enter")(pilot)
             assert shows(pilot, "There is no such plan any more")
 
+    async def test_another_key_is_made_after_asking_and_shown_once(self) -> None:
+        backend = FakeBackend()
+        backend.elsewhere.subscriptions[0] = backend.elsewhere.subscriptions[0].model_copy(update={"key_id": "key_1"})
+        async with running(backend, size=(120, 40)) as pilot:
+            await market("S", "R", "y")(pilot)
+            await until(pilot, lambda: shows(pilot, "am_rotated"))
+            await press(pilot, "escape")
+            assert not shows(pilot, "am_rotated")
+
     async def test_one_that_is_over_is_left_alone(self) -> None:
         backend = FakeBackend()
         async with running(backend) as pilot:
