@@ -10,6 +10,7 @@ from local_server.cli.connection import print_json
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import client_of, remote_option
 from local_server.cli.text import clean, line_of, paint, table
+from local_server.client.documents import ApiDocument
 from local_server.client.synchronous import Client
 from local_server.client.version_documents import TrafficSplitDocument, VersionDocument
 
@@ -27,8 +28,16 @@ def deploy_version(client: Client, name: str, version: str, weight: int, channel
         click.echo(f"{paint(name, bold=True)} {version}  {_state(found)}  {found['url']}")
         click.echo(f"traffic: {_shares(traffic)}")
         _tell_trouble(found)
+        _tell_what_it_lacks(client.api(name))
     if not found["serving"] or traffic["pending"] is not None:
         sys.exit(1)
+
+
+def _tell_what_it_lacks(api: ApiDocument) -> None:
+    """A version is made of what serves; who saved something that does not would take it to be in there."""
+    if api["error"] and api["serving"] is not None:
+        note = f"It is made of g{api['serving']}, which serves. What was saved after it is not in it:"
+        click.echo(f"{paint(note, 'yellow', err=True)} {line_of(api['error'])}", err=True)
 
 
 @verb()
