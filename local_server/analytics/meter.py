@@ -9,7 +9,8 @@ from local_server.domain.executions import UNANSWERED, Execution
 from local_server.domain.ids import ApiId
 from local_server.events.bus import Bus
 
-BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Up to the time that an API has to begin its answer, where its manifest says nothing else."""
 _BOUNDS_US = tuple(int(bound * 1_000_000) for bound in BOUNDS_S)
 
 
