@@ -9,16 +9,22 @@ if TYPE_CHECKING:
     from apimarket_tui.app import ApimarketApp
     from apimarket_tui.marketplaces import Place
     from local_server.wire.apis import ApiView
-    from local_server.wire.market import ListingCard, NewSubscriptionView
+    from local_server.wire.market import EndpointView, ListingCard, NewSubscriptionView
 
 
 class Offer:
     def __init__(
-        self, app: "ApimarketApp", place: "Place", card: "ListingCard", plan: str = "", version: str = ""
+        self,
+        app: "ApimarketApp",
+        place: "Place",
+        card: "ListingCard",
+        plan: str = "",
+        version: str = "",
+        endpoint: "EndpointView | None" = None,
     ) -> None:
-        """`plan` and `version` are those that are meant, where some are."""
+        """`plan`, `version` and `endpoint` are those that are meant, where some are."""
         self._app, self._place, self._card = app, place, card
-        self._plan, self._version = plan, version
+        self._plan, self._version, self._endpoint = plan, version, endpoint
 
     @property
     def url(self) -> str:
@@ -56,7 +62,11 @@ class Offer:
             self._app.tell(f"{api.name} is here")
 
     def do_try_offer(self) -> None:
-        self._app.run_worker(self._app.open_console_at(self.url), name="console", group="console")
+        method, path = "GET", ""
+        if self._endpoint is not None:
+            method, path = one_line(self._endpoint.method), one_line(self._endpoint.path).lstrip("/")
+        opening = self._app.open_console_at(self.url + path, method)
+        self._app.run_worker(opening, name="console", group="console")
 
     def do_copy_offer(self) -> None:
         self._app.copy_to_clipboard(self.url)

@@ -280,12 +280,14 @@ class ListingScreen(FrameScreen):
             return self
         plan = self.query_one("#plans", WordedTable).selected if self.tab == "plans" else None
         version = self.query_one("#versions", WordedTable).selected if self.tab == "versions" else None
+        endpoint = self.query_one("#endpoints", WordedTable).selected if self.tab == "endpoints" else None
         return Offer(
             self.market,
             self._place,
             self._card,
             plan=plan.code if plan is not None else "",
             version=version.semver if version is not None else "",
+            endpoint=endpoint,
         )
 
 

@@ -9,12 +9,14 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from apimarket_tui.app import ApimarketApp
+from apimarket_tui.screens.console import ConsoleScreen
 from apimarket_tui.screens.form import FieldError
 from apimarket_tui.screens.listing import ListingScreen
 from apimarket_tui.screens.local import LocalScreen
 from apimarket_tui.screens.market import MarketScreen
 from apimarket_tui.screens.new_key import KeyShownScreen
 from apimarket_tui.screens.subscribe import SubscribeScreen, minor_of
+from apimarket_tui.widgets.method import MethodPicker
 from local_server.client.errors import ApimarketClientError
 from local_server.wire.events import PullUpdated
 
@@ -206,6 +208,14 @@ class TestListing:
             await until(
                 pilot, lambda: pilot.app.screen.query_one("#url", Input).value == f"{MARKET_URL}/mara/weather-now/"
             )
+
+    async def test_from_the_endpoints_the_one_under_the_cursor_is_called(self) -> None:
+        async with running(size=(120, 40)) as pilot:
+            await listing("right_square_bracket", "down", "down", "down", "t")(pilot)
+            url = f"{MARKET_URL}/mara/weather-now/alerts"
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConsoleScreen))
+            await until(pilot, lambda: pilot.app.screen.query_one("#url", Input).value == url)
+            assert pilot.app.screen.query_one(MethodPicker).method == "POST"
 
     async def test_the_readme_is_laid_out_anew_for_another_width(self) -> None:
         async with running(size=(120, 40)) as pilot:
