@@ -1,12 +1,15 @@
 """What is shipped into a sandbox beside the user's files."""
 
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from local_server.domain.manifest import Runtime
-from local_server.executor.agents.support import PACKAGES, agent_directory, support_directory
+from local_server.executor.agents.support import PACKAGES, agent_directory, copied_agent, support_directory
 
 
 class TestSupportDirectory:
@@ -41,3 +44,19 @@ class TestSupportDirectory:
 class TestAgentDirectory:
     def test_python_agent_is_there(self) -> None:
         assert (agent_directory(Runtime.PYTHON) / "agent.py").is_file()
+
+
+class TestCopiedAgent:
+    @pytest.mark.parametrize("runtime", Runtime)
+    def test_is_what_is_installed(self, tmp_path: Path, runtime: Runtime) -> None:
+        copied, installed = copied_agent(runtime, tmp_path / "cache"), agent_directory(runtime)
+        for source in installed.iterdir():
+            if source.is_file():
+                assert (copied / source.name).read_bytes() == source.read_bytes()
+        assert stat.S_IMODE(copied.stat().st_mode) == 0o755
+
+    def test_is_made_once(self, tmp_path: Path) -> None:
+        first = copied_agent(Runtime.NODE, tmp_path)
+        made = first.stat().st_ino
+        assert copied_agent(Runtime.NODE, tmp_path) == first
+        assert first.stat().st_ino == made

@@ -49,12 +49,23 @@ class TestCompose:
         assert "HEALTHCHECK" in DOCKERFILE
 
     def test_what_is_kept_is_in_volumes(self, compose: Any) -> None:
-        mounted = [volume.partition(":")[0] for one in compose["services"].values() for volume in one["volumes"]]
+        volumes = [volume for one in compose["services"].values() for volume in one["volumes"]]
+        mounted = [volume.partition(":")[0] for volume in volumes if isinstance(volume, str)]
         assert set(compose["volumes"]) <= set(mounted)
 
+    def test_docker_finds_what_it_mounts_into_the_containers_of_apis(self, compose: Any) -> None:
+        """It looks for the server's paths on the host."""
+        server = compose["services"]["server"]
+        (home,) = [volume for volume in server["volumes"] if not isinstance(volume, str)]
+        assert home["type"] == "bind"
+        assert home["source"] == home["target"] == server["environment"]["APIMARKET_HOME"]
+
     def test_it_is_reached_from_this_machine_alone_until_somebody_decides_otherwise(self, compose: Any) -> None:
-        ports = [port for one in compose["services"].values() for port in one.get("ports", [])]
-        assert ports == ["127.0.0.1:8080:8080"]
+        services = compose["services"]
+        assert not [one for one in services.values() if "ports" in one]
+        assert services["postgres"]["network_mode"] == "none"
+        assert services["server"]["network_mode"] == "host"
+        assert services["server"]["environment"]["APIMARKET_HOST"] == "127.0.0.1"
 
     def test_the_server_has_no_more_rights_than_it_needs(self, compose: Any) -> None:
         server = compose["services"]["server"]

@@ -7,6 +7,7 @@ import os
 import py_compile
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,19 +24,37 @@ def agent_directory(runtime: Runtime) -> Path:
     return Path(__file__).parent / str(runtime)
 
 
+def copied_agent(runtime: Runtime, cache_root: Path) -> Path:
+    """The same, copied into `cache_root` and named after what is in it: for a Docker that sees the data directory of a
+    server which is in a container itself, and not what is installed there. Blocking. Raises OSError."""
+    sources = sorted(path for path in agent_directory(runtime).iterdir() if path.is_file())
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"\0{source.name}\0".encode() + source.read_bytes())
+    target = cache_root / f"{runtime}-agent-{digest.hexdigest()[:16]}"
+
+    def copy(making: Path) -> None:
+        for source in sources:
+            shutil.copyfile(source, making / source.name)
+
+    return _made_once(target, copy)
+
+
 def support_directory(cache_root: Path) -> Path:
     """A directory to put at the end of a Python API's path (`APIMARKET_SUPPORT`), so that the API needs neither uvicorn
     nor a network. Copied once from the server's own installation into `cache_root`, named after the versions; two
     callers at once end with one copy. Blocking. Raises OSError, and PackageNotFoundError for a broken installation."""
-    target = cache_root / f"python-support-{_key()}"
+    return _made_once(cache_root / f"python-support-{_key()}", _copy_packages)
+
+
+def _made_once(target: Path, make: Callable[[Path], None]) -> Path:
+    """`make` fills a directory beside it, which then gets its name."""
     if target.is_dir():
         return target
-    cache_root.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(prefix=".python-support-", dir=cache_root))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        for package in PACKAGES:
-            _copy_package(package, making)
-        _compile(making)
+        make(making)
         making.chmod(0o755)  # sandboxes read it as another user
         os.rename(making, target)
     except OSError:
@@ -43,6 +62,12 @@ def support_directory(cache_root: Path) -> Path:
         if not target.is_dir():
             raise
     return target
+
+
+def _copy_packages(target: Path) -> None:
+    for package in PACKAGES:
+        _copy_package(package, target)
+    _compile(target)
 
 
 def _key() -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Runtime
-from local_server.executor.agents.support import agent_directory, support_directory
+from local_server.executor.agents.support import copied_agent, support_directory
 from local_server.executor.engine import SandboxSpec
 from local_server.executor.engines.docker.hardening import LABEL, Box, Mount
 from local_server.executor.engines.docker.installer import LAYER_INSIDE
@@ -54,7 +54,7 @@ _Parts = tuple[list[str], list[Mount], dict[str, str]]
 def _python(spec: SandboxSpec, cache: Path, search_path: str, _agent: Path | None) -> _Parts:
     mounts = [
         Mount(spec.layer.path, LAYER_INSIDE),
-        Mount(agent_directory(Runtime.PYTHON), AGENT_INSIDE),
+        Mount(copied_agent(Runtime.PYTHON, cache), AGENT_INSIDE),
         Mount(support_directory(cache), SUPPORT_INSIDE),
     ]
     places = [f"{LAYER_INSIDE}/{place}" for place in site_packages(spec.layer.path)]
@@ -73,8 +73,8 @@ def site_packages(layer: Path) -> list[str]:
     return sorted(path.relative_to(layer).as_posix() for path in layer.glob("lib/python3*/site-packages"))
 
 
-def _node(spec: SandboxSpec, _cache: Path, _search_path: str, _agent: Path | None) -> _Parts:
-    mounts = [Mount(agent_directory(Runtime.NODE), AGENT_INSIDE)]
+def _node(spec: SandboxSpec, cache: Path, _search_path: str, _agent: Path | None) -> _Parts:
+    mounts = [Mount(copied_agent(Runtime.NODE, cache), AGENT_INSIDE)]
     modules = spec.layer.path / "node_modules"
     if modules.is_dir():
         mounts.append(Mount(modules, MODULES_INSIDE))

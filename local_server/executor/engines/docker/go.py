@@ -14,7 +14,7 @@ from pathlib import Path
 
 from local_server.domain.errors import BuildFailed, DependenciesFailed
 from local_server.domain.manifest import Runtime
-from local_server.executor.agents.support import agent_directory
+from local_server.executor.agents.support import copied_agent
 from local_server.executor.engine import BuildRequest, EngineSettings, Progress
 from local_server.executor.engines.builder import Builder
 from local_server.executor.engines.docker.hardening import Box, Mount, give_to_container
@@ -47,7 +47,7 @@ class DockerGo:
         Raises ImageMissing, DependenciesFailed, EngineUnavailable."""
         image = image_name(Runtime.GO, version)
         made_for = await self._images.ensure(image, progress)
-        source = agent_directory(Runtime.GO)
+        source = await asyncio.to_thread(copied_agent, Runtime.GO, self._home / "cache")
         directory = self._home / "cache" / "agents" / await asyncio.to_thread(sources_digest, source, made_for)
         async with self._locks[str(directory)]:
             if not (directory / "agent").exists():
