@@ -6,17 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Button, Input, Static, TextArea
 from textual.worker import Worker
 
 from apimarket_tui.answers import body_lines, header, header_lines, header_pairs, parse_headers
 from apimarket_tui.backend import CallResult, Trouble, attempt
 from apimarket_tui.clean import clean, one_line
+from apimarket_tui.curl_commands import is_curl, request_of
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.widgets.bars import Rule
 from apimarket_tui.widgets.lines import LineView, TextLines
@@ -37,6 +39,21 @@ HISTORY_COLUMNS = (
     Column("took", "TOOK", 6, 6, right=True),
     Column("url", "URL", 12, 200),
 )
+
+
+class UrlInput(Input):
+    """Tells of a curl command that is pasted, of which a field would keep the first line as an address."""
+
+    class CurlPasted(Message):
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def _on_paste(self, event: events.Paste) -> None:
+        if is_curl(event.text):
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.CurlPasted(event.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +85,7 @@ class ConsoleScreen(FrameScreen):
     def body(self) -> ComposeResult:
         with Horizontal(id="request"):
             yield MethodPicker()
-            yield Input(placeholder="URL, or an API and path as: weather/now?q=oslo", compact=True, id="url")
+            yield UrlInput(placeholder="URL, or an API and path as: weather/now?q=oslo", compact=True, id="url")
             yield Button("Send", id="send", variant="primary", compact=True)
         with Horizontal(id="columns"):
             with Vertical(id="ask"):
@@ -99,6 +116,15 @@ class ConsoleScreen(FrameScreen):
         self.query_one("#headers", TextArea).text = clean(headers)
         self.query_one("#body", TextArea).text = clean(body)
         self.query_one("#url", Input).focus()
+
+    @on(UrlInput.CurlPasted)
+    def _curl_pasted(self, event: UrlInput.CurlPasted) -> None:
+        try:
+            pasted = request_of(event.text)
+        except ValueError as error:
+            self._show_status(Content.styled(f"✗ {one_line(str(error))}", "$error"))
+        else:
+            self.fill(pasted.method, pasted.url, pasted.headers, pasted.body)
 
     def focus_main(self) -> None:
         self.query_one("#content").focus()
