@@ -21,7 +21,7 @@ from local_server.domain.manifest import RateLimit
 from local_server.domain.quotas import Quota
 from local_server.domain.registry import Api
 from local_server.events.bus import Lost, Subscription
-from local_server.storage.base import Storage, Tx
+from local_server.storage.base import ReadTx, Storage, Tx
 from local_server.system import System
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,20 @@ class Keys:
 
     async def of_api(self, api: Api) -> Sequence[ApiKey]:
         """Newest first; when each was last used, to the moment."""
-        kept = await self._storage.read(lambda tx: tx.keys.of_api(api.id))
+        return self._fresh(await self._storage.read(lambda tx: tx.keys.of_api(api.id)))
+
+    async def of_user(self, user_id: UserId) -> Sequence[tuple[ApiKey, str]]:
+        """The same, to whichever API, with the owner/name of each."""
+
+        def find(tx: ReadTx) -> list[tuple[ApiKey, str]]:
+            keys = tx.keys.of_user(user_id)
+            apis = {api_id: tx.registry.get(api_id) for api_id in {key.api_id for key in keys}}
+            return [(key, api.full_name) for key in keys if (api := apis[key.api_id]) is not None]
+
+        found = await self._storage.read(find)
+        return list(zip(self._fresh([key for key, _ in found]), [name for _, name in found], strict=True))
+
+    def _fresh(self, kept: Sequence[ApiKey]) -> Sequence[ApiKey]:
         return [replace(key, last_used_at=self._used.get(key.id, key.last_used_at)) for key in kept]
 
     async def rotate(self, key_id: str, grace: timedelta, caller: Caller, *, address: str) -> NewKey:

@@ -107,6 +107,14 @@ def _add_keys(router: APIRouter, ports: AccountsPorts) -> None:
         uses = await ports.quotas(request).of(keys)
         return [key_view(key, api.full_name, now, uses.get(key.id)) for key in keys]
 
+    @router.get("/keys", tags=["keys"])
+    async def list_all_keys(request: Request) -> list[KeyView]:
+        """The caller's keys to whichever API, newest first, those no longer in force too."""
+        now = ports.now()
+        found = await ports.keys(request).of_user(ports.caller(request).user.id)
+        uses = await ports.quotas(request).of([key for key, _ in found])
+        return [key_view(key, api, now, uses.get(key.id)) for key, api in found]
+
     @router.post("/apis/{id:api}/keys", status_code=201, tags=["keys"])
     async def create_key(
         request: Request, id: str, body: CreateKey, idempotency_key: Annotated[str | None, Header()] = None

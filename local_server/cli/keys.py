@@ -53,18 +53,23 @@ def create(
 
 
 @verb(name="list")
-@click.argument("name")
+@click.argument("name", required=False)
 @remote_option
-def list_keys(name: str, remote: str | None, as_json: bool) -> None:
-    """The keys of the API NAME, newest first. Those no longer in force are there too."""
+def list_keys(name: str | None, remote: str | None, as_json: bool) -> None:
+    """The keys of the API NAME, newest first; without NAME, your own to every API. Those no longer in force are there
+    too."""
     found = remote_of(remote).client.keys(name)
     if as_json:
         print_json(found)
     elif found:
         head = ["KEY_ID", "NAME", "BEGINS", "STATE", "SCOPES", "FROM", "LIMIT", "QUOTA", "LAST USED", "ENDS"]
-        click.echo(table(head, [_row(key) for key in found]))
+        rows = [_row(key) for key in found]
+        if name is None:
+            head, rows = ["API", *head], [[clean(key["api"]), *row] for key, row in zip(found, rows, strict=True)]
+        click.echo(table(head, rows))
     else:
-        click.echo(f"{name} has no keys. Make one: apimarket keys create {name}")
+        whose = f"{name} has" if name else "You have"
+        click.echo(f"{whose} no keys. Make one: apimarket keys create {name or 'NAME'}")
 
 
 @verb()

@@ -210,7 +210,7 @@ class AsyncClient(AsyncMarket, AsyncVersions, AsyncSecrets):
         answer: AccountView = await self._send(calls.me())
         return answer
 
-    async def keys(self, name: str) -> list[KeyView]:
+    async def keys(self, name: str | None = None) -> list[KeyView]:
         answer: list[KeyView] = await self._send(calls.keys(name))
         return answer
 

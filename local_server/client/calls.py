@@ -166,8 +166,9 @@ def me() -> Call:
     return Call("GET", f"{ROOT}/auth/me", "accounts:AccountView")
 
 
-def keys(name: str) -> Call:
-    return Call("GET", api_path(name, "/keys"), "accounts:KeyView", many=True)
+def keys(name: str | None) -> Call:
+    """None: the caller's to whichever API."""
+    return Call("GET", "/api/v1/keys" if name is None else api_path(name, "/keys"), "accounts:KeyView", many=True)
 
 
 def once(key: str | None) -> tuple[tuple[str, str], ...]:

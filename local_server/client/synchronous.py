@@ -151,7 +151,7 @@ class Client(Market, Versions, Secrets):
     def me(self) -> "doc.AccountDocument":
         return cast("doc.AccountDocument", self.send(calls.me()))
 
-    def keys(self, name: str) -> "list[doc.KeyDocument]":
+    def keys(self, name: str | None = None) -> "list[doc.KeyDocument]":
         return cast("list[doc.KeyDocument]", self.send(calls.keys(name)))
 
     def create_key(

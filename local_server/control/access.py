@@ -23,7 +23,8 @@ from local_server.registry.service import Registry
 bearer = HTTPBearer(auto_error=False, description="The token in $APIMARKET_HOME/token, or a session's.")
 
 FOR_ACCOUNTS = (
-    frozenset({"list_apis", "list_templates", "executor_deploy", "me", "logout", "rotate_key", "revoke_key"})
+    frozenset({"list_apis", "list_templates", "executor_deploy", "me", "logout"})
+    | frozenset({"list_all_keys", "rotate_key", "revoke_key"})
     | frozenset(
         {
             "subscribe",

@@ -75,6 +75,9 @@ class KeysReader(Protocol):
     def of_api(self, api_id: ApiId) -> Sequence[ApiKey]:
         """Newest first, those no longer in force too."""
 
+    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+        """To whichever API, newest first, those no longer in force too."""
+
     def of_subject(self, api_id: ApiId, subject: str) -> Sequence[ApiKey]:
         """Those of an API that count together: of one subscription, or that took each other's place. Newest first."""
 

@@ -86,6 +86,8 @@ class TestKeys:
         for told in ("phone", key[:14] + "…", "active", "read", "10.0.0.0/8 127.0.0.0/8", "5/day"):
             assert told in listed
         (row,) = json.loads(run("keys", "list", "hello", "--json").stdout)
+        assert row in json.loads(run("keys", "list", "--json").stdout)
+        assert "ana/hello" in run("keys", "list").stdout
 
         rotated = json.loads(run("keys", "rotate", row["id"], "--grace", "2h", "--json").stdout)
         assert (call(running, key), call(running, rotated["key"])) == (200, 200)

@@ -115,6 +115,13 @@ class TestKeys:
             await filled.write(lambda tx, key=key: tx.keys.add(key))
         assert await filled.read(lambda tx: tx.keys.of_api(API.id)) == [new, old]
 
+    async def test_those_of_a_user_are_listed_newest_first_to_whichever_api(self, filled: Storage) -> None:
+        await add_apis(filled, an_api(2))
+        old, new = a_key(1), a_key(2, api_id=an_api(2).id, created_at=NOON + timedelta(seconds=1))
+        for key in (old, new, a_key(3, user_id=BOB.id)):
+            await filled.write(lambda tx, key=key: tx.keys.add(key))
+        assert await filled.read(lambda tx: tx.keys.of_user(ALICE.id)) == [new, old]
+
     async def test_those_that_count_together(self, filled: Storage) -> None:
         await add_apis(filled, an_api(2))
         counted = [a_key(n, quota_subject="one", created_at=NOON + timedelta(n)) for n in (1, 2)]

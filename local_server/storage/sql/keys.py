@@ -53,6 +53,9 @@ class SqlKeysReader:
     def of_api(self, api_id: ApiId) -> Sequence[ApiKey]:
         return self._many("where api_id = :api_id order by created_at desc, id desc", {"api_id": api_id})
 
+    def of_user(self, user_id: UserId) -> Sequence[ApiKey]:
+        return self._many("where user_id = :user_id order by created_at desc, id desc", {"user_id": user_id})
+
     def of_subject(self, api_id: ApiId, subject: str) -> Sequence[ApiKey]:
         rest = "where api_id = :api_id and quota_subject = :subject order by created_at desc, id desc"
         return self._many(rest, {"api_id": api_id, "subject": subject})
