@@ -5,10 +5,11 @@ state moves, by the table below, and every state is safe to be killed in: what t
 asked of the marketplace (`ops/{op}`), never assumed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 
 from local_server.domain.ids import ApiId, Digest, OpId
 
@@ -119,6 +120,12 @@ class Outgoing:
     def delayed(self, trouble: Trouble, now: datetime, next_at: datetime) -> "Outgoing":
         """Where it is, to be tried again."""
         return replace(self, trouble=trouble, attempts=self.attempts + 1, next_at=next_at, updated_at=now)
+
+
+def going(pending: Sequence[Outgoing]) -> Sequence[Outgoing]:
+    """Of what is pending in one lane, oldest first, what will get there: neither what was refused, nor what was made
+    upon that. The next version takes their place; without it they wait, to be tried again."""
+    return tuple(takewhile(lambda entry: entry.state is not OutboxState.REJECTED, pending))
 
 
 FIRST_WAIT_S = 0.5

@@ -12,7 +12,7 @@ from local_server.domain.ids import Digest, OpId
 from local_server.domain.manifest import MANIFEST_NAME, Manifest, Visibility
 from local_server.domain.manifest_toml import parse
 from local_server.domain.openapi_diff import contract_changes
-from local_server.domain.outbox import OutboxState, Outgoing, Remote, RemoteRef
+from local_server.domain.outbox import OutboxState, Outgoing, Remote, RemoteRef, going
 from local_server.domain.publish_errors import (
     ConflictWaits,
     NotAVersion,
@@ -113,13 +113,18 @@ class Publishing:
         return plan.entry
 
     async def add(self, entry: Outgoing, first: Callable[[Tx], None] = lambda tx: None) -> None:
-        """`first` runs in the same transaction. The tree is there already."""
+        """`first` runs in the same transaction. The tree is there already. What was refused before it is given up."""
 
         def act(tx: Tx) -> None:
             first(tx)
-            for other in tx.outbox.pending(entry.api_id, entry.remote):
+            pending = tx.outbox.pending(entry.api_id, entry.remote)
+            ahead = going(pending)
+            for other in ahead:
                 if other.semver == entry.semver and other.name == entry.name:
                     raise VersionWaits(entry.name, entry.semver, other.state)
+            for replaced in pending[len(ahead) :]:
+                tx.outbox.save(replaced.moved(OutboxState.CANCELED, entry.created_at))
+                tx.emit(OutboxChanged(replaced.api_id, replaced.op))
             tx.outbox.add(entry)
             tx.emit(OutboxChanged(entry.api_id, entry.op))
 
@@ -199,7 +204,9 @@ def basis_of(tx: ReadTx | Tx, api: Api, where: Remote) -> Basis:
     refs = [ref for ref in tx.remotes.refs_of(api.id) if ref.remote == where.url]
     ref = refs[0] if refs else RemoteRef(where.url, where.account, api.slug, api.id, None, None)
     pending = tx.outbox.pending(api.id, where.url)
-    if any(entry.state is OutboxState.CONFLICT for entry in pending) or (not pending and ref.is_ahead):
+    conflict = any(entry.state is OutboxState.CONFLICT for entry in pending)
+    pending = going(pending)
+    if conflict or (not pending and ref.is_ahead):
         raise ConflictWaits(ref.name, api.slug)
     versions = tx.remotes.versions(where.url, ref.owner, ref.slug)
     taken = frozenset(one.semver for one in versions) | {entry.semver for entry in pending}

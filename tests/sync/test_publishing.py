@@ -210,6 +210,26 @@ class TestTrouble:
         assert rejected.trouble is not None
         assert rejected.trouble.code == "bad_signature"
 
+    async def test_the_next_version_takes_the_place_of_one_that_was_rejected(
+        self, open_machine: Open, market: FakeMarketplace
+    ) -> None:
+        machine = await open_machine()
+        await machine.publish()
+        refusal = {"status": 413, "code": "tree_too_large", "title": "x", "detail": "2 files; 1 is allowed"}
+        market.market.refuse = refusal
+        for text in ("2", "3"):
+            machine.write({"main.py": text})
+            await machine.queue()
+        assert [one.state for one in await machine.drain()][:2] == [OutboxState.QUEUED, OutboxState.REJECTED]
+        market.market.refuse = None
+
+        machine.write({"main.py": "4"})
+        done = await machine.publish("0.1.1")
+        assert (done.state, done.semver) == (OutboxState.APPLIED, "0.1.1")
+        states = [one.state for one in await machine.storage.read(lambda tx: tx.outbox.latest())]
+        assert states == [OutboxState.APPLIED, OutboxState.CANCELED, OutboxState.CANCELED, OutboxState.APPLIED]
+        assert [one["semver"] for one in market.market.versions["ana/one"]] == ["0.1.0", "0.1.1"]
+
     async def test_without_a_marketplace_nothing_is_guessed(self, open_machine: Open) -> None:
         machine = await open_machine(token=None)
         with pytest.raises(NoRemote):
