@@ -87,6 +87,10 @@ def remote_of(url: str | None) -> Remote:
     endpoint = discovery.find()
     if url is None or url.rstrip("/") == endpoint.url:
         return Remote(endpoint.url, endpoint.home, running_client())
+    if "://" not in url:
+        raise click.UsageError(
+            f"--remote {url!r} is no address. One begins with https://, on this machine also http://"
+        )
     parts = urlsplit(url)
     here = parts.hostname in ("127.0.0.1", "::1", "localhost")
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and here)):

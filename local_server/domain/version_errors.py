@@ -94,8 +94,8 @@ class NothingToRollBack(ApimarketError):
 
     def __init__(self, api: str) -> None:
         super().__init__(
-            f"The traffic of {api} was never moved",
-            hint=f"Move it to any version with: apimarket traffic {api} VERSION",
+            f"The traffic of {api} was never anywhere else",
+            hint=f"See what there is to move it to: apimarket versions {api}",
         )
 
 

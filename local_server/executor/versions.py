@@ -199,14 +199,16 @@ class Versions:
         return fleet
 
     async def roll_back(self, api: Api, target: str | None) -> Fleet:
-        """The traffic as it was before the last move, or to `target`. Raises what `begin` does."""
+        """The traffic as it was before the last move, or to `target`. Raises NothingToRollBack, and what `begin`
+        does."""
         if target is not None:
             return await self.begin(api, Move(target))
         fleet = await self.fleet(api)
         back = fleet.traffic.back()
-        if back is None:
+        target = max(back.pointer.shares, key=lambda share: share[1])[0] if back is not None else None
+        # Before its first version what was published here led nowhere.
+        if target is None or (target == DEV and not api.directory):
             raise NothingToRollBack(api.full_name)
-        target = max(back.pointer.shares, key=lambda share: share[1])[0]
         # What follows its newest release must remember that it was there, or it would go there again.
         return await self.begin(api, Move(target, back=bool(api.directory)))
 

@@ -37,6 +37,13 @@ def test_the_one_named_goes_before_the_setting_and_that_before_the_login(
     assert market_of("https://third.example/").url == "https://third.example"
 
 
+def test_what_is_no_address_is_told_apart_from_one_in_the_clear(home: Path) -> None:
+    with pytest.raises(click.UsageError, match="is no address"):
+        market_of("market.example")
+    with pytest.raises(click.UsageError, match="in the clear"):
+        market_of("http://market.example")
+
+
 def test_of_several_one_must_be_named(home: Path) -> None:
     log_in(home, FAR)
     log_in(home, FARTHER)

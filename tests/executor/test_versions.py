@@ -409,6 +409,13 @@ class TestPublished:
         await world.until_answer("one")
         assert (await fleet(world)).traffic.pointer == Pointer.to("1.0.0")
 
+    async def test_the_first_one_has_nothing_to_be_rolled_back_to(self, world: World) -> None:
+        api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
+        await self.publish(world, api, "1.0.0", "one")
+        await settled(world)
+        with pytest.raises(NothingToRollBack):
+            await world.executor.versions.roll_back(api, None)
+
     async def test_one_that_was_rolled_back_without_a_number_stays_so_too(self, world: World) -> None:
         api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
         for semver, answer in (("1.0.0", "one"), ("1.1.0", "two")):
