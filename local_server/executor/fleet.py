@@ -76,6 +76,8 @@ class Fleet:
         self.runners: dict[str, Runner] = {}
         self.move: Move | None = None
         """What waits for a version to become ready."""
+        self.tried: tuple[str, bool] | None = None
+        """The newest release that was gone for by itself, and whether away from one that was yanked."""
         self._shop = shop
         self._run_directory = run_directory
         self._moving: asyncio.Task[None] | None = None

@@ -130,6 +130,11 @@ class Versions:
         seen = any(newest in pointer.versions for pointer in (traffic.pointer, *traffic.earlier))
         waiting = fleet.move is not None and fleet.move.target == newest
         if newest is not None and (taken_back or not seen) and not waiting:
+            # One that did not start is not started over and over; where it serves after all, it is gone for again.
+            runner = fleet.runners.get(newest)
+            if fleet.tried == (newest, taken_back) and (runner is None or runner.live is None):
+                return
+            fleet.tried = (newest, taken_back)
             try:
                 await fleet.begin(Move(newest))
             except ApimarketError as error:

@@ -351,9 +351,10 @@ class TestPublished:
     """An API that came from elsewhere: rows in tables, and an event."""
 
     @staticmethod
-    async def publish(world: World, api: Api, semver: str, answer: str) -> None:
+    async def publish(world: World, api: Api, semver: str, answer: str, fails: str = "") -> None:
         sha256, size = world.blobs.put(answer.encode())
         main, main_size = world.blobs.put(b"app = None\n")
+        broken, broken_size = world.blobs.put(fails.encode())
         toml, toml_size = world.blobs.put(MANIFEST.replace("weather", api.slug).encode())
         tree = Tree(
             {
@@ -361,6 +362,7 @@ class TestPublished:
                 "main.py": TreeEntry(Digest(main), main_size, 0o644),
                 "apimarket.toml": TreeEntry(Digest(toml), toml_size, 0o644),
             }
+            | ({"syntax-error": TreeEntry(Digest(broken), broken_size, 0o644)} if fails else {})
         )
 
         def act(tx: Tx) -> None:
@@ -408,6 +410,27 @@ class TestPublished:
         await world.open()
         await world.until_answer("one")
         assert (await fleet(world)).traffic.pointer == Pointer.to("1.0.0")
+
+    async def test_one_that_does_not_start_is_not_started_over_and_over(self, world: World) -> None:
+        api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
+        await self.publish(world, api, "1.0.0", "one")
+        await settled(world)
+        await self.publish(world, api, "1.1.0", "two", fails="never closed")
+        await settled(world)
+        runner = (await fleet(world)).runners["1.1.0"]
+        newest = runner.record.newest
+
+        async def events() -> AsyncIterator[VersionChanged]:
+            for _ in range(3):
+                yield VersionChanged(api.id, "1.1.0")
+
+        await world.executor.versions.follow(events())
+        await settled(world)
+        assert newest is not None
+        assert runner.record.newest == newest
+        assert (await fleet(world)).traffic.pointer == Pointer.to("1.0.0")
+        await self.publish(world, api, "1.2.0", "three")
+        await world.until_answer("three")
 
     async def test_the_first_one_has_nothing_to_be_rolled_back_to(self, world: World) -> None:
         api = world.api = an_api(7, "hosted", user=ALICE, directory="", manifest=a_manifest("hosted"))
