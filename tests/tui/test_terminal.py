@@ -44,6 +44,16 @@ class Terminal:
             pytest.fail(f"{text!r} never showed; the screen was:\n{screen}")
         return screen
 
+    async def gone(self, text: str, timeout_s: float = 30.0) -> None:
+        """Wait until `text` stands nowhere. The app paints in several steps: what is new may come before what is old
+        has gone, and keys that are pressed between would mean something else."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while text in self.tmux("capture-pane", "-p"):
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pytest.fail(f"{text!r} never went away")
+
     def press(self, *keys: str) -> None:
         self.tmux("send-keys", *keys)
 
@@ -72,6 +82,7 @@ async def test_a_session_from_start_to_quit(terminal: Terminal) -> None:
     terminal.press("geo")
     await terminal.shows("2 of 10")
     terminal.press("Escape")
+    await terminal.gone("2 of 10")
     await terminal.shows("thumbnails")
     terminal.press("?")
     await terminal.shows("Everywhere")
