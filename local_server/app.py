@@ -27,9 +27,10 @@ from local_server.control.openapi import document_problems, operation_id
 from local_server.control.problems import install_problem_handlers
 from local_server.control.routes import runtime_of
 from local_server.data_directory import DataDirectory
-from local_server.domain.errors import ApimarketError, PortTaken, RoleNeedsPostgres
+from local_server.domain.errors import ApimarketError
 from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
+from local_server.domain.server_errors import PortTaken, RoleNeedsPostgres
 from local_server.executor.routes import ExecutorPorts
 from local_server.executor.routes import make_routers as make_executor_routers
 from local_server.executor.secret_routes import SecretPorts

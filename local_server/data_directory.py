@@ -9,7 +9,8 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from local_server.domain.errors import AlreadyRunning, StorageFull
+from local_server.domain.server_errors import AlreadyRunning
+from local_server.domain.storage_errors import StorageFull
 from local_server.storage.flush import flush
 
 SECRET_BYTES = 32

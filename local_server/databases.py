@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import psycopg
 
-from local_server.domain.errors import ExecutorTaken, StorageUnavailable
+from local_server.domain.server_errors import ExecutorTaken
+from local_server.domain.storage_errors import StorageUnavailable
 from local_server.events.bus import Bus
 from local_server.events.pg_bus import PgBus
 from local_server.settings import EMBEDDED, Settings

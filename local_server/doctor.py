@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from local_server.domain.errors import ToolchainMissing
+from local_server.domain.executor_errors import ToolchainMissing
 from local_server.domain.manifest import Runtime
 from local_server.executor.engine import EngineHealth
 from local_server.executor.engines.process.toolchains import Toolchains

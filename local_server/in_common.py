@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from local_server.data_directory import DataDirectory
-from local_server.domain.errors import BlobsDiffer, KeyDiffers
+from local_server.domain.server_errors import BlobsDiffer, KeyDiffers
 from local_server.settings import EMBEDDED, Settings
 from local_server.storage.flush import flush
 from local_server.storage.pg_link import PostgresLink, Raw, connect

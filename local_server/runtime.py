@@ -22,12 +22,13 @@ from local_server.analytics.service import AccessLog
 from local_server.analytics.traffic import TrafficWindows
 from local_server.data_directory import DataDirectory
 from local_server.databases import claim_executor, open_database
-from local_server.domain.errors import ApimarketError, NameTaken
+from local_server.domain.errors import ApimarketError
 from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId, OpId, UserId
 from local_server.domain.manifest_document import manifest_from
 from local_server.domain.publish_errors import OutboxEntryNotFound
 from local_server.domain.registry import Api, User
+from local_server.domain.registry_errors import NameTaken
 from local_server.events.bus import Bus
 from local_server.events.pg_bus import PgBus
 from local_server.events.sse import Stream

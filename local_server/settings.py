@@ -11,9 +11,10 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from local_server.domain.errors import InvalidName, SettingRefused
 from local_server.domain.names import check_owner, slugify
 from local_server.domain.publishing import Limits
+from local_server.domain.registry_errors import InvalidName
+from local_server.domain.server_errors import SettingRefused
 from local_server.domain.trees import MAX_FILE_BYTES, MAX_FILES, MAX_TREE_BYTES
 
 EMBEDDED = "embedded"

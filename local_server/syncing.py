@@ -8,9 +8,9 @@ from pathlib import Path
 from local_server.client import sessions
 from local_server.data_directory import DataDirectory
 from local_server.domain.deployments import Outcome, State
-from local_server.domain.errors import ApiUnavailable
 from local_server.domain.events import Event
 from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
+from local_server.domain.gateway_errors import ApiUnavailable
 from local_server.domain.manifest_document import manifest_document
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree

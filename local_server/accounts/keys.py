@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from local_server.domain.account_errors import KeyNotFound, KeyNotInForce
 from local_server.domain.accounts import AuditEntry, Caller
-from local_server.domain.errors import ApiNotFound, StorageFull
 from local_server.domain.events import Event, KeysChanged
 from local_server.domain.idempotency import Outcome, check_key, request_hash
 from local_server.domain.ids import ApiId, KeyId, UserId
@@ -20,6 +19,8 @@ from local_server.domain.keys import SECRET_BYTES, SHOWN_CHARS, ApiKey, KeyState
 from local_server.domain.manifest import RateLimit
 from local_server.domain.quotas import Quota
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import ApiNotFound
+from local_server.domain.storage_errors import StorageFull
 from local_server.events.bus import Lost, Subscription
 from local_server.storage.base import ReadTx, Storage, Tx
 from local_server.system import System

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from local_server.accounts.attempts import Attempts
 from local_server.accounts.passwords import Passwords
 from local_server.accounts.tokens import Sessions
-from local_server.domain.account_errors import LoginRefused, SessionInvalid, SignupsClosed
+from local_server.domain.account_errors import LoginRefused, SessionInvalid, SignupsClosed, TokenRequired
 from local_server.domain.accounts import (
     Account,
     AccountStatus,
@@ -16,10 +16,10 @@ from local_server.domain.accounts import (
     check_email,
     check_password,
 )
-from local_server.domain.errors import HandleTaken, TokenRequired
 from local_server.domain.ids import UserId
 from local_server.domain.names import check_owner
 from local_server.domain.registry import User
+from local_server.domain.registry_errors import HandleTaken
 from local_server.storage.base import Storage, Tx
 from local_server.system import System
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from local_server.domain.errors import ExecutionRefused
+from local_server.domain.analytics_errors import ExecutionRefused
 from local_server.domain.executions import Execution
 from local_server.storage.base import Storage
 

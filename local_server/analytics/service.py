@@ -8,9 +8,9 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 
-from local_server.domain.errors import StorageFull
 from local_server.domain.executions import Execution
 from local_server.domain.ids import ApiId
+from local_server.domain.storage_errors import StorageFull
 from local_server.storage.base import Storage, Tx
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from local_server.domain.errors import BackupUnreadable, FileExists, StorageFull
+from local_server.domain.storage_errors import BackupUnreadable, FileExists, StorageFull
 
 FORMAT = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"

@@ -9,7 +9,7 @@ from typing import IO
 from psycopg.sql import SQL, Composed, Identifier
 
 from local_server.backup.archive import Manifest, Writer
-from local_server.domain.errors import DatabaseNotEmpty, NothingToBackUp, StorageNewer
+from local_server.domain.storage_errors import DatabaseNotEmpty, NothingToBackUp, StorageNewer
 from local_server.in_common import BLOBS_NAME
 from local_server.storage.migrations.postgres import STEPS, migrate
 from local_server.storage.pg_link import PostgresLink, Raw, connect

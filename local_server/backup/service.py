@@ -12,7 +12,7 @@ from local_server import __version__
 from local_server.backup import postgres, sqlite
 from local_server.backup.archive import Manifest, Writer, each_file, verified, writing
 from local_server.data_directory import DataDirectory
-from local_server.domain.errors import BackupUnreadable, DatabaseNotEmpty, StorageNewer
+from local_server.domain.storage_errors import BackupUnreadable, DatabaseNotEmpty, StorageNewer
 from local_server.settings import EMBEDDED, Settings
 from local_server.storage.blobs import BlobStore
 from local_server.storage.embedded import EmbeddedPostgres

@@ -10,7 +10,7 @@ from typing import IO
 from sqlite_utils import Database
 
 from local_server.backup.archive import Writer
-from local_server.domain.errors import NothingToBackUp, StorageUnreadable
+from local_server.domain.storage_errors import NothingToBackUp, StorageUnreadable
 from local_server.storage.migrations.sqlite import MIGRATIONS
 
 FILE = "registry.db"

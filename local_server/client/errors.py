@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from http.client import HTTPException
 from typing import Any
 
-from local_server.domain.errors import ServerUnreachable
+from local_server.domain.server_errors import ServerUnreachable
 
 _STANDARD = frozenset({"type", "title", "status", "detail", "instance", "code", "hint"})
 

@@ -13,9 +13,8 @@ from fastapi.security import HTTPBearer
 
 from local_server.accounts.service import Accounts
 from local_server.domain.access_tokens import is_token
-from local_server.domain.account_errors import MachineOwnerOnly, OutsideScope
+from local_server.domain.account_errors import MachineOwnerOnly, OutsideScope, TokenRequired
 from local_server.domain.accounts import Caller
-from local_server.domain.errors import TokenRequired
 from local_server.domain.registry import User
 from local_server.publishing.tokens import AccessTokens
 from local_server.registry.service import Registry

@@ -13,9 +13,10 @@ from fastapi import Request
 
 from local_server.control.access import caller_of, operation_of
 from local_server.domain.accounts import AuditEntry
-from local_server.domain.errors import ApimarketError, ApiNotFound
+from local_server.domain.errors import ApimarketError
 from local_server.domain.redaction import redact_text
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import ApiNotFound
 
 logger = logging.getLogger("apimarket.control")
 MOST_DETAIL_CHARS = 300

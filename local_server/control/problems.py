@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from local_server.control.mistakes import mistake
-from local_server.domain.account_errors import LoginRefused, TooManyAttempts
-from local_server.domain.errors import ApimarketError, StorageUnavailable, TokenRequired
+from local_server.domain.account_errors import LoginRefused, TokenRequired, TooManyAttempts
+from local_server.domain.errors import ApimarketError
+from local_server.domain.storage_errors import StorageUnavailable
 from local_server.wire.problems import MEDIA_TYPE, Problem
 
 logger = logging.getLogger("apimarket.control")

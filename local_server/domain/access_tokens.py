@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from typing import NewType
 
 from local_server.domain.account_errors import TokenFieldRefused
-from local_server.domain.errors import InvalidName
 from local_server.domain.ids import UserId
 from local_server.domain.keys import has_checksum, write_secret
 from local_server.domain.names import check_slug
+from local_server.domain.registry_errors import InvalidName
 
 TokenId = NewType("TokenId", str)
 

@@ -1,9 +1,20 @@
 """Refusals about accounts, sessions and API keys. What an error is made of stands in errors.py."""
 
-from local_server.domain.errors import ApimarketError, NameTaken, TokenRequired
+from local_server.domain.errors import ApimarketError
 from local_server.domain.manifest import RateLimit
+from local_server.domain.registry_errors import NameTaken
 
 # -- Accounts ----------------------------------------------------------------------------------------------------
+
+
+class TokenRequired(ApimarketError):
+    status, code, title = 401, "token_required", "The control API needs the local token"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The request carries no valid bearer token",
+            hint="Send 'Authorization: Bearer TOKEN' with the token from $APIMARKET_HOME/token.",
+        )
 
 
 class EmailTaken(NameTaken):

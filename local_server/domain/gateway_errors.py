@@ -1,6 +1,58 @@
 """What the gateway refuses, in an API's place, for the sake of its callers and of the API."""
 
-from local_server.domain.errors import ApimarketError, ApiUnavailable
+from local_server.domain.errors import ApimarketError
+
+
+class HostRefused(ApimarketError):
+    status, code, title = 421, "host_refused", "This server does not answer to that host name"
+
+
+class OriginRefused(ApimarketError):
+    status, code, title = 403, "origin_refused", "A web page of another origin may not call this"
+
+
+class MalformedRequest(ApimarketError):
+    """The request can be read in more than one way: never passed on."""
+
+    status, code, title = 400, "malformed_request", "The request is not clear HTTP"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The request {problem}", hint="Send it with an ordinary HTTP client.")
+
+
+class RequestStalled(ApimarketError):
+    status, code, title = 408, "request_stalled", "The request did not arrive"
+
+    def __init__(self, waited_s: float, part: str = "body") -> None:
+        super().__init__(f"The request's {part} did not arrive within {waited_s:g} s", hint="Send it again.")
+
+
+class HeadTooLarge(ApimarketError):
+    status, code, title = 431, "head_too_large", "The request's headers are too large"
+
+    def __init__(self, limit_bytes: int, limit_fields: int) -> None:
+        super().__init__(
+            f"A request's path and headers may have {limit_bytes} bytes and {limit_fields} fields",
+            hint="Send large values in the body; clear this site's cookies if a browser sent them.",
+        )
+
+
+class ApiUnavailable(ApimarketError):
+    """No generation of the API can answer. `retry_after_s` is whole seconds."""
+
+    status, code, title = 503, "api_unavailable", "The API is not answering"
+
+    def __init__(self, detail: str, hint: str, retry_after_s: int = 1) -> None:
+        super().__init__(detail, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamFailed(ApimarketError):
+    status, code, title = 502, "upstream_failed", "The API broke off"
+
+
+class UpstreamTimeout(ApimarketError):
+    status, code, title = 504, "upstream_timeout", "The API did not answer in time"
 
 
 class NotCached(ApimarketError):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from local_server.domain import manifest_values as values
-from local_server.domain.errors import ManifestProblem
 from local_server.domain.manifest_values import Wrong, shown
+from local_server.domain.registry_errors import ManifestProblem
 from local_server.domain.toml_places import KeyPath, Places
 
 T = TypeVar("T")

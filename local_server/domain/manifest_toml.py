@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any
 
 from local_server.domain import manifest_values as values
-from local_server.domain.errors import InvalidManifest, ManifestProblem
 from local_server.domain.manifest import (
     GatewaySpec,
     Manifest,
@@ -25,6 +24,7 @@ from local_server.domain.manifest import (
 from local_server.domain.manifest_render import render
 from local_server.domain.manifest_table import KEYS, Mistakes, Table, described, name_of
 from local_server.domain.manifest_values import shown
+from local_server.domain.registry_errors import InvalidManifest, ManifestProblem
 from local_server.domain.toml_places import KeyPath, Places
 
 __all__ = ["KEYS", "MAX_BYTES", "parse", "problem_at", "render"]

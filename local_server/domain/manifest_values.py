@@ -6,10 +6,10 @@ import shlex
 from decimal import Decimal
 from difflib import get_close_matches
 
-from local_server.domain.errors import InvalidName
 from local_server.domain.manifest import RateLimit, Runtime
 from local_server.domain.money import CURRENCIES, exponent
 from local_server.domain.names import check_slug
+from local_server.domain.registry_errors import InvalidName
 from local_server.domain.semver import is_semver
 
 

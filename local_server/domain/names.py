@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from local_server.domain.errors import InvalidName
+from local_server.domain.registry_errors import InvalidName
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{1,62}")
 RESERVED_OWNERS = frozenset(

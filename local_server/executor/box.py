@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from local_server.domain.deployments import Failure
-from local_server.domain.errors import ApimarketError, SandboxFailed
+from local_server.domain.errors import ApimarketError
 from local_server.domain.events import LogStream
+from local_server.domain.executor_errors import SandboxFailed
 from local_server.executor.engine import Message, Sandbox, SandboxExit
 from local_server.executor.logs import LogBook
 

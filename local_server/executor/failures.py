@@ -4,18 +4,17 @@ import errno
 import logging
 
 from local_server.domain.deployments import Failure
-from local_server.domain.errors import (
-    ApimarketError,
+from local_server.domain.errors import ApimarketError
+from local_server.domain.executor_errors import (
     BuildFailed,
     DependenciesFailed,
     EngineUnavailable,
     ImageMissing,
-    InvalidManifest,
-    StorageFull,
     ToolchainMissing,
-    UnusableDirectory,
 )
+from local_server.domain.registry_errors import InvalidManifest, UnusableDirectory
 from local_server.domain.secret_errors import SecretsMissing, SecretsSealed
+from local_server.domain.storage_errors import StorageFull
 
 KINDS: dict[type[ApimarketError], str] = {
     BuildFailed: "build",

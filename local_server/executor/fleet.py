@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from local_server.domain.deployments import Deployment, DesiredState, State
-from local_server.domain.errors import ApimarketError, InvalidManifest
+from local_server.domain.errors import ApimarketError
 from local_server.domain.events import TrafficMoved, VersionChanged
 from local_server.domain.ids import Digest
 from local_server.domain.manifest import MANIFEST_NAME
 from local_server.domain.manifest_toml import parse
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import InvalidManifest
 from local_server.domain.trees import Tree
 from local_server.domain.version_errors import (
     InvalidWeight,

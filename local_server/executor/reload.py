@@ -15,12 +15,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, Outcome, State
-from local_server.domain.errors import ApimarketError, ApiUnavailable, InvalidManifest
+from local_server.domain.errors import ApimarketError
 from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
+from local_server.domain.gateway_errors import ApiUnavailable
 from local_server.domain.ids import ApiId, Digest
 from local_server.domain.manifest import MANIFEST_NAME, Manifest, Visibility
 from local_server.domain.manifest_toml import parse
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import InvalidManifest
 from local_server.domain.trees import Tree
 from local_server.executor.box import Box, Ready, StartFailed
 from local_server.executor.boxes import Boxes

@@ -11,8 +11,8 @@ from datetime import datetime
 from fastapi import APIRouter, Body, Query, Request
 
 from local_server.domain.deployments import Failure, Generation
-from local_server.domain.errors import NothingToUndo
 from local_server.domain.events import LogLine
+from local_server.domain.executor_errors import NothingToUndo
 from local_server.domain.registry import Api
 from local_server.executor.fleet import Move
 from local_server.executor.service import Executor

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, State
-from local_server.domain.errors import ApimarketError, ApiNotFound
+from local_server.domain.errors import ApimarketError
 from local_server.domain.events import EngineChanged
 from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import ApiNotFound
 from local_server.domain.trees import Tree
 from local_server.domain.versions import DEV, ApiVersion
 from local_server.executor.engine import EngineHealth, Sandbox, SandboxUsage

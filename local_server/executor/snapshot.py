@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from local_server.domain.errors import UnusableDirectory
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.registry.ignore import Ignore
 from local_server.registry.source import walk

@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from local_server.domain.errors import ApiNotFound, ApiUnavailable, UpstreamFailed
-from local_server.domain.gateway_errors import CircuitOpen
+from local_server.domain.gateway_errors import ApiUnavailable, CircuitOpen, UpstreamFailed
+from local_server.domain.registry_errors import ApiNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,11 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from local_server.domain.errors import ApimarketError, ApiNotFound, OriginRefused
+from local_server.domain.errors import ApimarketError
 from local_server.domain.executions import CallOutcome
+from local_server.domain.gateway_errors import OriginRefused
 from local_server.domain.quotas import costs
+from local_server.domain.registry_errors import ApiNotFound
 from local_server.domain.version_errors import VersionGone
 from local_server.gateway import origins
 from local_server.gateway.access_log import System, Trace

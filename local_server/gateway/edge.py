@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local_server.domain.errors import ApimarketError, HostRefused, MalformedRequest, OriginRefused
+from local_server.domain.errors import ApimarketError
+from local_server.domain.gateway_errors import HostRefused, MalformedRequest, OriginRefused
 from local_server.domain.names import RESERVED_OWNERS
 from local_server.gateway.current import Current, current
 from local_server.gateway.http_date import http_date

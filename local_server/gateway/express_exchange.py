@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from local_server.domain.errors import ApimarketError, MalformedRequest
+from local_server.domain.errors import ApimarketError
 from local_server.domain.executions import CallOutcome, outcome_of_status
+from local_server.domain.gateway_errors import MalformedRequest
 from local_server.gateway.access_log import outcome_of_refusal
 from local_server.gateway.answers import refusal
 from local_server.gateway.cache import note_change

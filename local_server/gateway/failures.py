@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from local_server.domain.errors import UpstreamFailed, UpstreamTimeout
-from local_server.domain.gateway_errors import BodyTooLarge
+from local_server.domain.gateway_errors import BodyTooLarge, UpstreamFailed, UpstreamTimeout
 from local_server.gateway.admission import LOGS_HINT, full_name
 
 if TYPE_CHECKING:

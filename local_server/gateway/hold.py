@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local_server.domain.errors import ApiUnavailable
+from local_server.domain.gateway_errors import ApiUnavailable
 from local_server.gateway.asgi_types import Message, Receive
 
 if TYPE_CHECKING:

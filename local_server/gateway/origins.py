@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from local_server.domain.errors import OriginRefused
+from local_server.domain.gateway_errors import OriginRefused
 from local_server.gateway.asgi_types import RawHeaders
 from local_server.gateway.hosts import Hosts
 

@@ -3,7 +3,8 @@
 import json
 
 from local_server.domain.account_errors import RateLimited
-from local_server.domain.errors import ApimarketError, ApiUnavailable, MalformedRequest
+from local_server.domain.errors import ApimarketError
+from local_server.domain.gateway_errors import ApiUnavailable, MalformedRequest
 from local_server.domain.quota_errors import QuotaExceeded, QuotaUncounted
 from local_server.gateway.asgi_types import RawHeaders, Send
 from local_server.gateway.http_date import http_date

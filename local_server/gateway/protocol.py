@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from local_server.domain.errors import ApimarketError, HeadTooLarge, MalformedRequest, RequestStalled
+from local_server.domain.errors import ApimarketError
+from local_server.domain.gateway_errors import HeadTooLarge, MalformedRequest, RequestStalled
 from local_server.domain.ids import uuid7
 from local_server.gateway.client_clocks import ReaderClock, RestClock
 from local_server.gateway.express import express

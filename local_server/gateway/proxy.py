@@ -6,14 +6,9 @@ import asyncio
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from local_server.domain.errors import (
-    ApimarketError,
-    MalformedRequest,
-    RequestStalled,
-    UpstreamFailed,
-    UpstreamTimeout,
-)
+from local_server.domain.errors import ApimarketError
 from local_server.domain.executions import CallOutcome, outcome_of_status
+from local_server.domain.gateway_errors import MalformedRequest, RequestStalled, UpstreamFailed, UpstreamTimeout
 from local_server.gateway.access_log import outcome_of_refusal
 from local_server.gateway.admission import full_name
 from local_server.gateway.cache import note_change

@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from local_server.domain.errors import ApimarketError, ApiNotFound
+from local_server.domain.errors import ApimarketError
+from local_server.domain.registry_errors import ApiNotFound
 from local_server.domain.routing import Steering
 from local_server.domain.version_errors import VersionNotFound
 from local_server.gateway.admission import full_name

@@ -13,8 +13,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
-from local_server.domain.errors import ApimarketError, UpstreamFailed, UpstreamTimeout
+from local_server.domain.errors import ApimarketError
 from local_server.domain.executions import CallOutcome, outcome_of_status
+from local_server.domain.gateway_errors import UpstreamFailed, UpstreamTimeout
 from local_server.gateway.access_log import outcome_of_refusal
 from local_server.gateway.admission import LOGS_HINT, full_name
 from local_server.gateway.connecting import CONNECT_TIMEOUT_S, ConnectFailed

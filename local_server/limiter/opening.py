@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from local_server.domain.errors import RedisClientMissing
+from local_server.domain.server_errors import RedisClientMissing
 from local_server.settings import Settings
 
 if TYPE_CHECKING:

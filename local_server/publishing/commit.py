@@ -12,13 +12,13 @@ from typing import Any
 
 from local_server.domain.access_tokens import TokenId
 from local_server.domain.contract_changes import Bump, next_version
-from local_server.domain.errors import NameTaken
 from local_server.domain.events import ApiChanged, ApiRegistered, FeedMoved, VersionCreated
 from local_server.domain.ids import ApiId, Digest, UserId
 from local_server.domain.manifest import Manifest, Visibility
 from local_server.domain.publishing import Missing, Outcome, Published
 from local_server.domain.refs import ChangeKind, Head, Refs
 from local_server.domain.registry import Api, ApiStage
+from local_server.domain.registry_errors import NameTaken
 from local_server.domain.signatures import SigningKey, is_signed
 from local_server.domain.sync_errors import (
     ApiRemovedForGood,

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from local_server.domain.errors import StorageFull
 from local_server.domain.ids import UserId
+from local_server.domain.storage_errors import StorageFull
 from local_server.domain.sync_errors import BlobBusy, BlobMismatch, WrongOffset
 from local_server.failpoints import failpoint
 from local_server.storage.blobs import BlobStore

@@ -14,9 +14,8 @@ from local_server.domain.access_tokens import (
     is_token,
     write_token,
 )
-from local_server.domain.account_errors import AccessTokenInvalid, AccessTokenNotFound, TokenFieldRefused
+from local_server.domain.account_errors import AccessTokenInvalid, AccessTokenNotFound, TokenFieldRefused, TokenRequired
 from local_server.domain.accounts import AccountStatus, AuditEntry, Caller
-from local_server.domain.errors import TokenRequired
 from local_server.domain.keys import SECRET_BYTES, digest_of
 from local_server.domain.registry import User
 from local_server.storage.base import ReadTx, Storage, Tx

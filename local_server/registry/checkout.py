@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from local_server.domain.errors import UnusableDirectory
 from local_server.domain.publish_errors import DirectoryNotClean
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.registry.ignore import Ignore
 from local_server.registry.source import walk

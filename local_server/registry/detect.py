@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from local_server.domain.errors import UnusableDirectory
 from local_server.domain.manifest import Runtime
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.registry import detect_go, detect_node, detect_python
 from local_server.registry.folder import Folder
 

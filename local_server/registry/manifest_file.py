@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from local_server.domain.errors import InvalidManifest, ManifestProblem, UnusableDirectory
 from local_server.domain.manifest import MANIFEST_NAME
 from local_server.domain.manifest_render import toml_value
 from local_server.domain.manifest_toml import MAX_BYTES
+from local_server.domain.registry_errors import InvalidManifest, ManifestProblem, UnusableDirectory
 from local_server.domain.toml_places import Place, Places
 
 TomlValue = str | bool | int | float | Sequence[str]

@@ -12,7 +12,13 @@ from dataclasses import replace as changed
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from local_server.domain.errors import (
+from local_server.domain.events import ApiChanged, ApiRegistered, ApiRemoved
+from local_server.domain.ids import ApiId
+from local_server.domain.manifest import MANIFEST_NAME, Manifest, RunSpec, Visibility
+from local_server.domain.manifest_toml import parse, problem_at, render
+from local_server.domain.names import check_slug, slugify
+from local_server.domain.registry import Api, ApiStage, User
+from local_server.domain.registry_errors import (
     ApiNotFound,
     DirectoryTaken,
     InvalidManifest,
@@ -20,12 +26,6 @@ from local_server.domain.errors import (
     NameTaken,
     UnusableDirectory,
 )
-from local_server.domain.events import ApiChanged, ApiRegistered, ApiRemoved
-from local_server.domain.ids import ApiId
-from local_server.domain.manifest import MANIFEST_NAME, Manifest, RunSpec, Visibility
-from local_server.domain.manifest_toml import parse, problem_at, render
-from local_server.domain.names import check_slug, slugify
-from local_server.domain.registry import Api, ApiStage, User
 from local_server.registry import manifest_file
 from local_server.registry.detect import detect
 from local_server.registry.ignore import Ignore

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_server.domain.errors import UnusableDirectory
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.domain.trees import MAX_FILE_BYTES, MAX_FILES, MAX_TREE_BYTES, case_collisions, path_problem
 from local_server.registry.ignore import Ignore
 

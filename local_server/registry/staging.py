@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final
 
-from local_server.domain.errors import UploadRefused, UploadTooLarge
+from local_server.domain.registry_errors import UploadRefused, UploadTooLarge
 from local_server.domain.trees import MAX_FILE_BYTES, MAX_FILES, MAX_TREE_BYTES, path_problem
 
 RATIO: Final = 100

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 
-from local_server.domain.errors import UploadRefused
+from local_server.domain.registry_errors import UploadRefused
 from local_server.registry.staging import Staged, Staging
 
 

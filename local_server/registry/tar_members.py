@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from local_server.domain.errors import UploadRefused
+from local_server.domain.registry_errors import UploadRefused
 
 BLOCK: Final = 512
 CHUNK_BYTES: Final = 64 * 1024

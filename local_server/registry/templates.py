@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from local_server.domain.errors import TemplateNotFound
 from local_server.domain.manifest import Runtime
+from local_server.domain.registry_errors import TemplateNotFound
 from local_server.registry.ignore import Ignore
 from local_server.registry.source import walk
 

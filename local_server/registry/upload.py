@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, Final
 from weakref import WeakValueDictionary
 
-from local_server.domain.errors import StorageFull, UnusableDirectory, UploadRefused, UploadTooLarge
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import MANIFEST_NAME
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import UnusableDirectory, UploadRefused, UploadTooLarge
+from local_server.domain.storage_errors import StorageFull
 from local_server.domain.trees import MAX_FILES, MAX_TREE_BYTES, case_collisions
 from local_server.registry.ignore import IGNORE_FILES, Ignore
 from local_server.registry.service import Registry, parse_for

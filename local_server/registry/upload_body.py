@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from local_server.domain.errors import UploadRefused, UploadTooLarge
+from local_server.domain.registry_errors import UploadRefused, UploadTooLarge
 from local_server.registry.staging import Staging
 from local_server.registry.tar_members import tar_members
 

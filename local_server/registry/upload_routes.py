@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 
-from local_server.domain.errors import UploadRefused
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import UploadRefused
 from local_server.registry.reference import register_convertor
 from local_server.registry.service import Registry
 from local_server.registry.upload import Uploads, check_length

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from local_server.domain.errors import StorageFull
+from local_server.domain.storage_errors import StorageFull
 from local_server.storage.flush import flush
 
 _NAME = re.compile(r"[0-9a-f]{64}")

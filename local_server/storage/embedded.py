@@ -23,7 +23,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-from local_server.domain.errors import EmbeddedUnavailable
+from local_server.domain.storage_errors import EmbeddedUnavailable
 
 DATABASE = "apimarket"
 USER = "apimarket"

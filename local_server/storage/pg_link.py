@@ -13,7 +13,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from local_server.domain.errors import StorageFull, StorageUnavailable, StorageUnreadable
+from local_server.domain.storage_errors import StorageFull, StorageUnavailable, StorageUnreadable
 from local_server.storage.pg_connection import TextDumper
 
 logger = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple, TypeVar
 import psycopg
 from psycopg import errors
 
-from local_server.domain.errors import StorageNewer, StorageUnavailable, StorageUncertain
 from local_server.domain.events import Event
+from local_server.domain.storage_errors import StorageNewer, StorageUnavailable, StorageUncertain
 from local_server.storage.base import ReadTx, Tx
 from local_server.storage.migrations.postgres import migrate
 from local_server.storage.pg_connection import PostgresConnection

@@ -18,8 +18,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlite_utils import Database
 
-from local_server.domain.errors import StorageFull, StorageNewer, StorageUnreadable
 from local_server.domain.events import Event
+from local_server.domain.storage_errors import StorageFull, StorageNewer, StorageUnreadable
 from local_server.storage.base import ReadTx, Tx
 from local_server.storage.dialect import SqliteDialect
 from local_server.storage.migrations.sqlite import MIGRATIONS, STEPS

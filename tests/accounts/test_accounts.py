@@ -15,10 +15,11 @@ from local_server.domain.account_errors import (
     PasswordRefused,
     SessionInvalid,
     SignupsClosed,
+    TokenRequired,
     TooManyAttempts,
 )
 from local_server.domain.accounts import FREE_TRIES, Role, check_password, pause_s
-from local_server.domain.errors import HandleTaken, InvalidName, TokenRequired
+from local_server.domain.registry_errors import HandleTaken, InvalidName
 from tests.accounts.conftest import ALICE, HERE, Clock, Desk
 
 PASSWORD = "correct horse"

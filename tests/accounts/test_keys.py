@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from local_server.accounts.keys import KeyWish, NewKey
 from local_server.domain.account_errors import KeyFieldRefused, KeyNotFound, KeyNotInForce
-from local_server.domain.errors import ApiNotFound
 from local_server.domain.ids import KeyId
 from local_server.domain.keys import (
     Grant,
@@ -31,6 +30,7 @@ from local_server.domain.keys import (
 )
 from local_server.domain.manifest import RateLimit
 from local_server.domain.market_errors import IdempotencyKeyReused
+from local_server.domain.registry_errors import ApiNotFound
 from tests.accounts.conftest import API, HERE, NOON, OWNER, STRANGER, Desk
 
 HOUR = timedelta(hours=1)

@@ -9,8 +9,8 @@ import pytest
 
 from local_server.analytics import service
 from local_server.analytics.service import AccessLog
-from local_server.domain.errors import StorageFull
 from local_server.domain.executions import Execution
+from local_server.domain.storage_errors import StorageFull
 from local_server.domain.usage import Step
 from local_server.storage.base import Storage, Tx
 from local_server.storage.sqlite import SqliteStorage

@@ -14,15 +14,15 @@ import pytest
 from local_server.backup.archive import Manifest, verified, writing
 from local_server.backup.service import backup, restore
 from local_server.data_directory import DataDirectory
-from local_server.domain.errors import (
-    AlreadyRunning,
+from local_server.domain.events import Event
+from local_server.domain.server_errors import AlreadyRunning
+from local_server.domain.storage_errors import (
     BackupUnreadable,
     DatabaseNotEmpty,
     FileExists,
     NothingToBackUp,
     StorageNewer,
 )
-from local_server.domain.events import Event
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.settings import Settings
 from local_server.storage.base import ReadTx, Storage, Tx

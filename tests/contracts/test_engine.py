@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local_server.domain.errors import BuildFailed, DependenciesFailed, SandboxFailed
+from local_server.domain.executor_errors import BuildFailed, DependenciesFailed, SandboxFailed
 from local_server.domain.manifest import Runtime
 from local_server.executor.engine import BuildRequest, SandboxSpec
 from tests.contracts.engines import (

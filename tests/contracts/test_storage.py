@@ -5,12 +5,10 @@ import threading
 
 import pytest
 
-from local_server.domain.errors import (
-    NameTaken,
-)
 from local_server.domain.events import ApiChanged, ApiRegistered, Event
 from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import NameTaken
 from local_server.storage.base import ReadTx, Storage, Tx
 from tests.contracts.conftest import OpenStorage, Published
 from tests.storage.factories import (

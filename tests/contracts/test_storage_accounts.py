@@ -7,10 +7,10 @@ import pytest
 
 from local_server.domain.account_errors import EmailTaken
 from local_server.domain.accounts import Account, AccountStatus, AuditEntry, Role
-from local_server.domain.errors import HandleTaken
 from local_server.domain.ids import KeyId, UserId
 from local_server.domain.keys import ApiKey, Scope
 from local_server.domain.manifest import RateLimit
+from local_server.domain.registry_errors import HandleTaken
 from local_server.storage.base import Storage
 from tests.storage.factories import ALICE, NOON, add_apis, an_api, an_id
 

@@ -3,11 +3,9 @@
 import pytest
 
 from local_server.domain.deployments import DesiredState, Failure, Outcome, State
-from local_server.domain.errors import (
-    ApiNotFound,
-)
 from local_server.domain.ids import ApiId, Digest
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import ApiNotFound
 from local_server.storage.base import ReadTx, Storage, Tx
 from tests.storage.factories import (
     a_deployment,

@@ -5,16 +5,16 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from local_server.domain.errors import (
+from local_server.domain.ids import ApiId
+from local_server.domain.manifest import Visibility
+from local_server.domain.registry import ApiStage
+from local_server.domain.registry_errors import (
     ApiNotFound,
     DirectoryTaken,
     NameTaken,
     RevisionConflict,
     UnusableDirectory,
 )
-from local_server.domain.ids import ApiId
-from local_server.domain.manifest import Visibility
-from local_server.domain.registry import ApiStage
 from local_server.storage.base import ReadTx, Storage, Tx
 from tests.storage.factories import (
     ALICE,

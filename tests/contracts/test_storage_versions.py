@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from local_server.domain.deployments import DesiredState, State
-from local_server.domain.errors import ApiNotFound, DirectoryTaken
 from local_server.domain.ids import Digest
+from local_server.domain.registry_errors import ApiNotFound, DirectoryTaken
 from local_server.domain.sync_errors import VersionExists
 from local_server.domain.version_errors import TrafficConflict, VersionNotFound
 from local_server.domain.versions import Pointer, Traffic

@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import Request
 
 from local_server.control.metrics import require_token_from_afar
-from local_server.domain.errors import TokenRequired
+from local_server.domain.account_errors import TokenRequired
 from local_server.wire.analytics import LOG_LIMIT, HistoryView, StatsView
 from tests.analytics.test_metrics import parsed
 from tests.control.conftest import Running, wait_for

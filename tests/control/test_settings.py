@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local_server.domain.errors import SettingRefused
+from local_server.domain.server_errors import SettingRefused
 from local_server.settings import read_settings
 
 

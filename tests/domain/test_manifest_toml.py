@@ -9,7 +9,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from local_server.domain import money
-from local_server.domain.errors import InvalidManifest, ManifestProblem
 from local_server.domain.manifest import (
     GatewaySpec,
     Manifest,
@@ -20,6 +19,7 @@ from local_server.domain.manifest import (
     Visibility,
 )
 from local_server.domain.manifest_toml import MAX_BYTES, parse, problem_at, render
+from local_server.domain.registry_errors import InvalidManifest, ManifestProblem
 
 MINIMAL = '[api]\nname = "weather"\nruntime = "python"\n'
 FULL = """\

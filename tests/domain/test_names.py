@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_server.domain.errors import InvalidName
 from local_server.domain.names import RESERVED_OWNERS, RESERVED_SLUGS, SLUG, check_owner, check_slug, slugify
+from local_server.domain.registry_errors import InvalidName
 
 
 class TestCheckSlug:

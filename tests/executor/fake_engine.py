@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 from typing import ClassVar, Literal
 
-from local_server.domain.errors import BuildFailed, DependenciesFailed, SandboxFailed
+from local_server.domain.executor_errors import BuildFailed, DependenciesFailed, SandboxFailed
 from local_server.domain.ids import ApiId
 from local_server.executor.engine import (
     BuildRequest,

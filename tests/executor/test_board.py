@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from local_server.domain.errors import StorageFull
 from local_server.domain.events import Event, WayMoved
 from local_server.domain.registry import Api
 from local_server.domain.routing import Route, Steering
+from local_server.domain.storage_errors import StorageFull
 from local_server.domain.ways import Upstream, Way
 from local_server.executor.board import Board
 from local_server.gateway.asgi import Gateway

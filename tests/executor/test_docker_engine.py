@@ -14,7 +14,7 @@ import docker
 import httpx2
 import pytest
 
-from local_server.domain.errors import EngineUnavailable, ImageMissing, SandboxFailed
+from local_server.domain.executor_errors import EngineUnavailable, ImageMissing, SandboxFailed
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Runtime
 from local_server.executor.engine import EngineSettings, LayerRequest

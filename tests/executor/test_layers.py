@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from local_server.domain.errors import DependenciesFailed, StorageFull
+from local_server.domain.executor_errors import DependenciesFailed
 from local_server.domain.manifest import Runtime
+from local_server.domain.storage_errors import StorageFull
 from local_server.executor.engine import Layer, LayerRequest
 from local_server.executor.layers.declared import Declared, read_declared
 from local_server.executor.layers.flights import Flights

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from local_server.domain.deployments import State
-from local_server.domain.errors import ApiUnavailable, DependenciesFailed
 from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
+from local_server.domain.executor_errors import DependenciesFailed
+from local_server.domain.gateway_errors import ApiUnavailable
 from local_server.executor import loans
 from local_server.gateway.lane import Lane
 from tests.executor import world as worlds

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local_server.domain.errors import SandboxFailed, ToolchainMissing
+from local_server.domain.executor_errors import SandboxFailed, ToolchainMissing
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Runtime
 from local_server.executor.engine import EngineSettings, Layer, SandboxSpec

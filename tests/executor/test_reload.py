@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local_server.domain.deployments import DesiredState, Outcome, State
-from local_server.domain.errors import EngineUnavailable
+from local_server.domain.executor_errors import EngineUnavailable
 from local_server.executor import snapshot
 from local_server.storage.blobs import BlobStore
 from tests.executor.fake_engine import FakeSandbox

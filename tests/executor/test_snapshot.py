@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local_server.domain.errors import UnusableDirectory
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.executor.snapshot import Source, lay_out, remove_older
 from local_server.storage.blobs import BlobStore
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from local_server.domain.deployments import Generation, Outcome
-from local_server.domain.errors import EngineUnavailable, StorageFull
+from local_server.domain.executor_errors import EngineUnavailable
 from local_server.domain.registry import Api
+from local_server.domain.storage_errors import StorageFull
 from local_server.executor.engine import EngineHealth, EngineSettings, Sandbox, SandboxSpec
 from local_server.executor.secrets import Secrets
 from local_server.executor.service import Executor, Status

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import websockets
 
-from local_server.domain.errors import ApiUnavailable
 from local_server.domain.exchanges import BODY_BYTES, Exchange, why_not_replayable
+from local_server.domain.gateway_errors import ApiUnavailable
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import RateLimit
 from local_server.gateway.inspector import Inspector

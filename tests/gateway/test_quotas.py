@@ -10,11 +10,11 @@ import httpx2
 import pytest
 
 from local_server.accounts.quotas import QuotaLedger
-from local_server.domain.errors import StorageFull
 from local_server.domain.executions import CallOutcome
 from local_server.domain.keys import ApiKey, Grant, grant_of
 from local_server.domain.quota_errors import QuotaExceeded, QuotaUncounted
 from local_server.domain.quotas import Lease, Period, Quota, period_of
+from local_server.domain.storage_errors import StorageFull
 from local_server.gateway import Edge, Gateway, Hosts
 from local_server.gateway.quotas import Purse, Quotas
 from local_server.gateway.serving import uvicorn_options

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from local_server.client import ApimarketClientError, Client
-from local_server.domain.errors import EmbeddedUnavailable
+from local_server.domain.storage_errors import EmbeddedUnavailable
 from local_server.settings import Settings
 from local_server.storage import embedded
 from tests.e2e.conftest import RunningServer

@@ -6,7 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local_server.domain.errors import BlobsDiffer, KeyDiffers, StorageUnavailable
+from local_server.domain.server_errors import BlobsDiffer, KeyDiffers
+from local_server.domain.storage_errors import StorageUnavailable
 from local_server.in_common import agree
 from tests.postgres.clusters import Cluster
 

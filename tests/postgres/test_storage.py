@@ -11,15 +11,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from local_server.domain.errors import (
-    HandleTaken,
-    NameTaken,
-    StorageNewer,
-    StorageUnavailable,
-    StorageUnreadable,
-)
 from local_server.domain.events import ApiChanged, Event
 from local_server.domain.ids import ApiId
+from local_server.domain.registry_errors import HandleTaken, NameTaken
+from local_server.domain.storage_errors import StorageNewer, StorageUnavailable, StorageUnreadable
 from local_server.domain.usage import Step
 from local_server.storage import postgres
 from local_server.storage.base import Storage, Tx

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import psutil
 import pytest
 
-from local_server.domain.errors import StorageFull
 from local_server.domain.publishing import LEASE, Limits, Missing, Outcome
+from local_server.domain.storage_errors import StorageFull
 from local_server.domain.sync_errors import BlobDamaged, BlobMismatch, CursorGone, UploadNotFound, WrongOffset
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.publishing import parts

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from local_server.domain.errors import ApimarketError, NameTaken
+from local_server.domain.errors import ApimarketError
 from local_server.domain.manifest import Visibility
 from local_server.domain.packs import PackedBlob, PackReader, make_frame, read_frame
 from local_server.domain.publishing import Limits, Missing, Outcome
+from local_server.domain.registry_errors import NameTaken
 from local_server.domain.signatures import SIGNATURE_BYTES, encoded
 from local_server.domain.sync_errors import (
     ApiRemovedForGood,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from local_server.domain.errors import UnusableDirectory
 from local_server.domain.publish_errors import DirectoryNotClean
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.registry.checkout import read_tree, write_new, write_over
 from local_server.storage.blobs import BlobStore

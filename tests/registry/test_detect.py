@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_server.domain.errors import UnusableDirectory
 from local_server.domain.manifest import Runtime
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.registry.detect import Detection, detect, detect_entry
 
 FASTAPI = "from fastapi import FastAPI\napp = FastAPI()\n"

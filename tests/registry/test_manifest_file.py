@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_server.domain.errors import InvalidManifest, UnusableDirectory
+from local_server.domain.registry_errors import InvalidManifest, UnusableDirectory
 from local_server.registry.manifest_file import create, edit, read, replace
 
 TEXT = """\

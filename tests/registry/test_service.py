@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from local_server.domain.errors import (
+from local_server.domain.events import ApiChanged, ApiRegistered, ApiRemoved
+from local_server.domain.manifest import Runtime, Visibility
+from local_server.domain.manifest_toml import parse
+from local_server.domain.registry_errors import (
     ApiNotFound,
     DirectoryTaken,
     InvalidManifest,
@@ -13,9 +16,6 @@ from local_server.domain.errors import (
     TemplateNotFound,
     UnusableDirectory,
 )
-from local_server.domain.events import ApiChanged, ApiRegistered, ApiRemoved
-from local_server.domain.manifest import Runtime, Visibility
-from local_server.domain.manifest_toml import parse
 from tests.registry.conftest import House
 
 HANDLER = "def handler(request):\n    return 'hi'\n"

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_server.domain import trees
-from local_server.domain.errors import UnusableDirectory
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.registry import source
 from local_server.registry.ignore import Ignore
 from local_server.registry.source import check_directory, walk

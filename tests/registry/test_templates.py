@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from local_server.domain.errors import TemplateNotFound
 from local_server.domain.manifest import Runtime
 from local_server.domain.manifest_toml import parse
+from local_server.domain.registry_errors import TemplateNotFound
 from local_server.registry.detect import detect, detect_entry
 from local_server.registry.templates import find_template, list_templates, templates_root, write_template
 

@@ -18,15 +18,10 @@ from fastapi.responses import JSONResponse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local_server.domain.errors import (
-    ApimarketError,
-    InvalidManifest,
-    StorageFull,
-    UnusableDirectory,
-    UploadRefused,
-    UploadTooLarge,
-)
+from local_server.domain.errors import ApimarketError
 from local_server.domain.registry import Api
+from local_server.domain.registry_errors import InvalidManifest, UnusableDirectory, UploadRefused, UploadTooLarge
+from local_server.domain.storage_errors import StorageFull
 from local_server.domain.trees import path_problem
 from local_server.registry import staging, upload, upload_body
 from local_server.registry.swap import Swap

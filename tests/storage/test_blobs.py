@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local_server.domain.errors import StorageFull
+from local_server.domain.storage_errors import StorageFull
 from local_server.storage.blobs import BlobStore
 
 LARGE = os.urandom(1024 * 1024) * 2 + b"and a little more"

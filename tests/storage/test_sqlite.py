@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from local_server.domain.errors import StorageFull, StorageNewer, StorageUnreadable
 from local_server.domain.events import ApiRegistered, Event
 from local_server.domain.registry import Api
+from local_server.domain.storage_errors import StorageFull, StorageNewer, StorageUnreadable
 from local_server.storage.base import Tx
 from local_server.storage.sqlite import SqliteStorage
 from tests.storage.factories import ALICE, add_apis, an_api, an_execution

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from local_server.domain.errors import BuildFailed, EngineUnavailable, SandboxFailed
+from local_server.domain.executor_errors import BuildFailed, EngineUnavailable, SandboxFailed
 from local_server.executor.engine import Message, Progress, Sandbox
 
 _CANCEL_S = 5.0

@@ -2,7 +2,7 @@
 
 from typing import Literal, NoReturn
 
-from local_server.domain.errors import EngineUnavailable
+from local_server.domain.executor_errors import EngineUnavailable
 from local_server.executor.engine import BuildRequest, EngineHealth, Layer, LayerRequest, Progress, Sandbox, SandboxSpec
 
 _WHY = "this server runs no APIs; an executor does"

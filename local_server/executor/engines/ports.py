@@ -4,7 +4,7 @@ import secrets
 from collections import deque
 from collections.abc import Iterable
 
-from local_server.domain.errors import SandboxFailed
+from local_server.domain.executor_errors import SandboxFailed
 
 COUNT = 16
 _LOWEST, _BLOCKS = 8001, 500

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from local_server.domain.errors import DependenciesFailed
+from local_server.domain.executor_errors import DependenciesFailed
 from local_server.domain.manifest import Runtime
 
 EMPTY_KEY_TEXT = "no dependencies"

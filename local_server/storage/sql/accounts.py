@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from local_server.domain.account_errors import EmailTaken
 from local_server.domain.accounts import Account, AuditEntry
-from local_server.domain.errors import HandleTaken
 from local_server.domain.ids import UserId
 from local_server.domain.registry import User
+from local_server.domain.registry_errors import HandleTaken
 from local_server.storage.sql.account_rows import account_from, account_row, audit_from, audit_row
 from local_server.storage.sql.connection import Connection, Row
 from local_server.storage.sql.rows import storable, user_from, user_row

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from local_server.domain.deployments import Deployment, Generation
-from local_server.domain.errors import ApiNotFound
 from local_server.domain.ids import ApiId, Digest
 from local_server.domain.outbox import FINISHED
+from local_server.domain.registry_errors import ApiNotFound
 from local_server.domain.trees import Tree
 from local_server.domain.version_errors import VersionNotFound
 from local_server.storage.sql.connection import Connection

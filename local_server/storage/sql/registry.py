@@ -7,9 +7,9 @@ and gives its directory back. `get` and `by_name` still tell of it; lists, searc
 from collections.abc import Sequence
 from dataclasses import replace
 
-from local_server.domain.errors import ApiNotFound, DirectoryTaken, NameTaken, RevisionConflict
 from local_server.domain.ids import ApiId, UserId
 from local_server.domain.registry import Api, ApiStage
+from local_server.domain.registry_errors import ApiNotFound, DirectoryTaken, NameTaken, RevisionConflict
 from local_server.storage.sql.connection import Connection, Row
 from local_server.storage.sql.rows import api_from, api_row, storable
 

@@ -7,11 +7,11 @@ dataclass's default, so that a field may be added without a migration.
 from typing import Any
 
 from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, Outcome, State
-from local_server.domain.errors import UnusableDirectory
 from local_server.domain.executions import CallOutcome, Execution
 from local_server.domain.ids import ApiId, Digest, KeyId, RequestId, UserId
 from local_server.domain.manifest_document import flat, manifest_document, manifest_from
 from local_server.domain.registry import Api, ApiStage, User
+from local_server.domain.registry_errors import UnusableDirectory
 from local_server.domain.trees import Tree, TreeEntry
 from local_server.storage.dialect import Dialect
 from local_server.storage.sql.connection import Row

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from local_server.domain.errors import ApiNotFound
 from local_server.domain.ids import ApiId, Digest, UserId
+from local_server.domain.registry_errors import ApiNotFound
 from local_server.domain.sync_errors import VersionExists
 from local_server.domain.version_errors import TrafficConflict, VersionNotFound
 from local_server.domain.versions import ApiVersion, Pointer, Traffic

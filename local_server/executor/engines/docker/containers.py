@@ -7,7 +7,7 @@ from typing import Any, cast
 from docker.errors import APIError, NotFound
 from docker.types import ContainerConfig
 
-from local_server.domain.errors import SandboxFailed
+from local_server.domain.executor_errors import SandboxFailed
 from local_server.executor.engines.docker.daemon import Client, DaemonFacts
 from local_server.executor.engines.docker.hardening import LABEL, Box, container_config
 

@@ -21,7 +21,7 @@ from docker.context import ContextAPI
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
-from local_server.domain.errors import EngineUnavailable
+from local_server.domain.executor_errors import EngineUnavailable
 
 T = TypeVar("T")
 Client = docker.APIClient

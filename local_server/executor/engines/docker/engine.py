@@ -12,7 +12,8 @@ from typing import ClassVar, Literal
 
 from docker.errors import APIError
 
-from local_server.domain.errors import ApimarketError, EngineUnavailable, SandboxFailed
+from local_server.domain.errors import ApimarketError
+from local_server.domain.executor_errors import EngineUnavailable, SandboxFailed
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Runtime
 from local_server.executor.engine import (

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from local_server.domain.errors import EngineUnavailable
+from local_server.domain.executor_errors import EngineUnavailable
 from local_server.executor.engines.docker.daemon import Daemon, Refused, query
 from local_server.executor.engines.docker.hardening import LABEL
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from local_server.domain.errors import BuildFailed, DependenciesFailed
+from local_server.domain.executor_errors import BuildFailed, DependenciesFailed
 from local_server.domain.manifest import Runtime
 from local_server.executor.agents.support import copied_agent
 from local_server.executor.engine import BuildRequest, EngineSettings, Progress

@@ -8,8 +8,9 @@ from typing import Any, cast
 from docker import auth
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from local_server.domain.errors import ImageMissing, StorageFull
+from local_server.domain.executor_errors import ImageMissing
 from local_server.domain.manifest import Runtime
+from local_server.domain.storage_errors import StorageFull
 from local_server.executor.engine import Progress
 from local_server.executor.engines.docker.daemon import Client, Daemon, Refused, query
 

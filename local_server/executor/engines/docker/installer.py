@@ -10,7 +10,7 @@ from pathlib import Path
 
 from docker.errors import APIError
 
-from local_server.domain.errors import EngineUnavailable, SandboxFailed
+from local_server.domain.executor_errors import EngineUnavailable, SandboxFailed
 from local_server.domain.manifest import Runtime
 from local_server.executor.engines.docker.attach import attach
 from local_server.executor.engines.docker.containers import (

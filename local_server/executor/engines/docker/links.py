@@ -14,7 +14,7 @@ from docker.errors import APIError
 from docker.types import ContainerConfig
 from requests.exceptions import RequestException
 
-from local_server.domain.errors import EngineUnavailable
+from local_server.domain.executor_errors import EngineUnavailable
 from local_server.executor.engines.docker.containers import remove_container
 from local_server.executor.engines.docker.daemon import Client, Daemon
 from local_server.executor.engines.docker.labels import Labels

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from local_server.domain.errors import EngineUnavailable, SandboxFailed
+from local_server.domain.executor_errors import EngineUnavailable, SandboxFailed
 from local_server.domain.ids import ApiId
 from local_server.executor.engine import Message, SandboxExit, SandboxUsage
 from local_server.executor.engines.docker.attach import Attached, attach

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from local_server.domain.errors import BuildFailed, DependenciesFailed
+from local_server.domain.executor_errors import BuildFailed, DependenciesFailed
 from local_server.domain.ids import ApiId
 from local_server.domain.manifest import Runtime
 from local_server.executor.agents.support import agent_directory

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from local_server.domain.errors import ToolchainMissing
+from local_server.domain.executor_errors import ToolchainMissing
 from local_server.domain.manifest import Runtime
 from local_server.executor.engines.lines import LineBuffer
 from local_server.executor.engines.process.children import close_pipes, ended

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_server.domain.errors import SandboxFailed
+from local_server.domain.executor_errors import SandboxFailed
 from local_server.domain.ids import ApiId
 from local_server.executor.engine import Message, SandboxExit, SandboxUsage
 from local_server.executor.engines.lines import LineBuffer, Mailbox, log_message, read_message, write_message

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from local_server.domain.errors import ToolchainMissing
+from local_server.domain.executor_errors import ToolchainMissing
 from local_server.domain.manifest import Runtime
 
 _VERSION_S = 20
