@@ -56,7 +56,7 @@ def create(
 @click.argument("name", required=False)
 @remote_option
 def list_keys(name: str | None, remote: str | None, as_json: bool) -> None:
-    """The keys of the API NAME, newest first; without NAME, your own to every API. Those no longer in force are there
+    """The keys of the API NAME, newest first. Without NAME, your own to every API. Those no longer in force are there
     too."""
     found = remote_of(remote).client.keys(name)
     if as_json:

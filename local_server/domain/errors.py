@@ -1,4 +1,4 @@
-"""What every refusal of the product is. Each stands in the `*_errors.py` of its room, with what it means to an outsider.
+"""What every refusal of the product is. Each stands in the `*_errors.py` of its room.
 
 An error carries the data it is about and builds its own message from it. `status` (HTTP), `code` (stable, for
 programs) and `hint` (what to do next, for people) stand there and nowhere else; routes, CLI and TUI only show them.
