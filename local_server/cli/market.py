@@ -31,6 +31,11 @@ GRACE_S = 3600
 @click.argument("query", nargs=-1)
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="Only with this tag; repeat it for several.")
 @click.option("--category", help="Only in this category.")
+@click.option("--owner", help="Only this account's.")
+@click.option("--runtime", metavar="LANGUAGE", help="Only in this language.")
+@click.option(
+    "--min-rating", type=click.FloatRange(1, 5), metavar="STARS", help="Only what people gave so many, 1 to 5."
+)
 @click.option("--free", is_flag=True, help="Only what can be used without paying.")
 @click.option("--sort", type=click.Choice(_SORTS), default="best", show_default=True, help="In which order.")
 @click.option("--limit", "-n", type=click.IntRange(1, 100), default=20, show_default=True, help="At most so many.")
@@ -39,17 +44,14 @@ GRACE_S = 3600
 def search(
     query: tuple[str, ...],
     tags: tuple[str, ...],
-    category: str | None,
-    free: bool,
-    sort: str,
-    limit: int,
     offline: bool,
     remote: str | None,
     as_json: bool,
+    **narrowing: Filter,
 ) -> None:
     """Find public APIs by words; without any, the best there are. Where the other server does not answer, and with
     --offline, the copy of its catalogue is searched that this machine keeps."""
-    words, filters = " ".join(query), _filters(tags, category, free, sort, limit)
+    words, filters = " ".join(query), narrowing | {"tag": tags, "free": "true" if narrowing["free"] else None}
     meant = market_of(remote)
     if offline:
         found: SearchDocument = _in_the_copy(words, filters, remote)
@@ -61,15 +63,11 @@ def search(
                 raise
             click.echo(error.detail, err=True)
             found = _in_the_copy(words, filters, meant.url)
-    narrowed = bool(tags or category or free)
+    narrowed = any(filters[name] for name in ("tag", "category", "owner", "runtime", "min_rating", "free"))
     if as_json:
         print_json(found)
     else:
         click.echo(_results(found, meant) if found["apis"] else _nothing(words, meant, narrowed=narrowed))
-
-
-def _filters(tags: tuple[str, ...], category: str | None, free: bool, sort: str, limit: int) -> dict[str, Filter]:
-    return {"tag": tags, "category": category, "free": "true" if free else None, "sort": sort, "limit": limit}
 
 
 def _in_the_copy(words: str, filters: dict[str, Filter], remote: str | None) -> MarketSearchDocument:

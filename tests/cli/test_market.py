@@ -66,11 +66,16 @@ class TestSearch:
         assert "tsaceroF" in found.stdout
         assert harmless(found.stdout)
         assert json.loads(run("search", "--tag", "geo", "--free", "--json").stdout)["total"] == 1
+        narrowed = run("search", "--owner", "ana", "--runtime", "python", "--category", "data", "--json")
+        assert json.loads(narrowed.stdout)["total"] == 1
+        assert json.loads(run("search", "--min-rating", "5", "--json").stdout)["total"] == 0
+        assert json.loads(run("search", "--owner", "bob", "--json").stdout)["total"] == 0
         assert "Nothing" in run("search", "volcano").stdout
         assert "matches these filters" in run("search", "--tag", "geo", "--tag", "moon").stdout
 
     def test_wrong_usage(self, run: Run) -> None:
         assert run("search", "--sort", "worst").exit_code == 2
+        assert run("search", "--min-rating", "6").exit_code == 2
         assert run("subscribe", "weather").exit_code == 2
         assert run("reviews", "ana/weather", "--text", "x").exit_code == 2
         assert run("reviews", "ana/weather", "--rate", "5", "--remove").exit_code == 2
