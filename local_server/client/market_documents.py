@@ -102,7 +102,7 @@ class ListingDocument(TypedDict):
     plans: list[PlanDocument]
     measured: MeasuredDocument
     reviews: ReviewSummaryDocument
-    versions: NotRequired[list[ListedVersionDocument]]
+    versions: list[ListedVersionDocument]
     """Servers of before do not say."""
 
 

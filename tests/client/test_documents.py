@@ -82,6 +82,7 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (market_documents.PlanDocument, market.PlanView),
     (market_documents.MeasuredDocument, market.MeasuredView),
     (market_documents.ReviewSummaryDocument, market.ReviewSummaryView),
+    (market_documents.ListedVersionDocument, market.ListedVersionView),
     (market_documents.ListingDocument, market.ListingView),
     (market_documents.ReviewDocument, market.ReviewView),
     (market_documents.ReviewsDocument, market.ReviewsView),

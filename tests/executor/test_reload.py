@@ -59,7 +59,9 @@ class TestSave:
         world.remove("never-ready")
         world.save("quick")
         await world.until_answer("quick")
-        assert (await world.generations())[1].outcome is Outcome.SUPERSEDED
+        async with asyncio.timeout(30):  # it is written down once it has ended
+            while (await world.generations())[1].outcome is not Outcome.SUPERSEDED:
+                await asyncio.sleep(0.01)
         assert slow.number not in world.sandbox.agent.starting
 
     async def test_a_restart_while_dependencies_are_installed_waits_for_the_same_installation(

@@ -112,7 +112,7 @@ class TestBesideOthers:
             return act
 
         await asyncio.gather(one.write(crosswise(1, 2)), other.write(crosswise(2, 1)))
-        assert len(runs) == 3  # one of them was rolled back, and run again
+        assert len(runs) >= 3  # one of them, or each, was rolled back and run again
         revisions = [api.revision for api in await one.read(lambda tx: tx.registry.all())]
         assert revisions == [3, 3]
 
