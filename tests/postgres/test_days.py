@@ -14,7 +14,6 @@ from tests.postgres.clusters import Cluster
 from tests.storage.factories import ALICE, NOON, add_apis, an_api, an_execution
 
 pytestmark = pytest.mark.postgres
-TODAY = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
 def ignore(_event: Event) -> None:
@@ -60,16 +59,17 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Postgres
 class TestDays:
     async def test_are_made_for_a_week_and_no_row_is_refused(self, opened: tuple[PostgresStorage, str]) -> None:
         storage, url = opened
-        names = {f"{TODAY.date() + timedelta(days):%Y%m%d}" for days in range(-1, AHEAD + 1)}
+        noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+        names = {f"{noon.date() + timedelta(days):%Y%m%d}" for days in range(-1, AHEAD + 1)}
         assert days(url) == {*names, "rest"}
         rows = [
-            an_execution(an_api(1), number, started_at=TODAY + timedelta(days))
+            an_execution(an_api(1), number, started_at=noon + timedelta(days))
             for number, days in enumerate((0, 0, AHEAD, -400, 400), 1)
         ]
         assert await storage.write(lambda tx: tx.usage.add(rows)) == 5
         assert rows_by_partition(url) == {
-            f"executions_{TODAY:%Y%m%d}": 2,
-            f"executions_{TODAY + timedelta(AHEAD):%Y%m%d}": 1,
+            f"executions_{noon:%Y%m%d}": 2,
+            f"executions_{noon + timedelta(AHEAD):%Y%m%d}": 1,
             "executions_rest": 2,
         }
         assert len(await storage.read(lambda tx: tx.usage.history(an_api(1).id))) == 5
