@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from local_server.domain.ids import ApiId
     from local_server.domain.routing import Route
     from local_server.gateway.access_log import Trace
+    from local_server.gateway.callers import Callers
     from local_server.gateway.connecting import ConnectFailed
     from local_server.gateway.hold import Holds, Replay
     from local_server.gateway.lane import Lane
@@ -39,6 +40,7 @@ class Admission:
     lookup: Callable[[ApiId, str], Entry | None]
     holds: Holds
     ticker: Ticker
+    callers: Callers
 
     def current(self, route: Route) -> Entry:
         """The API's entry now. Raises ApiNotFound when it was removed meanwhile."""

@@ -71,7 +71,7 @@ class Gateway:
         self._record = record
         self.system = system
         self.hosts = hosts or Hosts()
-        self.callers = Callers(enforce=enforce_keys)
+        self.callers = Callers(system.now, enforce=enforce_keys)
         """Who may call: told here which keys there are."""
         self.inspector = Inspector(inspect)
         """Keeps the last `inspect` exchanges of each API."""
@@ -82,7 +82,7 @@ class Gateway:
         self._holds = Holds(max_hold_s)
         self.routing = Routing(Cache(system.now), self._holds.changed, self.inspector.forget)
         """Where the APIs are: told by the executor."""
-        self._admission = Admission(self.routing.lookup, self._holds, self.ticker)
+        self._admission = Admission(self.routing.lookup, self._holds, self.ticker, self.callers)
 
     async def replay(self, exchange: Kept, lane: Lane | None = None) -> Answer:
         """Send a kept request again, on `lane` or, without one, to whatever serves now, as its caller's would go. It
@@ -95,7 +95,7 @@ class Gateway:
         admission = self._admission
         if lane is not None:
             entry = pinned = make_entry(entry.route, lane)
-            admission = Admission(lambda *_: pinned, self._holds, self.ticker)
+            admission = Admission(lambda *_: pinned, self._holds, self.ticker, self.callers)
         elif entry.lane is None:
             raise not_serving(entry.route)
         request_id = self.system.new_id()

@@ -115,7 +115,7 @@ class Caching:
         trace.outcome, trace.status = CallOutcome.REFUSED, error.status
         if trace.capture is not None:
             trace.capture.take_refusal(error, trace.request_id)
-        trace.bytes_out = await send_problem(request.send, error, trace.request_id, extra=request.cors)
+        trace.bytes_out = await send_problem(request.send, error, trace.request_id, extra=request.said)
 
 
 async def _until_gone(receive: Replay) -> None:

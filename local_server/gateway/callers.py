@@ -34,22 +34,28 @@ if TYPE_CHECKING:
     from local_server.gateway.shared_limits import Counter
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
+STREAM_S = 1.0
+"""What goes on for longer, without having said how long it is, is a stream."""
 
 
 class Callers:
-    """`used` is told of each call that a key admits; it must not block. With `enforce`, a call over loopback needs a
-    key like any other."""
+    """`used` is told of each call that a key admits; it must not block. `now` tells the time, aware. With `enforce`, a
+    call over loopback needs a key like any other."""
 
-    def __init__(self, *, enforce: bool = False) -> None:
+    def __init__(self, now: Callable[[], datetime], *, enforce: bool = False) -> None:
+        self._now = now
         self._enforce = enforce
         self._grants: Mapping[bytes, Grant] = MappingProxyType({})
+        self._by_id: Mapping[KeyId, Grant] = MappingProxyType({})
         self._limits = Limits()
         self._shared: SharedLimits | None = None
         self.used: Callable[[KeyId, datetime], None] = _nobody
 
     def use_keys(self, keys: Iterable[ApiKey]) -> None:
         """From now on these keys are known, and no others. One step: no request sees a state between."""
-        self._grants = MappingProxyType({key.digest: grant_of(key) for key in keys})
+        grants = {key.digest: grant_of(key) for key in keys}
+        self._by_id = MappingProxyType({grant.key_id: grant for grant in grants.values()})
+        self._grants = MappingProxyType(grants)
 
     def share_limits(self, counter: Counter) -> SharedLimits:
         """From now on limits are counted with `counter`, and here while it fails."""
@@ -69,6 +75,17 @@ class Callers:
         if route.auth == "key" and (self._enforce or not is_loopback(address)):
             raise KeyRequired(full_name(route))
         return None
+
+    def has_ended(self, key_id: KeyId) -> bool:
+        """Whether the key is in force no more: revoked, expired, or gone."""
+        grant = self._by_id.get(key_id)
+        return grant is None or grant.revoked or (grant.ends_at is not None and grant.ends_at <= self._now())
+
+    def outlived(self, trace: Trace) -> bool:
+        """Whether an answer that has not said how long it is goes on beyond the key it was asked for with. Asked again
+        and again: nothing else would ever end it."""
+        key_id = trace.key_id
+        return key_id is not None and perf_counter() - trace.first_byte_s > STREAM_S and self.has_ended(key_id)
 
     def audience(self, head: RequestHead) -> str | None:
         """With whom a caller may share answers: who has the same key; empty: who has none; None: nobody. Says

@@ -269,7 +269,8 @@ class Express:
         self.keep_alive = self.keep_alive and not isinstance(error, MalformedRequest)
         if self.trace.capture is not None:
             self.trace.capture.take_refusal(error, self.trace.request_id)
-        self._protocol.transport.write(refusal(error, self.trace, keep_alive=self.keep_alive))
+        said = self.admitted.headers()
+        self._protocol.transport.write(refusal(error, self.trace, said, keep_alive=self.keep_alive))
         self._end(outcome_of_refusal(error))
 
     # -- Called from outside ------------------------------------------------------------------------------------------
@@ -286,6 +287,9 @@ class Express:
             self._connection.break_off(ClientGone())
 
     def tick(self, now: float) -> None:
+        if self._chunked and self._gateway.callers.outlived(self.trace):
+            self._connection.break_off(ClientGone())  # as far as the call goes: its key is no more
+            return
         if now <= self._deadline_s:
             return
         connection, route = self._connection, self.entry.route

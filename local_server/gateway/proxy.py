@@ -56,6 +56,8 @@ class Exchange:
         self._consumed = False
         """Whether more of the body was sent than `_first`: then it cannot be sent again."""
         self._started = False
+        self._endless = False
+        """The answer has begun, and has not said how long it is."""
         self._finished = False
         self._broken_off = False
         self._deadline_s = 0.0
@@ -87,7 +89,7 @@ class Exchange:
         request_id = self._trace.request_id
         if self._trace.capture is not None:
             self._trace.capture.take_refusal(error, request_id)
-        self._trace.bytes_out = await send_problem(self._request.send, error, request_id, extra=self._request.cors)
+        self._trace.bytes_out = await send_problem(self._request.send, error, request_id, extra=self._request.said)
 
     async def _run(self) -> None:
         fresh = self._fresh
@@ -281,6 +283,7 @@ class Exchange:
             capture.response_headers = headers
         await send({"type": "http.response.start", "status": connection.status, "headers": headers})
         patience_s = answer_patience_s(connection.headers)
+        self._endless = not any(name == b"content-length" for name, _ in connection.headers)
         while True:
             self._idle_s = self._loop.time() + patience_s
             body = await connection.body()
@@ -306,6 +309,8 @@ class Exchange:
             return
         if self._idle_s and now > self._idle_s:
             connection.break_off(stalled(self._entry.route))
+        if self._endless and self._admission.callers.outlived(self._trace):
+            connection.break_off(ClientGone())  # as far as the call goes: its key is no more
         if self._reader is None:
             self._start_reader(connection)
         if self._stall_s and now > self._stall_s:

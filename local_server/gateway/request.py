@@ -37,6 +37,11 @@ class Request:
     """What is to become of the answer, where the API lets answers be kept."""
 
     @property
+    def said(self) -> RawHeaders:
+        """What every answer of the gateway's own says, too."""
+        return self.cors + self.added
+
+    @property
     def by_path(self) -> bool:
         """The API was called on the server's own host, and so has the origin of the control API."""
         return self.site.is_server

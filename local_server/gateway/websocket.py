@@ -10,6 +10,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.http11 import Response
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
@@ -21,7 +22,7 @@ from local_server.gateway.admission import LOGS_HINT, full_name
 from local_server.gateway.connecting import CONNECT_TIMEOUT_S, ConnectFailed
 from local_server.gateway.hold import ClientGone, Replay
 from local_server.gateway.problems import send_problem
-from local_server.gateway.response_head import answer_headers, declared_in
+from local_server.gateway.response_head import full_headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ Ending = tuple[int, str]
 
 _GOING_AWAY: Ending = (1001, "")
 _REPLACED: Ending = (1012, "the API was replaced or stopped")
+_KEY_ENDED: Ending = (1008, "the API key was revoked or has expired")
 _BAD_GATEWAY: Ending = (1014, "the API broke the connection")
 # Reserved for "there was no close frame", so never sent in one.
 _NO_STATUS, _ABNORMAL = 1005, 1006
@@ -59,7 +61,8 @@ class Tunnel:
         self._trace = trace
         self._subprotocols = subprotocols
         self._receive = Replay(request.receive)
-        self._replaced = asyncio.Event()
+        self._broken_off: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        """What the client is told where neither it nor the API ends it."""
         self._accepted = False
 
     async def run(self) -> None:
@@ -85,11 +88,21 @@ class Tunnel:
         self._trace.status = error.status
         if self._trace.capture is not None:
             self._trace.capture.take_refusal(error, self._trace.request_id)
-        self._trace.bytes_out = await send_problem(self._request.send, error, self._trace.request_id, websocket=True)
+        self._trace.bytes_out = await send_problem(
+            self._request.send, error, self._trace.request_id, websocket=True, extra=self._request.said
+        )
 
     def break_off(self) -> None:
         """The lane closes."""
-        self._replaced.set()
+        self._end(_REPLACED)
+
+    def tick(self, _now: float) -> None:
+        if self._admission.callers.outlived(self._trace):
+            self._end(_KEY_ENDED)
+
+    def _end(self, ending: Ending) -> None:
+        if not self._broken_off.done():
+            self._broken_off.set_result(ending)
 
     # -- Opening ------------------------------------------------------------------------------------------------------
 
@@ -190,11 +203,13 @@ class Tunnel:
         await self._accept(upstream)
         to_api = asyncio.create_task(self._client_to_api(upstream), name="gateway-ws-up")
         to_client = asyncio.create_task(self._api_to_client(upstream), name="gateway-ws-down")
-        replaced = asyncio.create_task(self._replaced.wait(), name="gateway-ws-replaced")
-        tasks = {to_api, to_client, replaced}
+        tasks = {to_api, to_client}
+        if self._trace.key_id is not None:
+            self._admission.ticker.add(self)
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({*tasks, self._broken_off}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._admission.ticker.discard(self)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -207,22 +222,13 @@ class Tunnel:
         elif to_api in done:
             await upstream.close(*to_api.result())
         else:
-            await self._close_client(_REPLACED)
+            await self._close_client(self._broken_off.result())
             await upstream.close(*_GOING_AWAY)
 
     async def _accept(self, upstream: ClientConnection) -> None:
         response = upstream.response
         assert response is not None
-        raw: RawHeaders = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.raw_items()
-        ]
-        ours = declared_in(self._lane_headers())
-        headers = [
-            item
-            for item in answer_headers(101, raw, [])
-            if not item[0].startswith(b"sec-websocket-") and item[0] not in ours
-        ]
-        headers += [*self._lane_headers(), (b"x-request-id", self._trace.request_id.encode())]
+        headers = [item for item in self._headers_of(response) if not item[0].startswith(b"sec-websocket-")]
         message: Message = {"type": "websocket.accept", "subprotocol": upstream.subprotocol, "headers": headers}
         if (await self._receive())["type"] != "websocket.connect":
             raise ClientGone
@@ -232,8 +238,16 @@ class Tunnel:
         self._accepted = True
         await self._request.send(message)
 
-    def _lane_headers(self) -> RawHeaders:
-        return self._entry.seen_at(self._request.site).headers
+    def _headers_of(self, response: Response) -> RawHeaders:
+        """What the client is told above the API's answer to the handshake."""
+        raw: RawHeaders = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.raw_items()
+        ]
+        request = self._request
+        lane = self._entry.seen_at(request.site).headers
+        return full_headers(
+            response.status_code, raw, [], request.added, lane, self._trace.request_id, by_path=request.by_path
+        )
 
     async def _client_to_api(self, upstream: ClientConnection) -> Ending:
         """Return how the client ended it."""
@@ -278,16 +292,8 @@ class Tunnel:
         self._trace.status = response.status_code
         self._trace.outcome = outcome_of_status(response.status_code)
         self._trace.bytes_out = len(response.body)
-        raw: RawHeaders = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.raw_items()
-        ]
-        ours = {b"content-length", *declared_in(self._lane_headers())}
-        headers = [item for item in answer_headers(response.status_code, raw, []) if item[0] not in ours]
-        headers += [
-            (b"content-length", b"%d" % len(response.body)),
-            *self._lane_headers(),
-            (b"x-request-id", self._trace.request_id.encode()),
-        ]
+        headers = [item for item in self._headers_of(response) if item[0] != b"content-length"]
+        headers.append((b"content-length", b"%d" % len(response.body)))
         if self._trace.capture is not None:
             self._trace.capture.response_headers = headers
             self._trace.capture.take_response(bytes(response.body))

@@ -39,6 +39,11 @@ class TestCommandsPage:
         assert named == set(VERBS)
         assert options <= set.union(*(options_of(name) for name in VERBS))
 
+    def test_it_has_one_row_for_each_form_of_a_command(self) -> None:
+        forms = re.findall(r"^\| (`apimarket [^`]+`)", COMMANDS, re.MULTILINE)
+
+        assert {form for form in forms if forms.count(form) > 1} == set()
+
     def test_it_names_every_variable_that_is_read(self) -> None:
         sources = [
             path

@@ -249,6 +249,22 @@ class TestLimits:
             answer = await rig.client.get("/me/hello/")
         assert (answer.headers["ratelimit-remaining"], answer.headers["x-own"]) == ("1", "1")
 
+    @pytest.mark.parametrize("cors", [(), ("https://app.example",)], ids=["short", "long"])
+    async def test_stand_in_what_the_gateway_says_in_the_apis_place(self, rig: Rig, cors: tuple[str, ...]) -> None:
+        limit = RateLimit(20, 3600)
+        async with raw_server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as port:
+            rig.api("hello", port, rate_limit=limit, cors=cors)
+            assert (await rig.client.post("/me/hello/")).headers["ratelimit-remaining"] == "19"
+        for remaining in ("18", "17"):  # on the connection that is left, and on none
+            answer = await rig.client.post("/me/hello/")
+            assert (answer.status_code // 100, answer.headers["ratelimit-remaining"]) == (5, remaining)
+        rig.api("stopped", None, availability="stopped", rate_limit=limit)
+        answer = await rig.client.get("/me/stopped/")
+        assert (answer.status_code, answer.headers["ratelimit-remaining"]) == (503, "19")
+        rig.api("kept", None, availability="stopped", rate_limit=limit, cache_ttl_s=60)
+        answer = await rig.client.get("/me/kept/", headers={"Cache-Control": "only-if-cached"})
+        assert (answer.status_code, answer.headers["ratelimit-remaining"]) == (504, "19")
+
     def test_a_network_of_ipv6_is_one_caller(self) -> None:
         assert caller_of("2001:db8::1") == caller_of("2001:db8::ffff:1%eth0") != caller_of("2001:db8:0:1::1")
         assert caller_of("192.0.2.1") != caller_of("192.0.2.2")

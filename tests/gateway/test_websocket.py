@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from local_server.domain.executions import CallOutcome
 from local_server.domain.ids import ApiId
+from local_server.domain.manifest import RateLimit
 from local_server.gateway import protocol
 
 from .conftest import Rig, answering, raw_server, until
@@ -96,6 +97,22 @@ class TestCarrying:
                     await asyncio.sleep(0.3)
                     await ws.send("still there?")
                     assert await ws.recv() == "still there?"
+
+
+class TestLimits:
+    async def test_are_told_with_every_answer_to_the_handshake(self, rig: Rig) -> None:
+        limit = RateLimit(2, 3600)
+        async with ws_api(echo) as port, raw_server(answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")) as odd:
+            for slug, at in (("x", port), ("odd", odd), ("dead", 1)):
+                rig.api(slug, at, rate_limit=limit)
+            async with dial(rig) as ws:
+                assert ws.response is not None
+                assert ws.response.headers["RateLimit-Remaining"] == "1"
+            for path, status in (("/me/odd/", 404), ("/me/dead/", 502)):
+                with pytest.raises(InvalidStatus) as refused:
+                    await dial(rig, path)
+                answer = refused.value.response
+                assert (answer.status_code, answer.headers["RateLimit-Remaining"]) == (status, "1")
 
 
 class TestClosing:
