@@ -58,7 +58,7 @@ def keys(rig: Rig) -> dict[str, str]:
 
 
 def streaming(head: bytes, part: bytes, rest: asyncio.Event | None = None, last: bytes = b"") -> Handler:
-    """Answers at first with nothing, so that a connection is idle; then with `head` and `part`, and `last` at `rest`."""
+    """First answers nothing, so that a connection is idle; then with `head` and `part`; at `rest` with `last`."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

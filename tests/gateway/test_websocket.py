@@ -102,7 +102,10 @@ class TestCarrying:
 class TestLimits:
     async def test_are_told_with_every_answer_to_the_handshake(self, rig: Rig) -> None:
         limit = RateLimit(2, 3600)
-        async with ws_api(echo) as port, raw_server(answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")) as odd:
+        async with (
+            ws_api(echo) as port,
+            raw_server(answering(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")) as odd,
+        ):
             for slug, at in (("x", port), ("odd", odd), ("dead", 1)):
                 rig.api(slug, at, rate_limit=limit)
             async with dial(rig) as ws:
