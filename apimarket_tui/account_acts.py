@@ -18,10 +18,25 @@ class AccountActs:
 
         self._app.push_screen(SignInScreen(), self.signed_in)
 
+    @property
+    def likely_url(self) -> str:
+        """Where one would sign in next: to the server of this screen, where that asks who one is."""
+        app = self._app
+        asked = app.by_session and app.live.lost is not None and app.live.lost.status == 401
+        return app.backend.url if asked else app.accounts.likely_url
+
     def signed_in(self, session: "Session | None") -> None:
         if session is not None:
+            self._speak_as(session.url, session.token)
             self._app.relay(ServerChanged())
             self._app.tell(f"signed in to {session.host} as {session.handle}")
+
+    def _speak_as(self, url: str, token: str) -> None:
+        """A session with the very server of this screen is what it is spoken to with."""
+        if self._app.by_session and url == self._app.backend.url:
+            self._app.backend.use_token(token)
+            self._app.live.look_now()
+            self._app.live.reread()
 
     def sign_out(self) -> None:
         from apimarket_tui.screens.confirm import ConfirmScreen
@@ -39,6 +54,7 @@ class AccountActs:
     def _sign_out(self, session: "Session") -> None:
         async def sign_out() -> None:
             trouble = await self._app.accounts.sign_out(session)
+            self._speak_as(session.url, "")
             self._app.relay(ServerChanged())
             told = f"signed out of {session.host}"
             if trouble is None:

@@ -58,12 +58,13 @@ class ApimarketApp(App[int]):
         *,
         home: Path | None = None,
         connect: Connect | None = None,
+        by_session: bool = False,
         **pace: float,
     ) -> None:
-        """`home` is where sessions are kept, `connect` makes the client of another server; `pace` may set Live's
-        `batch_s`, `heartbeat_s` and `retry_s`."""
+        """`home` is where sessions are kept, `connect` makes the client of another server; `by_session`: the backend's
+        server lets nobody in without one; `pace` may set Live's `batch_s`, `heartbeat_s` and `retry_s`."""
         super().__init__()
-        self.backend, self.clock = backend, clock
+        self.backend, self.clock, self.by_session = backend, clock, by_session
         self.live = Live(backend, self.post_message, clock, **pace)
         self.kept = Kept(clock)
         self.accounts = Accounts(home, connect or _nowhere, backend.url, clock)
@@ -281,9 +282,11 @@ class ApimarketApp(App[int]):
         self.tell(trouble.text, bad=True)
 
 
-def run(backend: Backend, home: Path | None = None, connect: Connect | None = None) -> int:
+def run(
+    backend: Backend, home: Path | None = None, connect: Connect | None = None, *, by_session: bool = False
+) -> int:
     """Run the app until the user leaves; returns the exit status."""
-    return ApimarketApp(backend, home=home, connect=connect).run() or 0
+    return ApimarketApp(backend, home=home, connect=connect, by_session=by_session).run() or 0
 
 
 __all__ = ["ApimarketApp", "run"]

@@ -161,6 +161,8 @@ class FrameScreen(Screen[None]):
             if server is not None and not server.engine_available and server.engine_detail:
                 return f"{server.engine} does not answer: {server.engine_detail} · see 5 Doctor"
             return ""
+        if live.lost.status == 401 and self.market.by_session:
+            return f"{self.market.backend.url} does not know who you are: A signs in"
         if not live.lost.unreachable:
             return f"{live.lost.detail} · {live.lost.hint}"
         if live.heard_at is None:

@@ -44,7 +44,7 @@ class SignInScreen(FormScreen[Session]):
 
     def fields(self) -> Sequence[Field]:
         return (
-            Field("server", "Server", "https://market.example", self.market.accounts.likely_url),
+            Field("server", "Server", "https://market.example", self.market.account_acts.likely_url),
             Field("handle", "Handle", "or e-mail address"),
             Field("email", "E-mail", "may be left out"),
             Field("password", "Password", "", secret=True),

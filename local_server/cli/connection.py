@@ -27,12 +27,19 @@ def started_client() -> Client:
 
 
 def _client(endpoint: Endpoint) -> Client:
-    """With the token there is; where there is none, with the session begun with that server. So whoever may not read
-    the machine's own token has an account there, and the same verbs."""
-    if endpoint.token or not endpoint.chosen:
-        return Client(endpoint.url, endpoint.token)
-    session = sessions.find(endpoint.home, endpoint.url)
-    return Client(endpoint.url, session["token"] if session else "", elsewhere=True)
+    return Client(endpoint.url, token_of(endpoint), elsewhere=by_session(endpoint))
+
+
+def by_session(endpoint: Endpoint) -> bool:
+    """Whether only a session lets one in: the user named a server whose own token is not at hand."""
+    return endpoint.chosen and not endpoint.token
+
+
+def token_of(endpoint: Endpoint) -> str:
+    """The token there is; where there is none, that of the session begun with that server, else nothing. So whoever may
+    not read the machine's own token has an account there, and the same verbs."""
+    session = sessions.find(endpoint.home, endpoint.url) if by_session(endpoint) else None
+    return session["token"] if session else endpoint.token
 
 
 def started_endpoint() -> Endpoint:

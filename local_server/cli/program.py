@@ -61,19 +61,21 @@ def program(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         with failing_clearly(as_json=False):
-            _terminal_ui()
+            if not (sys.stdin.isatty() and sys.stdout.isatty()):
+                raise click.UsageError("The terminal UI needs a terminal. In scripts use the commands: apimarket --help")
+            terminal_ui()
 
 
-def _terminal_ui() -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise click.UsageError("The terminal UI needs a terminal. In scripts use the commands: apimarket --help")
-    from local_server.cli.connection import started_endpoint
+def terminal_ui() -> None:
+    """Open it on the server that runs, and leave with its exit code."""
+    from local_server.cli.connection import by_session, started_endpoint, token_of
 
     endpoint = started_endpoint()
     from apimarket_tui.app import run
     from local_server.client.asynchronous import AsyncClient
 
-    sys.exit(run(AsyncClient(endpoint.url, endpoint.token), endpoint.home, AsyncClient))
+    backend = AsyncClient(endpoint.url, token_of(endpoint))
+    sys.exit(run(backend, endpoint.home, AsyncClient, by_session=by_session(endpoint)))
 
 
 def main() -> None:

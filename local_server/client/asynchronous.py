@@ -87,6 +87,12 @@ class AsyncClient(AsyncMarket, AsyncVersions, AsyncSecrets):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def use_token(self, token: str) -> None:
+        """Speak as somebody else from now on; empty: as nobody. Streams that are open go on as they began."""
+        self._http.headers.pop("Authorization", None)
+        if token:
+            self._http.headers["Authorization"] = f"Bearer {token}"
+
     async def close(self) -> None:
         """End every connection. May be called twice."""
         await self._http.aclose()

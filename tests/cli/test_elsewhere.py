@@ -9,8 +9,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from local_server.accounts import passwords
-from local_server.cli.program import program
+from local_server.cli.program import program, terminal_ui
 from local_server.client import sessions
+from local_server.client.asynchronous import AsyncClient
+from local_server.client.errors import ApimarketClientError
 from tests.control.conftest import Running, serving, wait_for
 
 Run = Callable[..., Result]
@@ -99,6 +101,30 @@ def test_who_is_not_logged_in_is_told_how(run: Run, market: Running) -> None:
     told = run("status", "weather", as_=None)
     assert told.exit_code == 1
     assert f"apimarket login NAME --remote http://127.0.0.1:{market.port}" in told.stderr
+
+
+async def test_the_terminal_ui_is_let_in_by_the_same_session(
+    run: Run, market: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"http://127.0.0.1:{market.port}"
+    assert run("ls").exit_code == 0
+    monkeypatch.setenv("APIMARKET_URL", url)
+    backends: list[AsyncClient] = []
+
+    def open_ui(backend: AsyncClient, home: Path, connect: object, *, by_session: bool) -> int:
+        assert (home, by_session) == (tmp_path, True)
+        backends.append(backend)
+        return 0
+
+    monkeypatch.setattr("apimarket_tui.app.run", open_ui)
+    with pytest.raises(SystemExit):
+        terminal_ui()
+    async with backends[0] as backend:
+        assert [api.name for api in await backend.apis()] == ["weather"]
+        backend.use_token("")
+        with pytest.raises(ApimarketClientError) as refused:
+            await backend.apis()
+        assert refused.value.status == 401
 
 
 def test_its_log_is_followed_by_asking(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -461,6 +461,8 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         self.view = a_server()
         self.down = False
         self.closed = False
+        self.token: str | None = None
+        """None: it is not asked who one is."""
         self.did: list[tuple[str, str]] = []
         """Acts asked for, in order: (method, name)."""
         self.refusals: dict[str, ApimarketClientError] = {}
@@ -517,8 +519,15 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
             self.did.append((method, name))
         if self.down:
             raise ServerUnreachableError(self.url, "connection refused")
+        if self.token == "" and method not in ("login", "signup", "logout"):
+            raise ApimarketClientError(
+                "No token", hint="Give one.", code="missing_token", status=401, title="Who are you?"
+            )
         if method in self.refusals:
             raise self.refusals[method]
+
+    def use_token(self, token: str) -> None:
+        self.token = token
 
     async def server(self) -> ServerView:
         await self._reached("server")

@@ -30,13 +30,18 @@ async def running(
     backend: FakeBackend | None = None,
     size: tuple[int, int] = (80, 24),
     home: Path | None = None,
+    *,
+    by_session: bool = False,
+    loaded: bool = True,
     **pace: float,
 ) -> AsyncIterator[Pilot[Any]]:
     """The app over a fake server, its list loaded."""
     backend = backend or FakeBackend()
-    app = ApimarketApp(backend, clock=lambda: NOW, home=home, connect=backend.connect, **(PACE | pace))
+    app = ApimarketApp(
+        backend, clock=lambda: NOW, home=home, connect=backend.connect, by_session=by_session, **(PACE | pace)
+    )
     async with app.run_test(size=size, notifications=True) as pilot:
-        if not backend.down:
+        if not backend.down and loaded:
             await until(pilot, lambda: app.live.loaded and app.live.server is not None)
         await settle(pilot)
         yield pilot

@@ -94,6 +94,36 @@ class TestSigningIn:
             assert "No session: A signs in" in said(pilot)
 
 
+class TestServerThatAsksWhoOneIs:
+    async def test_a_session_begun_here_opens_it_and_its_end_closes_it(self, tmp_path: Path) -> None:
+        backend = FakeBackend()
+        backend.token = ""
+        async with running(backend, size=(120, 40), home=tmp_path, by_session=True, loaded=False) as pilot:
+            await until(pilot, lambda: "does not know who you are: A signs in" in screen_text(pilot.app))
+            await press(pilot, "A")
+            assert pilot.app.screen.query_one("#server", Input).value == backend.url
+            await fill(pilot, handle="bea", password="correct horse")
+            await press(pilot, "ctrl+s")
+            await until(pilot, lambda: "weather" in screen_text(pilot.app))
+            assert "A signs in" not in screen_text(pilot.app)
+            kept = sessions.find(tmp_path, backend.url)
+            assert kept is not None
+            assert kept["token"] == backend.token == "t0k3n"
+            backend.token = "t0k3n"
+            await press(pilot, "O", "y")
+            await until(pilot, lambda: "A signs in" in screen_text(pilot.app))
+
+    async def test_a_session_with_another_server_is_kept_from_it(self, tmp_path: Path) -> None:
+        backend = FakeBackend()
+        backend.token = "own"
+        async with running(backend, size=(120, 40), home=tmp_path, by_session=True) as pilot:
+            await press(pilot, "A")
+            await fill(pilot, server=MARKET, handle="bea", password="correct horse")
+            await press(pilot, "ctrl+s")
+            await until(pilot, lambda: "bea@market.example" in screen_text(pilot.app))
+            assert backend.token == "own"
+
+
 class TestAddress:
     @pytest.mark.parametrize(
         ("typed", "url"),
