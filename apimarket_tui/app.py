@@ -282,9 +282,7 @@ class ApimarketApp(App[int]):
         self.tell(trouble.text, bad=True)
 
 
-def run(
-    backend: Backend, home: Path | None = None, connect: Connect | None = None, *, by_session: bool = False
-) -> int:
+def run(backend: Backend, home: Path | None = None, connect: Connect | None = None, *, by_session: bool = False) -> int:
     """Run the app until the user leaves; returns the exit status."""
     return ApimarketApp(backend, home=home, connect=connect, by_session=by_session).run() or 0
 

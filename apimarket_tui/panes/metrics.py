@@ -1,7 +1,6 @@
 """An API's requests, latency and errors over the last hour, day, week or month."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -13,14 +12,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from apimarket_tui import measured
+from apimarket_tui.asked import Asked
 from apimarket_tui.backend import Trouble, attempt
-from apimarket_tui.clean import one_line
 from apimarket_tui.panes.pane import Pane
 from apimarket_tui.widgets.chart import Chart, Charted
 from apimarket_tui.widgets.figures import Figures
 from apimarket_tui.widgets.lines import LineView, TextLines
 from apimarket_tui.widgets.tabs import TabLine
-from apimarket_tui.words import ago
 
 if TYPE_CHECKING:
     from local_server.wire.analytics import StatsView
@@ -39,11 +37,10 @@ class MetricsPane(Pane, can_focus=True):
 
     def __init__(self, current: "Callable[[], ApiView | None]") -> None:
         super().__init__(current, id="metrics")
-        self._stats: StatsView | None = None
-        self._read_at: datetime | None = None
+        self._asked: Asked[StatsView] | None = None
+        """Of the window that is shown."""
         self._cursor: int | None = None
         self._memory: list[int] = []
-        self._trouble = ""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="window-line"):
@@ -74,15 +71,13 @@ class MetricsPane(Pane, can_focus=True):
         api = self.api
         if api is None:
             return
-        kept = self._kept(api)
-        self._stats, self._read_at = kept or (None, None)
+        self._asked = Asked(self.market.kept, ("stats", api.id, self.window), self.market.clock)
         self._draw()
         self._ask()
 
-    def _kept(self, api: "ApiView") -> "tuple[StatsView, datetime] | None":
-        from local_server.wire.analytics import StatsView
-
-        return self.market.kept.get(("stats", api.id, self.window), StatsView)
+    @property
+    def _stats(self) -> "StatsView | None":
+        return self._asked.found if self._asked is not None else None
 
     def _refresh(self) -> None:
         if self.in_view:
@@ -92,23 +87,20 @@ class MetricsPane(Pane, can_focus=True):
         self.run_worker(self._load(), name="stats", group="stats", exclusive=True)
 
     async def _load(self) -> None:
-        api, window = self.api, self.window
-        if api is None:
+        api, asked = self.api, self._asked
+        if api is None or asked is None:
             return
-        stats = await attempt(self.market.backend.stats(api.name, window))
+        stats = await attempt(self.market.backend.stats(api.name, self.window))
         if not self.standing:
             return
+        asked.take(stats)
         if isinstance(stats, Trouble):
             self.report(stats)
-            self._trouble = stats.detail
             self._show_age()
             return
-        self._trouble = ""
-        self.market.kept.put(("stats", api.id, window), stats)
-        if window == self.window:
-            self._stats, self._read_at = stats, self.market.clock()
-            if stats.usage is not None:
-                self._memory = [*self._memory, stats.usage.memory_bytes][-MEMORY_SAMPLES:]
+        if stats.usage is not None:
+            self._memory = [*self._memory, stats.usage.memory_bytes][-MEMORY_SAMPLES:]
+        if asked is self._asked:
             self._draw()
 
     # -- Moving
@@ -175,10 +167,7 @@ class MetricsPane(Pane, can_focus=True):
     def _show_age(self) -> None:
         if not self.standing or not self.display:
             return
-        if self._trouble:
-            text = Content.styled(f"✗ {one_line(self._trouble)} ", "$error")
-        elif self._read_at is None:
-            text = Content("")
-        else:
-            text = Content.styled(f"as of {ago(self._read_at, self.market.clock())} · UTC ", "$dim")
-        self.query_one("#age", Static).update(text)
+        if self._asked is None:
+            return
+        zone = " · UTC " if self._asked.found is not None else " "
+        self.query_one("#age", Static).update(self._asked.age() + Content.styled(zone, "$dim"))

@@ -1,102 +1,54 @@
 """The secrets that the API is started with: their names. Nobody sees a value again."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
-from textual.app import ComposeResult
 from textual.content import Content
-from textual.widget import Widget
 
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
-from apimarket_tui.panes.pane import Pane
-from apimarket_tui.widgets.bars import Rule
+from apimarket_tui.panes.kept_table import KeptTablePane
 from apimarket_tui.widgets.table import Column, LineTable
-from apimarket_tui.widgets.worded import WordedTable
 from apimarket_tui.words import Spans, ago
 
 if TYPE_CHECKING:
     from local_server.wire.apis import ApiView
     from local_server.wire.secrets import SecretChanged, SecretView
 
-REFRESH_S = 10.0
 COLUMNS = (
     Column("name", "SECRET", 12, 40),
     Column("state", "STATE", 16, 20),
     Column("set", "SET", 8, 10, right=True),
     Column("used", "IN APIMARKET.TOML", 17, 40, rank=1),
 )
-_NONE = Content.assemble(
-    ("No secrets\n\n", "bold"),
-    ("[run] secrets", "$primary"),
-    (" of apimarket.toml names what the program needs; ", "$dim"),
-    ("n", "bold $primary"),
-    (" gives a value", "$dim"),
-)
 
 
-class SecretsPane(Pane):
+class SecretsPane(KeptTablePane["list[SecretView]", "SecretView"]):
+    NONE: ClassVar[Content] = Content.assemble(
+        ("No secrets\n\n", "bold"),
+        ("[run] secrets", "$primary"),
+        (" of apimarket.toml names what the program needs; ", "$dim"),
+        ("n", "bold $primary"),
+        (" gives a value", "$dim"),
+    )
+
     def __init__(self, current: "Callable[[], ApiView | None]") -> None:
         super().__init__(current, id="secrets")
-        self._read_at: datetime | None = None
 
-    def compose(self) -> ComposeResult:
-        yield Rule(id="secrets-head")
-        table = LineTable["SecretView"](COLUMNS, lambda secret: secret.name, self._cell)
-        yield WordedTable(table, _NONE, id="secrets-table")
+    def make_table(self) -> "LineTable[SecretView]":
+        return LineTable(COLUMNS, lambda secret: secret.name, self._cell)
 
-    @property
-    def table(self) -> "WordedTable[SecretView]":
-        return self.query_one(WordedTable)
+    async def ask(self, api: "ApiView") -> "list[SecretView]":
+        return await self.market.backend.secrets(api.name)
 
-    def on_mount(self) -> None:
-        self.set_interval(REFRESH_S, self._refresh)
+    def rows(self, found: "list[SecretView]") -> "Sequence[SecretView]":
+        return found
 
-    def main(self) -> Widget:
-        return self.table.table
-
-    # -- Asking
-
-    def opened(self) -> None:
-        api = self.api
-        kept = self.market.kept.get(("secrets", api.id), list) if api is not None else None
-        if kept is not None:
-            self._show(kept[0], kept[1])
-        self._ask()
-
-    def _refresh(self) -> None:
-        if self.in_view:
-            self._ask()
-
-    def _ask(self) -> None:
-        self.run_worker(self._load(), name="secrets", group="secrets", exclusive=True)
-
-    async def _load(self) -> None:
-        api = self.api
-        if api is None:
-            return
-        found = await attempt(self.market.backend.secrets(api.name))
-        if not self.standing:
-            return
-        if isinstance(found, Trouble):
-            self.report(found)
-            self.table.refuse(found)
-            return
-        self.market.kept.put(("secrets", api.id), found)
-        self._show(found, self.market.clock())
-
-    def _show(self, found: "Sequence[SecretView]", at: datetime) -> None:
-        self._read_at = at
-        had_none = not self.table.table.display
-        self.table.show(found)
-        if had_none and found and self.in_view:
-            self.main().focus()
+    def told(self, found: "list[SecretView]") -> Content:
         missing = sum(one.used and one.updated_at is None for one in found)
-        told = (f"{missing} without a value", "$error") if missing else (f"{len(found)} set", "$foreground")
-        age = Content.styled(f"as of {ago(at, self.market.clock())}", "$dim")
-        self.query_one("#secrets-head", Rule).show(Content.styled(*told) if found else Content("secrets"), age)
+        if missing:
+            return Content.styled(f"{missing} without a value", "$error")
+        return Content.styled(f"{len(found)} set", "$foreground") if found else Content("secrets")
 
     def _cell(self, secret: "SecretView", column: str, width: int) -> Spans:
         missing = secret.updated_at is None
@@ -117,9 +69,11 @@ class SecretsPane(Pane):
     def do_new_secret(self) -> None:
         self._ask_value("")
 
-    @on(LineTable.Chosen)
+    def chosen(self) -> None:
+        self.do_set_secret()
+
     def do_set_secret(self) -> None:
-        secret = self.table.selected
+        secret = self.selected
         if secret is not None:
             self._ask_value(secret.name)
 
@@ -133,7 +87,7 @@ class SecretsPane(Pane):
     def do_remove_secret(self) -> None:
         from apimarket_tui.screens.confirm import ConfirmScreen
 
-        secret, api = self.table.selected, self.api
+        secret, api = self.selected, self.api
         if secret is None or api is None:
             return
         if secret.updated_at is None:
@@ -160,4 +114,4 @@ class SecretsPane(Pane):
     def _done(self, changed: "SecretChanged", word: str) -> None:
         restarts = "; the API starts afresh with it" if changed.restarts else ""
         self.market.tell(f"{changed.name} is {word}{restarts}")
-        self._ask()
+        self.ask_again()

@@ -1,116 +1,53 @@
 """The immutable versions of an API, and where its traffic goes."""
 
-from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from textual import on
-from textual.app import ComposeResult
 from textual.content import Content
-from textual.widget import Widget
 
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.lengths import length_of
-from apimarket_tui.panes.pane import Pane
+from apimarket_tui.panes.kept_table import KeptTablePane
 from apimarket_tui.version_rows import COLUMNS, Known, VersionRow, cell_of, rows_of, traffic_words
-from apimarket_tui.widgets.bars import Rule
 from apimarket_tui.widgets.table import LineTable
-from apimarket_tui.widgets.worded import WordedTable
-from apimarket_tui.words import Spans, ago
 
 if TYPE_CHECKING:
     from local_server.wire.apis import ApiView
     from local_server.wire.versions import MarkVersion, VersionView
 
-REFRESH_S = 2.0
 T = TypeVar("T")
 
 
-class VersionsPane(Pane):
+class VersionsPane(KeptTablePane[Known, VersionRow]):
+    REFRESH_S: ClassVar[float] = 2.0
+    NONE: ClassVar[Content] = Content.assemble(
+        ("No versions yet\n\n", "bold"),
+        ("v", "bold $primary"),
+        (" makes one of what serves now: it never changes, and has a URL of its own", "$dim"),
+    )
+
     def __init__(self, current: "Callable[[], ApiView | None]") -> None:
         super().__init__(current, id="versions")
-        self._known: Known | None = None
-        self._read_at: datetime | None = None
 
-    def compose(self) -> ComposeResult:
-        yield Rule(id="traffic-head")
-        none = Content.assemble(
-            ("No versions yet\n\n", "bold"),
-            ("v", "bold $primary"),
-            (" makes one of what serves now: it never changes, and has a URL of its own", "$dim"),
-        )
-        yield WordedTable(
-            LineTable(
-                COLUMNS,
-                lambda row: row.target,
-                lambda row, column, _: cell_of(row, column, self.api, self.market.clock()),
-            ),
-            none,
-            id="versions-table",
+    def make_table(self) -> LineTable[VersionRow]:
+        return LineTable(
+            COLUMNS,
+            lambda row: row.target,
+            lambda row, column, _: cell_of(row, column, self.api, self.market.clock()),
         )
 
-    @property
-    def table(self) -> "WordedTable[VersionRow]":
-        return self.query_one(WordedTable)
+    async def ask(self, api: "ApiView") -> Known:
+        backend = self.market.backend
+        return Known(await backend.versions(api.name), await backend.traffic(api.name))
 
-    def on_mount(self) -> None:
-        self.set_interval(REFRESH_S, self._refresh)
+    def rows(self, found: Known) -> Sequence[VersionRow]:
+        return rows_of(found) if found.versions else []
 
-    def main(self) -> Widget:
-        return self.table.table
-
-    # -- Asking
-
-    def opened(self) -> None:
-        api = self.api
-        kept = self.market.kept.get(("versions", api.id), Known) if api is not None else None
-        if kept is not None:
-            self._show(kept[0], kept[1])
-        self._ask()
-
-    def _refresh(self) -> None:
-        if self.in_view:
-            self._ask()
-
-    def _ask(self) -> None:
-        self.run_worker(self._load(), name="versions", group="versions")
-
-    async def _load(self) -> None:
-        api, backend = self.api, self.market.backend
-        if api is None:
-            return
-        versions = await attempt(backend.versions(api.name))
-        traffic = await attempt(backend.traffic(api.name))
-        if not self.standing:
-            return
-        for answer in (versions, traffic):
-            if isinstance(answer, Trouble):
-                self.report(answer)
-                self.table.refuse(answer)
-                return
-        assert not isinstance(versions, Trouble)
-        assert not isinstance(traffic, Trouble)
-        known = self.market.kept.put(("versions", api.id), Known(versions, traffic))
-        self._show(known, self.market.clock())
-
-    def _show(self, known: Known, at: datetime) -> None:
-        self._known, self._read_at = known, at
-        had_none = not self.table.table.display
-        self.table.show(rows_of(known) if known.versions else [])
-        if had_none and known.versions and self.in_view:
-            self.main().focus()
-        age = Content.styled(f"as of {ago(at, self.market.clock())}", "$dim")
-        self.query_one("#traffic-head", Rule).show(traffic_words(known.traffic), age)
-
-    def _cell(self, row: VersionRow, column: str, width: int) -> Spans:
-        return cell_of(row, column, self.api, self.market.clock())
+    def told(self, found: Known) -> Content:
+        return traffic_words(found.traffic)
 
     # -- Acting
-
-    @property
-    def selected(self) -> VersionRow | None:
-        return self.table.selected
 
     def _version(self) -> "VersionView | None":
         """The selected version; says so where it is the directory."""
@@ -128,7 +65,7 @@ class VersionsPane(Pane):
             else:
                 self.market.tell(told)
             if self.standing:
-                self._ask()
+                self.ask_again()
 
         self.run_worker(do(), name=told, group="version acts")
 
@@ -178,7 +115,7 @@ class VersionsPane(Pane):
     def do_roll_back(self) -> None:
         from apimarket_tui.screens.confirm import ConfirmScreen
 
-        api, known = self.api, self._known
+        api, known = self.api, self.found
         if api is None or known is None or not known.traffic.earlier:
             self.market.tell("The traffic was never anywhere else")
             return
@@ -267,7 +204,3 @@ class VersionsPane(Pane):
         if version is not None:
             self.app.copy_to_clipboard(one_line(version.url))
             self.market.tell(f"copied {version.url}")
-
-    @on(LineTable.Chosen)
-    def _chosen(self, event: LineTable.Chosen) -> None:
-        event.stop()

@@ -1,9 +1,8 @@
 """One API of a marketplace in tabs: README, endpoints, plans, reviews, versions. All of it is a stranger's text."""
 
 import asyncio
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
+from apimarket_tui.asked import Asked
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.offers import Offer
@@ -25,7 +25,7 @@ from apimarket_tui.widgets.plans import PlanTable
 from apimarket_tui.widgets.published import endpoint_table, version_table
 from apimarket_tui.widgets.tabs import TabLine
 from apimarket_tui.widgets.worded import WordedTable, refusal
-from apimarket_tui.words import Spans, ago, count, millis, stars
+from apimarket_tui.words import Spans, count, millis, stars
 
 if TYPE_CHECKING:
     from apimarket_tui.actions import Action
@@ -50,10 +50,7 @@ class ListingScreen(FrameScreen):
     def __init__(self, place: "Place", card: "ListingCard") -> None:
         super().__init__()
         self._place, self._card = place, card
-        self._listing: ListingView | None = None
         self._reviews: ReviewsView | None = None
-        self._read_at: datetime | None = None
-        self._trouble: Trouble | None = None
 
     def body(self) -> ComposeResult:
         yield TabLine(["README", *(tab.title() for tab in TABS[1:])], id="tabs")
@@ -70,9 +67,11 @@ class ListingScreen(FrameScreen):
         self.query_one(TopBar).set_trail(("market", self._card.name))
         for part in ("readme", "reviews"):
             self._say(part, Content.styled("asking…", "$dim"))
-        kept = self.market.kept.get(self._key("listing"), object)
-        if kept is not None:
-            self._take(cast("ListingView", kept[0]), kept[1])
+        self._asked: Asked[ListingView] = Asked(
+            self.market.kept, ("listing", self._place.url, self._card.name), self.market.clock
+        )
+        if self._listing is not None:
+            self._show(self._listing)
         self._show_heading()
         self.focus_main()
         self.begin("listing", self._load)
@@ -82,8 +81,9 @@ class ListingScreen(FrameScreen):
         if self.is_current:
             self._show_heading()
 
-    def _key(self, part: str) -> tuple[str, ...]:
-        return (part, self._place.url, self._card.name)
+    @property
+    def _listing(self) -> "ListingView | None":
+        return self._asked.found
 
     # -- Asking
 
@@ -91,12 +91,10 @@ class ListingScreen(FrameScreen):
         answer = await attempt(self.market.marketplaces.server(self._place).listing(self._card.name))
         if not stands(self):
             return
+        self._asked.take(answer)
         if not isinstance(answer, Trouble):
-            self.market.kept.put(self._key("listing"), answer)
-            self._trouble = None
-            self._take(answer, self.market.clock())
+            self._show(answer)
             return
-        self._trouble = answer
         self._show_heading()
         for part in ("endpoints", "plans"):
             self.query_one(f"#{part}", WordedTable).refuse(answer)
@@ -127,8 +125,8 @@ class ListingScreen(FrameScreen):
         table.show(answer.versions)
         self._find_focus()
 
-    def _take(self, listing: "ListingView", at: datetime) -> None:
-        self._listing, self._read_at, self._card = listing, at, listing.api
+    def _show(self, listing: "ListingView") -> None:
+        self._card = listing.api
         self.query_one("#endpoints", WordedTable).show(listing.endpoints)
         self.query_one("#plans", WordedTable).show(listing.plans)
         tabs = self.query_one(TabLine)
@@ -185,15 +183,7 @@ class ListingScreen(FrameScreen):
             (price_of(card), "$success" if card.free else "$foreground"),
             (f"  {_measured(card, self._listing)}", "$dim"),
         )
-        self.query_one("#heading", Rule).show(left, self._age())
-
-    def _age(self) -> Content:
-        at = self._read_at
-        if self._trouble is not None:
-            told = "offline" if self._trouble.unreachable else "no answer"
-            shown = f": as of {ago(at, self.market.clock())}" if at is not None else ""
-            return Content.styled(told + shown, "$warning")
-        return Content.styled("asking…" if at is None else f"as of {ago(at, self.market.clock())}", "$dim")
+        self.query_one("#heading", Rule).show(left, self._asked.age())
 
     # -- Tabs
 

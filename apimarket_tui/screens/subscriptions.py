@@ -1,8 +1,7 @@
 """What one has subscribed to on a marketplace: used, left, cost so far, and how it goes on."""
 
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,6 +9,7 @@ from textual.binding import BindingType
 from textual.content import Content
 from textual.widgets import Static
 
+from apimarket_tui.asked import Asked
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
@@ -17,10 +17,10 @@ from apimarket_tui.subscription_rows import COLUMNS, about, cell_of, is_over
 from apimarket_tui.widgets.bars import Rule
 from apimarket_tui.widgets.table import LineTable
 from apimarket_tui.widgets.worded import WordedTable
-from apimarket_tui.words import Spans, ago, span
+from apimarket_tui.words import Spans, span
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable
 
     from apimarket_tui.marketplaces import Place
     from local_server.wire.market import ListingView, SubscriptionView
@@ -41,8 +41,6 @@ class SubscriptionsScreen(FrameScreen):
     def __init__(self, place: "Place") -> None:
         super().__init__()
         self._place = place
-        self._read_at: datetime | None = None
-        self._trouble: Trouble | None = None
 
     def body(self) -> ComposeResult:
         yield Rule(id="heading")
@@ -56,17 +54,13 @@ class SubscriptionsScreen(FrameScreen):
 
     def on_mount(self) -> None:
         super().on_mount()
-        kept = self.market.kept.get(self._key, list)
-        if kept is not None:
-            self._show(cast("list[SubscriptionView]", kept[0]), kept[1])
-        self._show_heading()
+        self._asked: Asked[list[SubscriptionView]] = Asked(
+            self.market.kept, ("subscriptions", self._place.url), self.market.clock
+        )
+        self._show()
         self.do_ask_subscriptions()
         self.set_interval(1.0, self._tick)
         self.set_interval(REFRESH_S, self._refresh)
-
-    @property
-    def _key(self) -> tuple[str, ...]:
-        return ("subscriptions", self._place.url)
 
     def _tick(self) -> None:
         if self.is_current:
@@ -89,20 +83,17 @@ class SubscriptionsScreen(FrameScreen):
         if not stands(self):
             return
         if isinstance(answer, Trouble):
-            self._trouble = answer
             self.table.refuse(answer)
-            self._show_heading()
-            return
-        self._trouble = None
-        self.market.kept.put(self._key, answer)
-        self._show(answer, self.market.clock())
+        if self._asked.take(answer):
+            self._show()
+        self._show_heading()
 
     # -- Showing
 
-    def _show(self, found: "Sequence[SubscriptionView]", at: datetime) -> None:
+    def _show(self) -> None:
         """Those that go on first, the newest first."""
-        self._read_at = at
-        self.table.show(sorted(found, key=is_over))
+        if self._asked.found is not None:
+            self.table.show(sorted(self._asked.found, key=is_over))
         self._show_heading()
         self._show_about()
         if self.focused is None:
@@ -112,16 +103,7 @@ class SubscriptionsScreen(FrameScreen):
         live = sum(not is_over(one) for one in self.table.table.rows)
         who = f"  {one_line(self._place.handle)}" if self._place.handle else ""
         left = Content.assemble((one_line(self._place.title), "$primary"), (f"{who}  {live} going on", "$dim"))
-        self.query_one("#heading", Rule).show(left, self._age())
-
-    def _age(self) -> Content:
-        at = self._read_at
-        if self._trouble is not None:
-            if at is None:
-                return Content("")
-            what = "offline" if self._trouble.unreachable else one_line(self._trouble.detail)
-            return Content.styled(f"{what}: as of {ago(at, self.market.clock())}", "$warning")
-        return Content.styled("asking…" if at is None else f"as of {ago(at, self.market.clock())}", "$dim")
+        self.query_one("#heading", Rule).show(left, self._asked.age())
 
     @on(LineTable.Moved)
     def _show_about(self) -> None:

@@ -62,7 +62,9 @@ def program(ctx: click.Context) -> None:
     if ctx.invoked_subcommand is None:
         with failing_clearly(as_json=False):
             if not (sys.stdin.isatty() and sys.stdout.isatty()):
-                raise click.UsageError("The terminal UI needs a terminal. In scripts use the commands: apimarket --help")
+                raise click.UsageError(
+                    "The terminal UI needs a terminal. In scripts use the commands: apimarket --help"
+                )
             terminal_ui()
 
 

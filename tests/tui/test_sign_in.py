@@ -109,7 +109,6 @@ class TestServerThatAsksWhoOneIs:
             kept = sessions.find(tmp_path, backend.url)
             assert kept is not None
             assert kept["token"] == backend.token == "t0k3n"
-            backend.token = "t0k3n"
             await press(pilot, "O", "y")
             await until(pilot, lambda: "A signs in" in screen_text(pilot.app))
 
