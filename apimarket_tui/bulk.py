@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from local_server.wire.apis import ApiView
 
 AT_ONCE = 4
+MOST_LOGS = 50
+"""That are followed as one: each is a topic of one stream of events."""
 TOLD = 4
 """Refusals that are told one by one; of more it is told how many."""
 
@@ -24,14 +26,17 @@ class Bulk:
     title: str
     help: str
     done: str
-    act: "Callable[[Backend, ApiView], Awaitable[ApiView | None]]"
+    act: "Callable[[Backend, ApiView], Awaitable[ApiView | None]] | None"
+    """None: nothing is changed, they are only shown together."""
     wants: "Callable[[ApiView], bool]" = lambda api: True
     """Those it makes a difference to."""
     asks: str = ""
     """What is asked before, with the number in place of {}."""
 
 
+LOGS = Bulk("l", "logs", "Follow their logs as one, by time", "shown", None)
 BULKS = (
+    LOGS,
     Bulk("r", "reload", "Start their newest code afresh", "reloaded", lambda backend, api: backend.restart(api.name)),
     Bulk(
         "s",
@@ -66,9 +71,14 @@ class BulkActs:
 
     def _chosen(self, bulk: Bulk, apis: "Sequence[ApiView]") -> None:
         from apimarket_tui.screens.confirm import ConfirmScreen
+        from apimarket_tui.screens.merged_log import MergedLogScreen
 
         wanted = [api for api in apis if bulk.wants(api)]
-        if not wanted:
+        if bulk is LOGS and len(apis) > MOST_LOGS:
+            self._app.tell(f"{len(apis):,} logs are too many for one screen; mark up to {MOST_LOGS}", bad=True)
+        elif bulk is LOGS:
+            self._app.push_screen(MergedLogScreen(apis))
+        elif not wanted:
             self._app.tell(f"None of them is to be {bulk.done}")
         elif not bulk.asks:
             self._begin(bulk, wanted)
@@ -85,11 +95,12 @@ class BulkActs:
         self._app.run_worker(self._do(bulk, apis), name=f"bulk {bulk.title}", group="bulk")
 
     async def _do(self, bulk: Bulk, apis: "Sequence[ApiView]") -> None:
-        room = asyncio.Semaphore(AT_ONCE)
+        room, act = asyncio.Semaphore(AT_ONCE), bulk.act
+        assert act is not None
 
         async def one(api: "ApiView") -> Trouble | None:
             async with room:
-                answer = await attempt(bulk.act(self._app.backend, api))
+                answer = await attempt(act(self._app.backend, api))
             if isinstance(answer, Trouble):
                 return answer
             if answer is None:

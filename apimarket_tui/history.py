@@ -18,13 +18,16 @@ class Line(NamedTuple):
     generation: int
     stream: str
     text: str
+    api: str = ""
 
 
 class LogHistory:
-    """At most `cap` lines; when full, the oldest tenth goes at once, so that dropping stays cheap."""
+    """At most `cap` lines; when full, the oldest tenth goes at once, so that dropping stays cheap. With a `generation`
+    it takes in the lines of that one alone."""
 
-    def __init__(self, cap: int = 1_000_000) -> None:
+    def __init__(self, cap: int = 1_000_000, generation: int | None = None) -> None:
         self._cap = max(cap, 10)
+        self._generation = generation
         self._lines: list[Line] = []
         self.dropped = 0
         """Lines forgotten since the start."""
@@ -40,10 +43,22 @@ class LogHistory:
     def extend(self, lines: "Iterable[LogLineView]") -> int:
         """Append; returns how many of the oldest lines were dropped for it."""
         for line in lines:
+            if self._generation not in (None, line.generation):
+                continue
             text = log_line(line.text[:LONGEST_LINE])
-            self._lines.append(Line(line.at, line.generation, line.stream, text))
+            self._lines.append(Line(line.at, line.generation, line.stream, text, line.api))
             if len(text) > self.widest:
                 self.widest = len(text)
+        return self._shorten()
+
+    def extend_from(self, other: "LogHistory") -> int:
+        """Append what another history has; returns as `extend` does."""
+        wanted = self._generation
+        self._lines += other._lines if wanted is None else [one for one in other._lines if one.generation == wanted]
+        self.widest = max(self.widest, other.widest)
+        return self._shorten()
+
+    def _shorten(self) -> int:
         excess = len(self._lines) - self._cap
         if excess <= 0:
             return 0

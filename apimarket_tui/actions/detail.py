@@ -10,6 +10,16 @@ DETAIL: tuple[Action, ...] = (
     Action("find-next", ("n",), "next", "Next line with the text", "logs", palette=False),
     Action("find-previous", ("N",), "previous", "Previous line with the text", "logs", bar=False, palette=False),
     Action(
+        "one-generation",
+        ("v",),
+        "generation",
+        "Only what one generation printed, or all again",
+        "logs",
+        "logs NAME --generation N",
+    ),
+    Action("whole-line", ("enter",), "whole line", "The marked line whole, JSON laid out; else the last seen", "logs"),
+    Action("plain-json", ("J",), "raw JSON", "JSON lines as they came, or laid out for reading again", "logs"),
+    Action(
         "inspect",
         ("enter",),
         "inspect",

@@ -1,6 +1,7 @@
 """One API in tabs. Pushed over Local; follows the API's own events while open."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -52,6 +53,7 @@ class DetailScreen(LogScreen):
         self._history = LogHistory()
         self._requests: list[ExecutionView] = []
         self._new_lines: list[LogLineView] = []
+        self._log_is_read = False
         self._arrived = asyncio.Event()
         self._known_generation: tuple[object, ...] = ()
 
@@ -91,18 +93,27 @@ class DetailScreen(LogScreen):
         api = self.current_api()
         if api is None:
             return
-        lines = await attempt(self.market.backend.logs(api.name, limit=LOG_START))
+        await self._load_log(api)
         requests = await attempt(self.market.backend.requests(api.name, limit=REQUESTS_KEPT))
         await self._load_generations()
-        for answer in (lines, requests):
-            if isinstance(answer, Trouble):
-                self.market.live.report(answer)
-        if not isinstance(lines, Trouble):
-            self._history.clear()
-            self._new_lines[:0] = lines
+        if isinstance(requests, Trouble):
+            self.market.live.report(requests)
         if not isinstance(requests, Trouble):
             self._requests = list(requests)
         self._arrived.set()
+
+    async def _load_log(self, api: "ApiView") -> None:
+        """Lines that come meanwhile wait, and are not shown twice."""
+        self._log_is_read = False
+        lines = await attempt(self.market.backend.logs(api.name, limit=LOG_START))
+        self._log_is_read = True
+        if isinstance(lines, Trouble):
+            self.market.live.report(lines)
+        elif stands(self):
+            past = {(line.at, line.stream, line.text) for line in lines}
+            came = [line for line in self._new_lines if (line.at, line.stream, line.text) not in past]
+            self._new_lines = [*lines, *came]
+            self.query_one(LogPane).clear()
 
     async def _load_generations(self) -> None:
         api = self.current_api()
@@ -135,11 +146,22 @@ class DetailScreen(LogScreen):
             self._arrived.clear()
             if not stands(self):
                 return
-            lines, self._new_lines = self._new_lines, []
-            self.query_one(LogPane).take(lines)
+            if self._log_is_read:
+                lines, self._new_lines = self._new_lines, []
+                self.query_one(LogPane).take(lines)
             self.query_one(RequestsPane).show_rows(list(self._requests))
             self.tabs.retitle(2, f"Requests {len(self._requests)}" if self._requests else "Requests")
             await asyncio.sleep(BATCH_S)
+
+    async def lines_of(self, generation: int) -> "Sequence[LogLineView]":
+        api = self.current_api()
+        if api is None:
+            return ()
+        lines = await attempt(self.market.backend.logs(api.name, LOG_START, generation=generation))
+        if isinstance(lines, Trouble):
+            self.market.live.report(lines)
+            return ()
+        return lines
 
     # -- Showing
 

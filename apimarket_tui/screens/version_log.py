@@ -1,6 +1,7 @@
 """What one version of an API printed, and prints."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -63,6 +64,11 @@ class VersionLogScreen(LogScreen):
                     self._take()
         finally:
             reading.cancel()
+
+    async def lines_of(self, generation: int) -> "Sequence[LogLineView]":
+        asked = self.market.backend.logs(self._api.name, LOG_START, version=self._version, generation=generation)
+        lines = await attempt(asked)
+        return () if isinstance(lines, Trouble) else lines
 
     async def _read(self) -> None:
         answer = await attempt(self.market.backend.logs(self._api.name, LOG_START, version=self._version))

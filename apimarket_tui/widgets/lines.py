@@ -57,6 +57,13 @@ class LineView(LineCanvas):
             super().__init__()
             self.view, self.following = view, following
 
+    class Clicked(Message):
+        """A line was clicked, once or twice."""
+
+        def __init__(self, index: int, twice: bool) -> None:
+            super().__init__()
+            self.index, self.twice = index, twice
+
     def __init__(self, source: LineSource | None = None, *, follow: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
         self._source: LineSource = TextLines() if source is None else source
@@ -97,10 +104,13 @@ class LineView(LineCanvas):
             self.scroll_to(y=max(0, self.scroll_y - dropped), animate=False)
         self.refresh()
 
-    def mark(self, index: int) -> None:
+    def mark(self, index: int, *, scroll: bool = True) -> None:
         """Bring a line into view and let it stand out; stops following."""
         self.follow = False
         self.marked = index
+        if not scroll:
+            self.refresh()
+            return
         height = max(self.scrollable_content_region.height, 1)
         self.scroll_to(y=max(0, index - height // 2), animate=False)
         self.refresh()
@@ -131,6 +141,11 @@ class LineView(LineCanvas):
 
     def action_bottom(self) -> None:
         self.scroll_to(y=self.max_scroll_y, animate=False)
+
+    def on_click(self, event: events.Click) -> None:
+        index = self.first_visible + event.y
+        if index < len(self._source):
+            self.post_message(self.Clicked(index, event.chain == 2))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         self.follow = False

@@ -45,20 +45,28 @@ class Since(click.ParamType[datetime]):
 @click.option("--since", type=Since(), help="Only from then on: 30s, 10m, 2h, 1d, or a time.")
 @click.option("--limit", "-n", type=click.IntRange(1, 10_000), default=500, show_default=True, help="At most so many.")
 @click.option("--version", "-v", default="", metavar="V", help="What this version printed, rather than the directory.")
+@click.option("--generation", "-g", type=click.IntRange(0), metavar="N", help="Only what generation N printed.")
 @remote_option
 def logs(
-    name: str, follow: bool, since: datetime | None, limit: int, version: str, remote: str | None, as_json: bool
+    name: str,
+    follow: bool,
+    since: datetime | None,
+    limit: int,
+    version: str,
+    generation: int | None,
+    remote: str | None,
+    as_json: bool,
 ) -> None:
     """What the API NAME printed. With --json one document, and with -f too, one line of JSON a line."""
     client = client_of(remote)
     api = client.api(name)
     from_time = since.isoformat() if since else None
     if follow:
-        tail = Tail(client, api["id"], as_json, limit, from_time, version=version)
+        tail = Tail(client, api["id"], as_json, limit, from_time, version=version, generation=generation)
         with suppress(KeyboardInterrupt):
             _follow(client, api, version, tail) if remote is None else _ask_again_and_again(tail)
         return
-    lines = client.logs(api["id"], limit, from_time, version)
+    lines = client.logs(api["id"], limit, from_time, version, generation)
     if as_json:
         print_json(lines)
     elif lines:
@@ -85,8 +93,9 @@ class Tail:
         since: str | None,
         wanted: Callable[[LogLineDocument], bool] = lambda _: True,
         version: str = "",
+        generation: int | None = None,
     ) -> None:
-        self._version = version
+        self._version, self._generation = version, generation
         self._client, self._api_id, self._as_json, self._wanted = client, api_id, as_json, wanted
         self._limit, self._last = limit, since
         # How often a line was printed at the moment `_last`, and how often the history held it: the same line may
@@ -96,7 +105,7 @@ class Tail:
 
     def catch_up(self) -> None:
         """Print what was written since the last line printed."""
-        lines = self._client.logs(self._api_id, self._limit, self._last, self._version)
+        lines = self._client.logs(self._api_id, self._limit, self._last, self._version, self._generation)
         printed, self._printed = self._printed, Counter()
         for line in lines:
             if printed[_key(line)] > 0:
@@ -109,6 +118,8 @@ class Tail:
     def streamed(self, lines: list[LogLineDocument]) -> None:
         """Print what the stream brought, but for what the history held already."""
         for line in lines:
+            if self._generation not in (None, line["generation"]):
+                continue
             if self._history[_key(line)] > 0:
                 self._history[_key(line)] -= 1
             else:

@@ -157,8 +157,15 @@ class AsyncClient(AsyncMarket, AsyncVersions, AsyncSecrets):
         answer: list[GenerationView] = await self._send(calls.generations(name))
         return answer
 
-    async def logs(self, name: str, limit: int = 500, since: str | None = None, version: str = "") -> list[LogLineView]:
-        answer: list[LogLineView] = await self._send(calls.logs(name, limit, since, version))
+    async def logs(
+        self,
+        name: str,
+        limit: int = 500,
+        since: str | None = None,
+        version: str = "",
+        generation: int | None = None,
+    ) -> list[LogLineView]:
+        answer: list[LogLineView] = await self._send(calls.logs(name, limit, since, version, generation))
         return answer
 
     async def requests(self, name: str, limit: int = 100) -> list[ExecutionView]:

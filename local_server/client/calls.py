@@ -99,9 +99,11 @@ def generations(name: str) -> Call:
     return Call("GET", api_path(name, "/generations"), "apis:GenerationView", many=True)
 
 
-def logs(name: str, limit: int = 500, since: str | None = None, version: str = "") -> Call:
+def logs(
+    name: str, limit: int = 500, since: str | None = None, version: str = "", generation: int | None = None
+) -> Call:
     """Oldest first; `since` is an ISO 8601 time."""
-    path = _query(api_path(name, "/logs"), limit=limit, since=since, version=version)
+    path = _query(api_path(name, "/logs"), limit=limit, since=since, version=version, generation=generation)
     return Call("GET", path, "apis:LogLineView", many=True)
 
 

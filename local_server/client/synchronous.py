@@ -102,9 +102,14 @@ class Client(Market, Versions, Secrets):
         return cast("list[doc.GenerationDocument]", self.send(calls.generations(name)))
 
     def logs(
-        self, name: str, limit: int = 500, since: str | None = None, version: str = ""
+        self,
+        name: str,
+        limit: int = 500,
+        since: str | None = None,
+        version: str = "",
+        generation: int | None = None,
     ) -> "list[doc.LogLineDocument]":
-        return cast("list[doc.LogLineDocument]", self.send(calls.logs(name, limit, since, version)))
+        return cast("list[doc.LogLineDocument]", self.send(calls.logs(name, limit, since, version, generation)))
 
     def requests(self, name: str, limit: int = 100) -> "list[doc.ExecutionDocument]":
         return cast("list[doc.ExecutionDocument]", self.send(calls.requests(name, limit)))

@@ -74,6 +74,15 @@ class LogBook:
             lines = [line for line in lines if line.at >= since]
         return lines[-limit:] if limit > 0 else []
 
+    async def of_generation(self, number: int, limit: int, since: datetime | None = None) -> Sequence[LogLine]:
+        """The same of one generation, also where later ones have printed so much that `tail` has forgotten it."""
+        lines = [line for line in self.tail(MEMORY_LINES, since) if line.generation == number]
+        if len(lines) < limit and len(self._lines) == MEMORY_LINES:
+            await self._flush()
+            kept = await asyncio.to_thread(self._read_file, FILE_BYTES, number)
+            lines = [line for line in kept if since is None or line.at >= since]
+        return lines[-limit:]
+
     async def close(self) -> None:
         """Write what is left. May be called twice."""
         if self._flush_soon is not None:
@@ -109,13 +118,17 @@ class LogBook:
                 json.dumps([line.at.isoformat(), line.generation, line.stream, line.text]) + "\n" for line in lines
             )
 
-    def _read_file(self) -> list[LogLine]:
+    def _read_file(self, most: int = MEMORY_LINES, generation: int | None = None) -> list[LogLine]:
+        """The newest `most` lines on disk, or those of one generation among them."""
         lines: list[LogLine] = []
         for path in (self._path.with_suffix(".1.jsonl"), self._path):
             if path.exists():
                 with path.open(encoding="utf-8", errors="replace") as file:
-                    lines.extend(line for text in deque(file, MEMORY_LINES) if (line := self._parse(text)))
-        return lines[-MEMORY_LINES:]
+                    # Looked for in the text first: parsing every line of a full log takes seconds.
+                    texts = deque((text for text in file if generation is None or f", {generation}, " in text), most)
+                    found = (line for text in texts if (line := self._parse(text)))
+                    lines.extend(line for line in found if generation in (None, line.generation))
+        return lines[-most:]
 
     def _parse(self, text: str) -> LogLine | None:
         try:

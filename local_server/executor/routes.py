@@ -87,12 +87,17 @@ def make_routers(ports: ExecutorPorts) -> tuple[APIRouter, APIRouter]:
         limit: int = Query(200, ge=1, le=5000),
         since: datetime | None = None,
         version: str = Query("", max_length=64, description="What one version printed, rather than the directory."),
+        generation: int | None = Query(
+            None, ge=0, description="Only what this one printed; 0: what is no generation's."
+        ),
     ) -> list[LogLineView]:
         """The newest lines that the API printed, oldest first. Follow them with `/api/v1/events?topics=log:ID`, those
         of a version with `log:ID@VERSION`."""
         api, executor = await ports.find(request, id), ports.executor(request)
         log = await executor.versions.log(api, version) if version else executor.log(api)
-        return log_views(api, log.tail(limit, since))
+        if generation is None:
+            return log_views(api, log.tail(limit, since))
+        return log_views(api, await log.of_generation(generation, limit, since))
 
     for name, act in {"deploy": deploy, "restart": restart, "stop": stop, "undo": undo}.items():
         control.add_api_route(f"/apis/{{id:api}}/{name}", act, methods=["POST"], status_code=202, operation_id=name)

@@ -252,6 +252,17 @@ class TestLogs:
 
         assert [line.split(maxsplit=2)[1:] for line in lines] == [["g1", "first"], ["g1", "second"]]
 
+    def test_one_generation_alone(self, run: Run, server: FakeServer) -> None:
+        server.add("hello")
+        server.logs = [log_line("first", 1), log_line("second", 2)]
+        server.logs[1] = server.logs[1].model_copy(update={"generation": 14})
+
+        assert [line.split()[1:] for line in run("logs", "hello", "-g", "14").stdout.splitlines()] == [
+            ["g14", "second"]
+        ]
+        assert run("logs", "hello", "--generation", "9").stdout == ""
+        assert run("logs", "hello", "--generation", "new").exit_code == 2
+
     @pytest.mark.parametrize("since", ["2026-01-31T12:00:02+00:00", "2026-01-31T12:00:02Z"])
     def test_since_is_a_time(self, run: Run, server: FakeServer, since: str) -> None:
         server.add("hello")

@@ -360,6 +360,8 @@ def _logs(server: FakeServer, path: str) -> list[LogLineView]:
     query = parse_qs(urlsplit(path).query)
     since = datetime.fromisoformat(query["since"][0]) if "since" in query else None
     lines = [line for line in server.logs if since is None or line.at >= since]
+    if "generation" in query:
+        lines = [line for line in lines if line.generation == int(query["generation"][0])]
     return lines[-int(query.get("limit", ["500"])[0]) :]
 
 

@@ -80,3 +80,18 @@ class TestLogBook:
         newest = log.tail(1)[0].at
         assert [line.text for line in log.tail(10, since=newest)] == ["new"]
         await log.close()
+
+    async def test_one_generation_is_found_beyond_what_memory_holds(self, tmp_path: Path) -> None:
+        log = book(tmp_path)
+        for number in range(40):
+            log.add(7, "out", f"early {number}, 8, and so on")
+        await log.close()
+        for number in range(logs.MEMORY_LINES + 1):
+            log.add(8, "out", f"later {number}")
+        assert not [line for line in log.tail(logs.MEMORY_LINES) if line.generation == 7]
+        found = await log.of_generation(7, 30)
+        assert [line.text for line in found] == [f"early {number}, 8, and so on" for number in range(10, 40)]
+        assert {line.generation for line in await log.of_generation(8, 10)} == {8}
+        assert await log.of_generation(9, 10) == []
+        assert await log.of_generation(7, 30, since=found[-1].at) == [found[-1]]
+        await log.close()

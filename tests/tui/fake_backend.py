@@ -468,6 +468,8 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         self.refusals: dict[str, ApimarketClientError] = {}
         """By method name: what it answers instead."""
         self.log_lines: list[LogLineView] | None = None
+        self.older_lines: list[LogLineView] = []
+        """What the server has beyond the lines it answers with: told only of one generation."""
         self.checks = CHECKS
         self.template_list = TEMPLATES
         self.answer = CallResult(
@@ -605,9 +607,14 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         ]
         return SecretChanged(name=secret, restarts=False)
 
-    async def logs(self, name: str, limit: int = 500, *, version: str = "") -> list[LogLineView]:
+    async def logs(
+        self, name: str, limit: int = 500, *, version: str = "", generation: int | None = None
+    ) -> list[LogLineView]:
         await self._reached("logs", f"{name}@{version}" if version else "")
-        return (some_logs(name) if self.log_lines is None else self.log_lines)[-limit:]
+        lines = some_logs(name) if self.log_lines is None else self.log_lines
+        if generation is not None:
+            lines = [line for line in (*self.older_lines, *lines) if line.generation == generation]
+        return lines[-limit:]
 
     async def requests(self, name: str, limit: int = 100) -> list[ExecutionView]:
         await self._reached("requests")

@@ -3,7 +3,11 @@
 import time
 from datetime import timedelta
 
+import pytest
+from textual.widgets import Input
+
 from apimarket_tui.history import LogHistory
+from apimarket_tui.json_lines import json_line
 from apimarket_tui.screens.detail import DetailScreen
 from apimarket_tui.widgets.lines import LineView
 from apimarket_tui.widgets.logs import LogPane
@@ -109,6 +113,66 @@ class TestPane:
             marks = [line[10:16].strip() for line in screen_text(pilot.app).splitlines()[3:9]]
         assert marks == ["g13", "", "", "g14", "", ""]
 
+    async def test_one_generation_alone_with_what_only_the_server_has(self) -> None:
+        backend = FakeBackend()
+        backend.older_lines = [
+            line.model_copy(update={"at": NOW - timedelta(hours=1)}) for line in lines(2, "long", 13)
+        ]
+        backend.log_lines = [*lines(3, "old", 13), *lines(3, "new", 14)]
+        async with running(backend) as pilot:
+            await press(pilot, "l")
+            await until(pilot, lambda: "new 2" in screen_text(pilot.app))
+            await press(pilot, "v")
+            field = pilot.app.focused
+            assert isinstance(field, Input)
+            assert field.value == "14"
+            field.value = "x"
+            await press(pilot, "enter")
+            assert "'x' is no generation" in screen_text(pilot.app)
+            field.value = "g13"
+            await press(pilot, "enter")
+            await until(pilot, lambda: "5 lines of g13" in screen_text(pilot.app))
+            assert "new" not in screen_text(pilot.app).split("following")[0]
+            more = [*lines(1, "later of 14", 14), *lines(1, "later of 13", 13)]
+            backend.emit(LogsWritten(api_id="api_billing", lines=more))
+            await until(pilot, lambda: "later of 13 0" in screen_text(pilot.app))
+            assert "later of 14 0" not in screen_text(pilot.app)
+            await press(pilot, "v")
+            await until(pilot, lambda: "later of 14 0" in screen_text(pilot.app))
+            assert "8 lines  " in screen_text(pilot.app)
+
+    async def test_json_is_laid_out_and_a_line_can_be_seen_whole(self) -> None:
+        backend = FakeBackend()
+        said = '{"level": "error", "message": "no city", "city": "bergen op zoom", "tries": 3, "at": {"x": [1, 2]}}'
+        backend.log_lines = [lines(1)[0], lines(1)[0].model_copy(update={"text": said})]
+        async with running(backend, size=(120, 30)) as pilot:
+            await press(pilot, "l")
+            laid_out = 'ERROR no city  city="bergen op zoom"  tries=3  at={"x": [1, 2]}'
+            await until(pilot, lambda: laid_out in screen_text(pilot.app))
+            await press(pilot, "J")
+            assert said in screen_text(pilot.app)
+            await press(pilot, "enter")
+            await until(pilot, lambda: '"city": "bergen op zoom",' in screen_text(pilot.app))
+            assert "line 2 of 2" in screen_text(pilot.app)
+            await press(pilot, "y", "left")
+            assert pilot.app.clipboard == said
+            await until(pilot, lambda: "line 1 of 2" in screen_text(pilot.app))
+
+    async def test_logs_of_several_apis_are_one_by_time(self) -> None:
+        backend = FakeBackend()
+        backend.log_lines = []
+        async with running(backend) as pilot:
+            await press(pilot, "g", "space", "space", "b", "l")
+            await until(pilot, lambda: backend.listeners("log:api_billing") == 1)
+            await until(pilot, lambda: "0 lines" in screen_text(pilot.app))
+            later = lines(2, "of billing")[1:]
+            earlier = [lines(1, "of fx")[0].model_copy(update={"api": "fx-rates"})]
+            backend.emit(LogsWritten(api_id="api_billing", lines=later))
+            backend.emit(LogsWritten(api_id="api_fx-rates", lines=earlier))
+            await until(pilot, lambda: "2 lines" in screen_text(pilot.app))
+            shown = [line.split()[1:] for line in screen_text(pilot.app).splitlines()[2:4]]
+        assert shown == [["fx-rates", "│", "of", "fx", "0"], ["billing", "│", "of", "billing", "1"]]
+
     async def test_a_million_lines_scroll_without_a_wait(self) -> None:
         backend = FakeBackend()
         async with running(backend) as pilot:
@@ -124,5 +188,33 @@ class TestPane:
             started = time.process_time()
             await pilot.press("g", "pagedown", "G", "pageup")
             took_s = time.process_time() - started
+            started = time.process_time()
+            pane.show_only(14)
+            await pilot.press("g", "pagedown")
+            took_s = max(took_s, time.process_time() - started)
             assert len(screen._history) > 900_000
         assert took_s < 0.5
+
+
+class TestJsonLines:
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ('{"level": 30, "time": 1, "msg": "listening", "port": 8080}', "INFO  listening  port=8080  "),
+            ('{"severity": "WARNING", "event": "slow", "ms": 1.5}', "WARNING slow  ms=1.5  "),
+            ('{"city": "oslo", "none": null, "empty": ""}', 'city=oslo  none=null  empty=""  '),
+        ],
+    )
+    def test_level_words_and_the_rest(self, text: str, told: str) -> None:
+        spans = json_line(text)
+        assert spans is not None
+        assert "".join(part for part, _ in spans) == told
+
+    @pytest.mark.parametrize("text", ["{broken", '{"a": }', "[1, 2]", "plain", "{" * 100_000 + "}"])
+    def test_anything_else_is_left_as_it_is(self, text: str) -> None:
+        assert json_line(text) is None
+
+    def test_nothing_in_it_reaches_the_terminal_that_should_not(self) -> None:
+        spans = json_line('{"msg": "a\\u001b[2Jb", "k\\u0007": "\\u009b1m\\n"}')
+        assert spans is not None
+        assert "".join(part for part, _ in spans).isprintable()
