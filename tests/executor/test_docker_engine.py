@@ -119,7 +119,8 @@ class TestLinkLocalAddresses:
         sandbox, reader = await case.sandbox(tree)
         inside = Probe(await case.serve(sandbox, reader, 1, tree))
         assert await inside.ask(CLOSED_OFF) == ["0000FFFF"]
-        assert "No route to host" in await inside.ask("attempt(lambda: connect(['169.254.169.254', 80]))")
+        for address in ("169.254.169.254", "168.63.129.16", "100.100.100.200"):
+            assert "No route to host" in await inside.ask(f"attempt(lambda: connect(['{address}', 80]))")
         await case.kill_agent(sandbox)  # its policy starts the container again, with a network that is new
         await reader.until("hello")
         inside = Probe(await case.serve(sandbox, reader, 2, tree))
@@ -169,6 +170,9 @@ class TestLinkLocalAddresses:
             ("# nothing\nnameserver\n", ()),
             ("nameserver 169.254.169.254\nsearch c.internal\n", PUBLIC_RESOLVERS),
             ("nameserver 169.254.169.253\nnameserver 10.0.0.2\n", ("10.0.0.2",)),
+            ("nameserver 168.63.129.16\nsearch x.internal.cloudapp.net\n", PUBLIC_RESOLVERS),
+            ("nameserver fd00:ec2::253\nnameserver fe80::1%eth0\nnameserver 2001:db8::1\n", ("2001:db8::1",)),
+            ("nameserver localhost\nnameserver 10.0.0.2\n", ()),
         ],
     )
     def test_a_resolver_among_them_is_replaced(self, tmp_path: Path, named: str, asked: tuple[str, ...]) -> None:

@@ -23,7 +23,7 @@ from local_server.executor.engines.docker.daemon import Daemon, Refused
 from local_server.executor.engines.docker.hardening import Box, Mount, give_to_container
 from local_server.executor.engines.docker.images import Images, image_name
 from local_server.executor.engines.docker.labels import Labels
-from local_server.executor.engines.docker.links import LinkGuard, resolvers
+from local_server.executor.engines.docker.links import CLOSED, LinkGuard, resolvers
 from local_server.executor.engines.docker.networks import ensure_network
 from local_server.executor.layers.index_settings import container_settings, write_settings
 from local_server.executor.layers.installer import LineSink, Places, Steps, Work
@@ -122,7 +122,7 @@ class DockerInstaller:
         try:
             await self._daemon.call(lambda client: client.start(container))
             if open_why := await guard.close_off(container):
-                words = f"Link-local addresses (169.254.0.0/16) cannot be closed off from an installation: {open_why}"
+                words = f"{CLOSED} cannot be closed off from an installation: {open_why}"
                 if guard.must:
                     raise SandboxFailed(words)
                 line(f"WARNING: {words}")

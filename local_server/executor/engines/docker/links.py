@@ -1,12 +1,14 @@
-"""Closes link-local addresses off from a container: at 169.254.169.254 a cloud tells its machines their credentials, to
-whoever asks from there.
+"""Closes off from a container the addresses at which a cloud tells its machines their credentials, to whoever asks from
+there.
 
-A route of the container's own network namespace refuses them. It is set by a second container that shares the namespace
-and nothing else, has the one right that this takes, and ends at once; the container that runs user code never has it.
+Routes and rules of the container's own network namespace refuse them. They are set by a second container that shares
+the namespace and nothing else, has the one right that this takes, and ends at once; the container that runs user code
+never has it.
 """
 
 import asyncio
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,20 +22,51 @@ from local_server.executor.engines.docker.daemon import Client, Daemon
 from local_server.executor.engines.docker.labels import Labels
 
 _WAIT_S = 20
-LINK_LOCAL = "169.254."
+_CLOSED_4 = (
+    "169.254.0.0/16",  # link-local: most clouds
+    "168.63.129.16/32",  # Azure
+    "100.100.100.200/32",  # Alibaba
+)
+_CLOSED_6 = (
+    "fe80::/10",  # link-local: OpenStack
+    "fd00:ec2::/32",  # Amazon
+    "fd20:ce::254/128",  # Google
+    "fd00:42::42/128",  # Scaleway
+)
+CLOSED = f"A cloud's metadata ({', '.join(_CLOSED_4 + _CLOSED_6)})"
 PUBLIC_RESOLVERS = ("1.1.1.1", "8.8.8.8")
 _RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 """Where a daemon looks, too: the second may name nothing but a resolver of the first's."""
 
-# Alpine's images have `ip`, Debian's have Perl. The ioctl is SIOCADDRT with a `struct rtentry` of destination, gateway,
-# mask and flags (RTF_UP | RTF_REJECT), the rest zeros; a route that is there already (EEXIST) is what is wanted.
+# Alpine's images have `ip`, Debian's have Perl, which asks the kernel itself: RTM_NEWROUTE and RTM_NEWRULE of
+# rtnetlink(7) take the same message. What is there already (EEXIST) is what is wanted.
+#
+# IPv6 takes rules, for a program that binds its socket to an interface is not led by a route that has none: by the
+# default route it would leave. Without an address other than that of `lo` there is no IPv6 to close.
 _CLOSE = r"""
-command -v ip >/dev/null && exec ip route replace unreachable 169.254.0.0/16
-exec perl -e '
-socket(my $socket, 2, 2, 0) or die "socket: $!\n";
-my ($to, $by, $mask) = map { pack "S n C4 x8", 2, 0, @$_ } [169, 254, 0, 0], [0, 0, 0, 0], [255, 255, 0, 0];
-ioctl($socket, 0x890B, pack "L! a16 a16 a16 S x200", 0, $to, $by, $mask, 0x0201) or $!{EEXIST} or die "route: $!\n";
+grep -qvs ' lo$' /proc/net/if_inet6 || CLOSED_6=
+command -v ip >/dev/null || exec perl -e '
+use Socket qw(inet_pton AF_INET AF_INET6);
+socket(my $kernel, 16, 3, 0) or die "socket: $!\n";
+sub refuse {
+    my ($act, $family, $range) = @_;
+    my ($address, $bits) = split "/", $range;
+    $address = inet_pton($family, $address);
+    my $body = pack "C8 L S S a*", $family, $bits, 0, 0, 254, 3, 0, 7, 0, 4 + length $address, 1, $address;
+    $body .= pack "S S L", 8, 6, 1;
+    send $kernel, pack("L S S L L", 16 + length $body, $act, 0x605, 1, 0) . $body, 0 or die "send: $!\n";
+    recv $kernel, my $answer, 4096, 0;
+    $! = -unpack "x16 l", $answer;
+    $! == 0 or $!{EEXIST} or die "$range: $!\n";
+}
+refuse(24, AF_INET, $_) for split " ", $ENV{CLOSED_4};
+refuse(32, AF_INET6, $_) for split " ", $ENV{CLOSED_6};
 '
+set -e
+for range in $CLOSED_4; do ip route replace unreachable $range; done
+for range in $CLOSED_6; do
+    ip -6 rule | grep -q "to ${range%/128} " || ip -6 rule add to $range priority 1 type unreachable
+done
 """
 
 
@@ -83,6 +116,7 @@ def _config(container: str, image: str, labels: dict[str, str]) -> dict[str, Any
     return {
         "Image": image,
         "Cmd": ["sh", "-c", _CLOSE],
+        "Env": [f"CLOSED_4={' '.join(_CLOSED_4)}", f"CLOSED_6={' '.join(_CLOSED_6)}"],
         "Entrypoint": [""],
         "User": "0:0",
         "WorkingDir": "/",
@@ -101,18 +135,25 @@ def _config(container: str, image: str, labels: dict[str, str]) -> dict[str, Any
 
 
 async def resolvers() -> tuple[str, ...]:
-    """Which name servers a container is to ask where those of this machine are at link-local addresses, as Google's
-    cloud has them: the daemon asks from within the container's namespace, where they are closed off. Empty: the
-    daemon's own choice."""
+    """Which name servers a container is to ask where those of this machine are at closed addresses, as in Google's
+    cloud and in Azure: the daemon asks from within the container's namespace. Empty: the daemon's own choice."""
     return await asyncio.to_thread(_resolvers)
 
 
 def _resolvers(files: tuple[Path, ...] = _RESOLVERS) -> tuple[str, ...]:
     named = [server for file in files for server in _named(file)]
-    others = [server for server in named if not server.startswith((LINK_LOCAL, "127.", "::1", "fe80:"))]
-    if not any(server.startswith(LINK_LOCAL) for server in named):
+    if not any(_is_closed(server) for server in named):
         return ()
+    others = [server for server in named if not _is_closed(server) and not server.startswith(("127.", "::1"))]
     return tuple(dict.fromkeys(others)) or PUBLIC_RESOLVERS
+
+
+def _is_closed(server: str) -> bool:
+    try:
+        address = ip_address(server.partition("%")[0])
+    except ValueError:
+        return False
+    return any(address in ip_network(closed) for closed in _CLOSED_4 + _CLOSED_6)
 
 
 def _named(file: Path) -> list[str]:

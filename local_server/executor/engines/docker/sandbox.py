@@ -25,6 +25,7 @@ from local_server.executor.engines.docker.containers import (
     remove_container,
 )
 from local_server.executor.engines.docker.daemon import Daemon, Refused, query
+from local_server.executor.engines.docker.links import CLOSED
 from local_server.executor.engines.lines import Mailbox, log_message
 from local_server.executor.engines.ports import PortPool
 
@@ -132,7 +133,7 @@ class DockerSandbox:
         open_why = await asyncio.shield(self._guarded)
         if not open_why:
             return
-        words = f"Link-local addresses (169.254.0.0/16) cannot be closed off from it: {open_why}"
+        words = f"{CLOSED} cannot be closed off from it: {open_why}"
         if self._guard.must:
             self._begin_guard()
             raise SandboxFailed(words, hint="Set `egress = false` in apimarket.toml, or see server.log.")
