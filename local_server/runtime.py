@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -80,12 +80,12 @@ ChooseEngine = Callable[[Settings, str], Awaitable[Engine]]
 """(settings, install id) -> the engine to run APIs on."""
 
 
-class Recorders(list[Callable[[Execution], None]]):
+class Recorders(list[Callable[[Sequence[Execution]], None]]):
     """Who is told of each request. The gateway is made before those who listen to it."""
 
-    def record(self, execution: Execution) -> None:
+    def record(self, executions: Sequence[Execution]) -> None:
         for recorder in self:
-            recorder(execution)
+            recorder(executions)
 
 
 @dataclass(slots=True)
@@ -183,7 +183,7 @@ async def open_runtime(
         windows = TrafficWindows(system)
         access_log = AccessLog(storage)
         stack.push_async_callback(access_log.close)
-        recorders += [windows.record, access_log.offer]
+        recorders.append(access_log.offer)
 
         def changed(api_id: ApiId) -> None:
             executor.changed(api_id)
@@ -226,7 +226,7 @@ async def open_runtime(
             runs=lambda user_id: shop.hosts,
         )
         meter = Meter()
-        access_log.listeners += [feed.requests, meter.take]
+        access_log.listeners += [feed.requests, meter.take, windows.take]
         runtime = Runtime(
             settings, data, data.token(), url, storage, system, registry, executor, gateway, access_log, views, stream,
             meter, LoopWatch(), time.monotonic(), stop, accounts, keys, market,
@@ -269,7 +269,7 @@ async def open_runtime(
         if ways is not None:
             stack.push_async_callback(ways.close)
             figures = FigureTeller(bus.publish)
-            recorders.append(figures.record)
+            access_log.listeners.append(figures.take)
             tasks |= {"ways": ways.run, "figures": figures.run}
         for name, work in tasks.items():
             stack.push_async_callback(_end, asyncio.create_task(supervise(name, work), name=name))

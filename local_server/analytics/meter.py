@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from local_server.domain.events import GenerationFinished
-from local_server.domain.executions import UNANSWERED, Execution
+from local_server.domain.executions import UNANSWERED, Execution, by_api
 from local_server.domain.ids import ApiId
 from local_server.events.bus import Bus
 
@@ -45,10 +45,7 @@ class Meter:
 
     async def take(self, rows: Sequence[Execution]) -> None:
         """A listener of the request log."""
-        by_api: dict[ApiId, list[Execution]] = {}
-        for row in rows:
-            by_api.setdefault(row.api_id, []).append(row)
-        for api_id, part in by_api.items():
+        for api_id, part in by_api(rows).items():
             self._apis.setdefault(api_id, ApiMeter()).count(part)
 
     async def follow(self, bus: Bus) -> None:

@@ -45,18 +45,15 @@ class AccessLog:
         self._failures = 0
         self._not_before = 0.0
 
-    def offer(self, execution: Execution) -> None:
-        """Take a row, or count it as dropped. Never blocks; from the event loop's thread."""
-        unheard = len(self._unheard)
-        if unheard < self._capacity:
-            self._unheard.append(execution)
-        if len(self._waiting) >= self._capacity:
-            self.dropped += 1
-        else:
-            self._waiting.append(execution)
-        if unheard == 0:  # else they are set already
-            self._some.set()
-        elif unheard == BATCH - 1:
+    def offer(self, executions: Sequence[Execution]) -> None:
+        """Take rows, and count as dropped what finds no room. Never blocks; from the event loop's thread."""
+        heard = self._capacity - len(self._unheard)
+        self._unheard += executions[:heard]
+        room = self._capacity - len(self._waiting)
+        self._waiting += executions[:room]
+        self.dropped += max(len(executions) - room, 0)
+        self._some.set()
+        if len(self._unheard) >= BATCH:
             self._many.set()
 
     async def run(self) -> None:

@@ -1,14 +1,11 @@
-"""The last minute of every API, in memory: what the live figures come from.
+"""The last minute of every API, in memory: what the live figures come from."""
 
-Recording is on the path of every request: one dictionary look-up and a few additions into the bucket of the second.
-"""
+from collections.abc import Mapping, Sequence
 
-from collections.abc import Mapping
-
-from local_server.domain.executions import ERRORS, UNANSWERED, Execution
-from local_server.domain.histogram import Histogram, add, bucket_of, percentile_us, subtract
+from local_server.domain.executions import Execution
+from local_server.domain.histogram import Histogram, add, percentile_us, subtract
 from local_server.domain.ids import ApiId
-from local_server.domain.traffic import HISTORY_S, RATE_S, SILENCE, Counted, TrafficFigures
+from local_server.domain.traffic import HISTORY_S, RATE_S, SILENCE, Counted, TrafficFigures, counted_by_api
 from local_server.system import System
 
 
@@ -33,21 +30,8 @@ class _Window:
         self.errors = 0
         self.latencies: Histogram = {}
 
-    def record(self, second_at: int, execution: Execution) -> None:
-        second = self._second(second_at)
-        second.requests += 1
-        self.requests += 1
-        outcome = execution.outcome
-        if outcome in ERRORS:
-            second.errors += 1
-            self.errors += 1
-        if outcome not in UNANSWERED:
-            bucket = bucket_of(execution.total_us)
-            second.latencies[bucket] = second.latencies.get(bucket, 0) + 1
-            self.latencies[bucket] = self.latencies.get(bucket, 0) + 1
-
     def add(self, second_at: int, counted: Counted) -> None:
-        """What was recorded elsewhere, as if all of it had been in this second."""
+        """As if all of it had been in this second."""
         second = self._second(second_at)
         second.requests += counted.requests
         self.requests += counted.requests
@@ -107,16 +91,17 @@ class TrafficWindows:
         self._told: dict[ApiId, TrafficFigures] = {}
         self._latest_s = 0.0
 
-    def record(self, execution: Execution) -> None:
-        """Counts as of now (the end of the request), whatever its own times say."""
-        second_at = int(self._now_s())
-        window = self._windows.get(execution.api_id)
-        if window is None:
-            window = self._windows[execution.api_id] = _Window()
-        window.record(second_at, execution)
+    async def take(self, rows: Sequence[Execution]) -> None:
+        """A listener of the request log."""
+        self.record(rows)
+
+    def record(self, rows: Sequence[Execution]) -> None:
+        """They count as of now, whatever their own times say."""
+        for api_id, counted in counted_by_api(rows).items():
+            self.add(api_id, counted)
 
     def add(self, api_id: ApiId, counted: Counted) -> None:
-        """What another gateway carried, as of now."""
+        """What was carried for it, here or by another gateway, as of now."""
         self._windows.setdefault(api_id, _Window()).add(int(self._now_s()), counted)
 
     def view(self, api_id: ApiId) -> TrafficFigures:

@@ -1,5 +1,6 @@
 """One request through the gateway, as the log keeps it."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -65,3 +66,10 @@ class Execution(NamedTuple):
     """The immutable version that answered; empty: a generation of the working directory, or none."""
     cached: bool = False
     """Answered from the response cache, and the API was not asked."""
+
+
+def by_api(rows: Sequence[Execution]) -> Mapping[ApiId, Sequence[Execution]]:
+    parts: dict[ApiId, list[Execution]] = {}
+    for row in rows:
+        parts.setdefault(row.api_id, []).append(row)
+    return parts

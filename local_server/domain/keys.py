@@ -213,6 +213,8 @@ class Grant:
     ends_at: datetime | None
     quota: Quota | None
     counted_as: str
+    caller: str = ""
+    """Who calls with it, as far as limits go."""
 
     def admits_from(self, address: str) -> bool:
         """Whether it may be used from `address` (no address: only where it may from everywhere)."""
@@ -238,4 +240,5 @@ def grant_of(key: ApiKey) -> Grant:
         key.ends_at,
         key.quota,
         key.counted_as,
+        f"key {key.id}",
     )

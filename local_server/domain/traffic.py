@@ -1,7 +1,12 @@
 """How much goes through an API right now."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from local_server.domain.executions import ERRORS, UNANSWERED, Execution, by_api
+from local_server.domain.histogram import bucket_of
+from local_server.domain.ids import ApiId
 
 HISTORY_S = 60
 RATE_S = 10
@@ -21,7 +26,7 @@ class TrafficFigures:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What one gateway carried for one API in about a second."""
+    """What one gateway carried for one API in a second or less."""
 
     requests: int
     errors: int
@@ -31,3 +36,13 @@ class Counted:
 
 
 SILENCE = TrafficFigures()
+
+
+def counted_by_api(rows: Sequence[Execution]) -> Mapping[ApiId, Counted]:
+    return {api_id: _counted(part) for api_id, part in by_api(rows).items()}
+
+
+def _counted(rows: Sequence[Execution]) -> Counted:
+    answered = [row.total_us for row in rows if row.outcome not in UNANSWERED]
+    errors = sum([row.outcome in ERRORS for row in rows])
+    return Counted(len(rows), errors, Counter(map(bucket_of, answered)))

@@ -52,6 +52,7 @@ class Trace:
         "bytes_out",
         "cached",
         "capture",
+        "ended_s",
         "first_byte_s",
         "generation",
         "held",
@@ -81,6 +82,7 @@ class Trace:
         self.started_s = started_s
         self.sent_s = 0.0
         self.first_byte_s = 0.0
+        self.ended_s = 0.0
         self.generation = 0
         self.status = STATUS_CLIENT_GONE
         self.outcome = CallOutcome.ABORTED
@@ -105,12 +107,13 @@ class Trace:
         if self.capture is not None:
             self.capture.traceparent = self.traceparent
 
-    def execution(self, ended_s: float) -> Execution:
-        total_s = ended_s - self.started_s
+    def execution(self) -> Execution:
+        """What is kept of it once it is over."""
+        total_s = self.ended_s - self.started_s
         upstream_s = self.first_byte_s - self.sent_s if self.first_byte_s else 0.0
         # By position: names would cost twice as much.
         return Execution(
-            RequestId(self.request_id),
+            self.request_id,
             self.api_id,
             self.generation,
             self.method,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from local_server.domain.errors import ApimarketError
 from local_server.domain.executions import CallOutcome
 from local_server.domain.gateway_errors import OriginRefused
-from local_server.domain.quotas import costs
 from local_server.domain.registry_errors import ApiNotFound
 from local_server.domain.version_errors import VersionGone
 from local_server.gateway import origins
 from local_server.gateway.access_log import System, Trace
 from local_server.gateway.admission import Admission, full_name, not_serving
+from local_server.gateway.books import Books
 from local_server.gateway.cache import Cache
 from local_server.gateway.cache_rules import Ask
 from local_server.gateway.cached import Caching
@@ -38,7 +38,7 @@ from local_server.gateway.turn import Turn
 from local_server.gateway.websocket import Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from local_server.domain.exchanges import Answer
     from local_server.domain.exchanges import Exchange as Kept
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from local_server.gateway.asgi_types import RawHeaders, Receive, Scope, Send
     from local_server.gateway.express_exchange import Express
     from local_server.gateway.lane import Lane
-    from local_server.gateway.policy import Admitted
+    from local_server.gateway.policy import Terms
 
 
 class Gateway:
-    """`record` is called once for each request to an API, at its end, on the event loop: it must not block.
+    """`record` is told of each request to an API once, soon after its end, on the event loop: it must not block.
 
     `hosts` says which Host headers name an API; `Edge` shares it and refuses all others before they come here.
     All methods are to be called on the event loop that serves.
@@ -60,7 +60,7 @@ class Gateway:
 
     def __init__(
         self,
-        record: Callable[[Execution], None],
+        record: Callable[[Sequence[Execution]], None],
         system: System,
         *,
         hosts: Hosts | None = None,
@@ -68,7 +68,6 @@ class Gateway:
         enforce_keys: bool = False,
         inspect: int = 0,
     ) -> None:
-        self._record = record
         self.system = system
         self.hosts = hosts or Hosts()
         self.callers = Callers(system.now, enforce=enforce_keys)
@@ -77,6 +76,7 @@ class Gateway:
         """Keeps the last `inspect` exchanges of each API."""
         self.quotas = Quotas(system.now)
         self.policy = Policy(self.callers, self.quotas)
+        self.books = Books(record, self.quotas.refund, self.inspector.keep)
         self.ticker = Ticker()
         self.turn = Turn()
         self._holds = Holds(max_hold_s)
@@ -108,19 +108,11 @@ class Gateway:
         """A request has come. Its one look at the clock: the rules ask what time it is then."""
         return Trace(self.system.new_id(), api_id, method, path, self.system.now(), perf_counter())
 
-    def record(self, trace: Trace) -> None:
-        """A request is over."""
-        if trace.purse is not None and not costs(trace.outcome, trace.generation):
-            self.quotas.refund(trace.purse)
-        execution = trace.execution(perf_counter())
-        self._record(execution)
-        if trace.capture is not None:
-            self.inspector.keep(trace.capture, execution)
-
     async def close(self) -> None:
         """Break off everything. May be called twice."""
         await self.routing.close()
         self.ticker.stop()
+        self.books.close()
 
     # -- ASGI ---------------------------------------------------------------------------------------------------------
 
@@ -166,8 +158,8 @@ class Gateway:
         current.set(Current(trace.request_id))
         cors = origins.answer_headers(entry.route.cors, head.origin) if entry.route.cors else []
         try:
-            admitted = await self._admitted(scope, send, head, entry, trace, cors)
-            if admitted is None:
+            terms = await self._admitted(scope, send, head, entry, trace, cors)
+            if terms is None:
                 return
             if head.traceparents:
                 trace.carry_on(head, head.traceparent)
@@ -175,7 +167,7 @@ class Gateway:
             query: bytes = scope["query_string"]
             target = path + b"?" + query if query else path
             lines = forwarded(scope, head, trace.request_id, prefix, trace.traceparent)
-            request = Request(trace.method, target, head, lines, receive, send, cors, admitted.headers(), site)
+            request = Request(trace.method, target, head, lines, receive, send, cors, terms.headers(), site)
             if websocket:
                 await Tunnel(self._admission, entry, request, trace, scope["subprotocols"]).run()
             elif entry.route.cache_ttl_s and trace.method in REPEATABLE:
@@ -184,11 +176,11 @@ class Gateway:
             else:
                 await Exchange(self._admission, entry, request, trace).run()
         finally:
-            self.record(trace)
+            self.books.enter(trace)
 
     async def _admitted(
         self, scope: Scope, send: Send, head: RequestHead, entry: Entry, trace: Trace, cors: RawHeaders
-    ) -> Admitted | None:
+    ) -> Terms | None:
         """Whether the request may go on to its API; None: it has been answered."""
         websocket = scope["type"] == "websocket"
         route, method = entry.route, trace.method
@@ -209,13 +201,13 @@ class Gateway:
         scope = {"client": fields.client, "scheme": fields.scheme}
         prefix = entry.prefix if fields.by_path else b""
         lines = forwarded(scope, fields.head, trace.request_id, prefix, trace.traceparent)
-        added = express.admitted.headers()
+        added = express.terms.headers()
         request = Request(trace.method, express.target, fields.head, lines, receive, send, [], added, fields.site)
         entry = self.routing.lookup(entry.route.api_id, entry.route.version) or entry
         try:
             await Exchange(self._admission, entry, request, trace, fresh=True).run()
         finally:
-            self.record(trace)
+            self.books.enter(trace)
 
     def _refusal(self, entry: Entry, head: RequestHead) -> ApimarketError | None:
         """Whether nobody may call any more, or a page may not; `Callers` says the same of whoever sent it."""

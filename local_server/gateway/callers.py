@@ -146,7 +146,7 @@ def _limit_of(route: Route, grant: Grant | None) -> RateLimit | None:
 
 
 def _subject(route: Route, grant: Grant | None, address: str) -> Subject:
-    return route.api_id, f"key {grant.key_id}" if grant is not None else caller_of(address)
+    return route.api_id, grant.caller if grant is not None else caller_of(address)
 
 
 def _passed(verdict: Verdict, route: Route) -> Verdict:

@@ -17,7 +17,6 @@ from local_server.gateway.answers import kept, refusal
 from local_server.gateway.cache_hit import find_hit
 from local_server.gateway.cache_rules import Ask
 from local_server.gateway.callers import caller_id
-from local_server.gateway.edge import is_control
 from local_server.gateway.express_exchange import Express
 from local_server.gateway.policy import refusal_headers
 from local_server.gateway.request import REPEATABLE
@@ -48,9 +47,7 @@ def express(
     """Begin the exchange of a request that is here whole, or answer it. False: it needs the long way, and nothing has
     happened yet."""
     raw, _, query = url.partition(b"?")
-    if fields.by_path and is_control(raw):
-        return False
-    entry, path = gateway.routing.find(fields.site, raw)
+    entry, path = gateway.routing.find(fields.site, raw)  # nothing of the control API
     if entry is None or not path:
         return False
     if entry.split:
@@ -73,22 +70,22 @@ def express(
     if gateway.inspector.most:
         _capture(gateway, entry, fields, trace, query, body, traceparent)
     try:
-        admitted = gateway.policy.admit_at_once(route, fields.head, method, fields.address, trace)
+        terms = gateway.policy.admit_at_once(route, fields.head, method, fields.address, trace)
     except ApimarketError as error:
         _put_back(lane, connection)
         _turn_away(gateway, protocol, error, trace)
         return True
-    if admitted is None:
+    if terms is None:
         _put_back(lane, connection)
         return False  # somebody has to be asked
     if connection is None:
         assert hit is not None
-        protocol.answer(kept(hit, entry, lane, trace, admitted.headers(), by_path=fields.by_path))
-        gateway.record(trace)
+        protocol.answer(kept(hit, entry, lane, trace, terms.headers(), by_path=fields.by_path))
+        gateway.books.enter(trace)
         return True
     if fields.head.traceparents:
         trace.carry_on(fields.head, traceparent)
-    exchange = Express(gateway, protocol, entry, lane, connection, trace, fields, target, body, admitted)
+    exchange = Express(gateway, protocol, entry, lane, connection, trace, fields, target, body, terms)
     protocol.carry(exchange)
     exchange.send()
     return True
@@ -129,4 +126,4 @@ def _turn_away(gateway: Gateway, protocol: HardenedProtocol, error: ApimarketErr
         trace.capture.take_refusal(error, trace.request_id)
     trace.outcome = CallOutcome.REFUSED
     protocol.answer(refusal(error, trace, refusal_headers(error)))
-    gateway.record(trace)
+    gateway.books.enter(trace)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from local_server.gateway.asgi import Gateway
     from local_server.gateway.fields import Fields
     from local_server.gateway.lane import Lane
-    from local_server.gateway.policy import Admitted
+    from local_server.gateway.policy import Terms
     from local_server.gateway.protocol import HardenedProtocol
     from local_server.gateway.table import Entry
     from local_server.gateway.upstream import Connection
@@ -50,7 +50,6 @@ class Express:
         "_out",
         "_protocol",
         "_started",
-        "admitted",
         "body",
         "disconnected",
         "entry",
@@ -58,6 +57,7 @@ class Express:
         "keep_alive",
         "response_complete",
         "target",
+        "terms",
         "trace",
     )
     message_event = _Deaf()
@@ -74,7 +74,7 @@ class Express:
         fields: Fields,
         target: bytes,
         body: bytes,
-        admitted: Admitted,
+        terms: Terms,
     ) -> None:
         self._gateway = gateway
         self._protocol = protocol
@@ -85,7 +85,7 @@ class Express:
         self.fields = fields
         self.target = target
         self.body = body
-        self.admitted = admitted
+        self.terms = terms
         self._chunked = False
         self._started = False
         self._id_line = b"x-request-id: %b\r\n" % trace.request_id.encode()
@@ -155,14 +155,15 @@ class Express:
         status = trace.status = head.status
         if self._lane.breaker.failures:
             self._lane.breaker.succeeded()
-        note_change(self._lane.shelf, entry.route, trace.method, self.target, status)
-        ours = self.admitted.names()
+        if entry.route.cache_ttl_s:
+            note_change(self._lane.shelf, entry.route, trace.method, self.target, status)
+        ours = self.terms.names()
         if entry.declared:
             ours |= entry.declared
         lines = b"".join(
             (
                 head.lines(ours, by_path),
-                self.admitted.lines(),
+                self.terms.lines(),
                 entry.lines,
                 self._id_line,
             )
@@ -229,7 +230,7 @@ class Express:
         trace, protocol = self.trace, self._protocol
         trace.outcome = outcome
         self.response_complete = True
-        self._gateway.record(trace)
+        self._gateway.books.enter(trace)
         if cut or not self.keep_alive:
             protocol.transport.close()
         protocol.carried()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,20 +26,23 @@ Subject = tuple[str, str]
 """The API, and the key or address that calls it."""
 
 
-@dataclass(slots=True)
 class _Window:
-    length_s: int
-    start_s: float
-    current: int = 0
-    previous: int = 0
+    __slots__ = ("current", "ends_s", "length_s", "previous", "start_s")
+
+    def __init__(self, length_s: int, start_s: float) -> None:
+        self.length_s = length_s
+        self.start_s = start_s
+        self.ends_s = start_s + length_s
+        self.current = 0
+        self.previous = 0
 
     def advance(self, now_s: float) -> None:
-        """Move on to the window that `now_s` is in."""
-        if now_s - self.start_s >= self.length_s:
-            passed = int((now_s - self.start_s) // self.length_s)
-            self.previous = self.current if passed == 1 else 0
-            self.current = 0
-            self.start_s += passed * self.length_s
+        """Move on to the window that `now_s` is in; it is not in this one."""
+        passed = int((now_s - self.start_s) // self.length_s)
+        self.previous = self.current if passed == 1 else 0
+        self.current = 0
+        self.start_s += passed * self.length_s
+        self.ends_s = self.start_s + self.length_s
 
     def used(self, now_s: float) -> float:
         if not self.previous:
@@ -50,12 +52,11 @@ class _Window:
 
     def wait_s(self, now_s: float, room: float) -> float:
         """Until no more than `room` is used, if nobody calls meanwhile."""
-        ends_s = self.start_s + self.length_s
         if self.current <= room:
             # Within this window: the one before has to slide out far enough.
             share = (room - self.current) / self.previous if self.previous else 1.0
-            return max(ends_s - share * self.length_s - now_s, 0.0)
-        return ends_s - now_s + (1.0 - room / self.current) * self.length_s
+            return max(self.ends_s - share * self.length_s - now_s, 0.0)
+        return self.ends_s - now_s + (1.0 - room / self.current) * self.length_s
 
 
 class Verdict(NamedTuple):
@@ -80,6 +81,10 @@ class Verdict(NamedTuple):
             reset_s,
         )
 
+    def names(self) -> frozenset[bytes]:
+        """Those of the API's own headers that give way."""
+        return RATE_NAMES
+
 
 class Limits:
     """Counts in memory, on one event loop: what is decided and what is counted cannot come apart."""
@@ -95,8 +100,9 @@ class Limits:
         if used + 1 > limit.requests + _TOLERANCE:
             return Verdict(limit, False, 0, max(math.ceil(window.wait_s(now_s, limit.requests - 1) - _TOLERANCE), 1))
         window.current += 1
-        remaining = int(limit.requests - used - 1 + _TOLERANCE)
-        return Verdict(limit, True, remaining, max(math.ceil(window.start_s + limit.window_s - now_s), 1))
+        return Verdict(
+            limit, True, int(limit.requests - used - 1 + _TOLERANCE), math.ceil(window.ends_s - now_s) or 1
+        )
 
     def count(self, subject: Subject, limit: RateLimit, now_s: float) -> None:
         """Count a call that was admitted elsewhere."""
@@ -108,7 +114,7 @@ class Limits:
             window = self._windows[subject] = _Window(length_s, now_s)
             if len(self._windows) > self._most:
                 self._windows.popitem(last=False)
-        else:
+        elif now_s >= window.ends_s:
             window.advance(now_s)
         self._windows.move_to_end(subject)
         return window

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from local_server.domain.account_errors import RateLimited
 from local_server.domain.gateway_errors import BodyTooLarge
 from local_server.domain.quota_errors import QuotaExceeded
 from local_server.gateway.admission import full_name
-from local_server.gateway.limits import RATE_NAMES, rate_headers
+from local_server.gateway.limits import rate_headers
 from local_server.gateway.quotas import QUOTA_NAMES, quota_headers
 from local_server.gateway.response_head import as_lines
 
@@ -18,32 +18,51 @@ if TYPE_CHECKING:
     from local_server.gateway.access_log import Trace
     from local_server.gateway.asgi_types import RawHeaders
     from local_server.gateway.callers import Callers
-    from local_server.gateway.limits import Verdict
     from local_server.gateway.quotas import Quotas
     from local_server.gateway.request_head import RequestHead
 
 _NO_NAMES: frozenset[bytes] = frozenset()
 
 
-class Admitted(NamedTuple):
-    """What a call that may be made has to be told about its limit and its quota."""
-
-    verdict: Verdict | None = None
-    quota: RawHeaders | None = None
+class Terms(Protocol):
+    """What a call that may be made has to be told about its limit and its quota. Of a limit alone the verdict does."""
 
     def headers(self) -> RawHeaders:
-        return (self.verdict.headers() if self.verdict is not None else []) + (self.quota or [])
+        """As ASGI has them."""
 
     def lines(self) -> bytes:
         """The same, as lines of a head."""
-        lines = self.verdict.lines() if self.verdict is not None else b""
-        return lines + as_lines(self.quota) if self.quota else lines
 
     def names(self) -> frozenset[bytes]:
         """Those of the API's own headers that give way."""
-        if self.verdict is not None:
-            return RATE_NAMES
-        return QUOTA_NAMES if self.quota else _NO_NAMES
+
+
+class _Unlimited:
+    def headers(self) -> RawHeaders:
+        return []
+
+    def lines(self) -> bytes:
+        return b""
+
+    def names(self) -> frozenset[bytes]:
+        return _NO_NAMES
+
+
+class _WithQuota(NamedTuple):
+    limit: Terms
+    quota: RawHeaders
+
+    def headers(self) -> RawHeaders:
+        return self.limit.headers() + self.quota
+
+    def lines(self) -> bytes:
+        return self.limit.lines() + as_lines(self.quota)
+
+    def names(self) -> frozenset[bytes]:
+        return self.limit.names() or QUOTA_NAMES  # the limit's hold the quota's
+
+
+_UNLIMITED = _Unlimited()
 
 
 class Policy:
@@ -55,25 +74,25 @@ class Policy:
 
     def admit_at_once(
         self, route: Route, head: RequestHead, method: str, address: str, trace: Trace
-    ) -> Admitted | None:
+    ) -> Terms | None:
         """None: that cannot be told without asking elsewhere, and nothing was counted."""
         callers, quotas = self._callers, self._quotas
         grant = callers.identify(route, head, method, address, trace, websocket=False)
         if callers.must_ask(route, grant):
             return None
         if grant is None or grant.quota is None:
-            return Admitted(callers.limit(route, grant, address))
+            return callers.limit(route, grant, address) or _UNLIMITED
         purse = quotas.ready(grant)
         if purse is None:
             return None
         verdict = callers.limit(route, grant, address)
         quotas.spend(purse)
         trace.purse = purse
-        return Admitted(verdict, quotas.headers(purse))
+        return _WithQuota(verdict or _UNLIMITED, quotas.headers(purse))
 
     async def admit(
         self, route: Route, head: RequestHead, method: str, address: str, trace: Trace, *, websocket: bool
-    ) -> Admitted:
+    ) -> Terms:
         """The same, once storage, and who counts for all gateways, has been asked, where it has to be."""
         callers, quotas = self._callers, self._quotas
         grant = callers.identify(route, head, method, address, trace, websocket=websocket)
@@ -81,9 +100,9 @@ class Policy:
             raise BodyTooLarge(full_name(route), route.max_body_bytes, head.length)
         verdict = await callers.limit_together(route, grant, address)
         if grant is None or grant.quota is None:
-            return Admitted(verdict)
+            return verdict or _UNLIMITED
         trace.purse = quotas.take(grant) or await quotas.wait(grant, full_name(route))
-        return Admitted(verdict, quotas.headers(trace.purse))
+        return _WithQuota(verdict or _UNLIMITED, quotas.headers(trace.purse))
 
 
 def refusal_headers(error: ApimarketError) -> RawHeaders:

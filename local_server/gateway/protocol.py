@@ -213,7 +213,7 @@ class HardenedProtocol(HttpToolsProtocol):
         """An exchange on the short way has begun."""
         self._rest_clock.wakes()
         self._short = exchange
-        self.cycle = cast("RequestResponseCycle", exchange)  # as far as uvicorn looks at one
+        self.cycle = exchange  # type: ignore[assignment]  # as far as uvicorn looks at one
 
     def answer(self, message: bytes) -> None:
         """A whole answer to a request that needed no exchange."""

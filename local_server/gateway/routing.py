@@ -95,10 +95,8 @@ class Routing:
     def find(self, site: Site, raw: bytes) -> tuple[Entry | None, bytes]:
         """The API that a path on a host means, and the rest of the path: empty where the slash is missing that the
         API's own URLs are relative to."""
-        return self._by_path(raw) if site.is_server else (self._table.at_site(site), raw)
-
-    def _by_path(self, raw: bytes) -> tuple[Entry | None, bytes]:
-        """The API of `/owner/slug/rest`, and `/rest` (empty where there is no slash after the slug)."""
+        if site.slug:
+            return self._table.at_site(site), raw
         second = raw.find(b"/", 1)
         third = raw.find(b"/", second + 1)
         if second < 0 or third < 0:

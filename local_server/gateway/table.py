@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from local_server.domain.ids import ApiId
+from local_server.domain.names import RESERVED_OWNERS
 from local_server.domain.routing import Notice, Route, Steering
 from local_server.gateway.response_head import as_lines, declared_in
 
@@ -162,7 +163,7 @@ def _version(target: str) -> str:
 class Table:
     by_id: Mapping[ApiId, Group] = field(default_factory=lambda: MappingProxyType({}))
     by_path: Mapping[bytes, Entry] = field(default_factory=lambda: MappingProxyType({}))
-    """Key: `owner/slug`, and `owner/slug@pin`."""
+    """Key: `owner/slug`, and `owner/slug@pin`. Nobody whose name the control API has for itself is here."""
     by_slug: Mapping[str, Entry | None] = field(default_factory=lambda: MappingProxyType({}))
     """None where several owners have the slug: then the short host name means none of them."""
 
@@ -204,6 +205,8 @@ def _table(groups: dict[ApiId, Group]) -> Table:
     for group in groups.values():
         slug = group.plain.route.slug
         by_slug[slug] = None if slug in by_slug else group.plain
+        if group.plain.route.owner in RESERVED_OWNERS:
+            continue
         for entries in (group.by_version, group.by_pin):
             by_path.update((entry.prefix[1:], entry) for entry in entries.values())
         by_path[group.name.encode()] = group.plain

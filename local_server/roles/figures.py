@@ -1,13 +1,13 @@
 """The live figures of what gateways carry, told to whoever shows them: once a second, the sums of that second."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from local_server.domain.events import Event, TrafficCounted
-from local_server.domain.executions import ERRORS, UNANSWERED, Execution
-from local_server.domain.histogram import Histogram, bucket_of
+from local_server.domain.executions import Execution
+from local_server.domain.histogram import Histogram, add
 from local_server.domain.ids import ApiId
-from local_server.domain.traffic import Counted
+from local_server.domain.traffic import Counted, counted_by_api
 from local_server.events.bus import Bus
 
 TELL_S = 1.0
@@ -31,17 +31,16 @@ class FigureTeller:
         self._publish = publish
         self._sums: dict[ApiId, _Sum] = {}
 
-    def record(self, execution: Execution) -> None:
-        """A request is over. Must be quick: it is on the path of every one."""
-        counted = self._sums.get(execution.api_id)
-        if counted is None:
-            counted = self._sums[execution.api_id] = _Sum()
-        counted.requests += 1
-        if execution.outcome in ERRORS:
-            counted.errors += 1
-        if execution.outcome not in UNANSWERED:
-            bucket = bucket_of(execution.total_us)
-            counted.latencies[bucket] = counted.latencies.get(bucket, 0) + 1
+    async def take(self, rows: Sequence[Execution]) -> None:
+        """A listener of the request log."""
+        self.record(rows)
+
+    def record(self, rows: Sequence[Execution]) -> None:
+        for api_id, counted in counted_by_api(rows).items():
+            total = self._sums.setdefault(api_id, _Sum())
+            total.requests += counted.requests
+            total.errors += counted.errors
+            add(total.latencies, counted.latencies)
 
     async def run(self) -> None:
         """Never returns."""

@@ -88,8 +88,7 @@ def a_log(storage: Faulty, capacity: int = 10_000, flush_s: float = 0.01) -> Acc
 
 
 def offer(log: AccessLog, numbers: range) -> None:
-    for number in numbers:
-        log.offer(an_execution(API, number, after_s=number))
+    log.offer([an_execution(API, number, after_s=number) for number in numbers])
 
 
 class TestRun:

@@ -172,7 +172,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
 @contextlib.asynccontextmanager
 async def opened_rig(**options: Any) -> AsyncIterator[Rig]:
     records: list[Execution] = []
-    gateway = Gateway(records.append, RealSystem(), hosts=Hosts(["api.example.test"]), **options)
+    gateway = Gateway(records.extend, RealSystem(), hosts=Hosts(["api.example.test"]), **options)
     async with (
         serving(Edge(control, gateway), **uvicorn_options()) as port,
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client,

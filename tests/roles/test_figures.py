@@ -18,8 +18,8 @@ APIS = [an_api(number) for number in range(1, 101)]
 def told(executions: Sequence[Execution]) -> list[Event]:
     events: list[Event] = []
     teller = FigureTeller(events.append)
-    for execution in executions:
-        teller.record(execution)
+    for half in (executions[::2], executions[1::2]):
+        teller.record(half)
     teller.tell()
     teller.tell()
     return events
@@ -34,8 +34,7 @@ def test_what_was_told_looks_like_what_was_carried_here() -> None:
     ]
     clock = Clock()
     here, there = TrafficWindows(clock), TrafficWindows(clock)
-    for execution in executions:
-        here.record(execution)
+    here.record(executions)
     for event in told(executions):
         assert isinstance(event, TrafficCounted)
         for api_id, counted in event.apis.items():
