@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from local_server.domain.executions import CallOutcome, Execution
-from local_server.domain.ids import RequestId
 from local_server.gateway.trace_context import carry_on
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from local_server.domain.errors import ApimarketError
-    from local_server.domain.ids import ApiId, KeyId
+    from local_server.domain.ids import ApiId, KeyId, RequestId
     from local_server.gateway.inspector import Capture
     from local_server.gateway.quotas import Purse
     from local_server.gateway.request_head import RequestHead
@@ -74,7 +73,7 @@ class Trace:
     def __init__(
         self, request_id: str, api_id: ApiId, method: str, path: bytes, started_at: datetime, started_s: float
     ) -> None:
-        self.request_id = request_id
+        self.request_id: RequestId = request_id  # type: ignore[assignment]  # to call the type would cost each request
         self.api_id = api_id
         self.method = method
         self.path = path

@@ -100,9 +100,7 @@ class Limits:
         if used + 1 > limit.requests + _TOLERANCE:
             return Verdict(limit, False, 0, max(math.ceil(window.wait_s(now_s, limit.requests - 1) - _TOLERANCE), 1))
         window.current += 1
-        return Verdict(
-            limit, True, int(limit.requests - used - 1 + _TOLERANCE), math.ceil(window.ends_s - now_s) or 1
-        )
+        return Verdict(limit, True, int(limit.requests - used - 1 + _TOLERANCE), math.ceil(window.ends_s - now_s) or 1)
 
     def count(self, subject: Subject, limit: RateLimit, now_s: float) -> None:
         """Count a call that was admitted elsewhere."""

@@ -72,9 +72,7 @@ class Policy:
         self._callers = callers
         self._quotas = quotas
 
-    def admit_at_once(
-        self, route: Route, head: RequestHead, method: str, address: str, trace: Trace
-    ) -> Terms | None:
+    def admit_at_once(self, route: Route, head: RequestHead, method: str, address: str, trace: Trace) -> Terms | None:
         """None: that cannot be told without asking elsewhere, and nothing was counted."""
         callers, quotas = self._callers, self._quotas
         grant = callers.identify(route, head, method, address, trace, websocket=False)

@@ -1,6 +1,5 @@
 """The live figures."""
 
-import time
 from datetime import datetime, timedelta
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from local_server.analytics.traffic import TrafficWindows
 from local_server.domain.executions import CallOutcome
 from local_server.domain.traffic import SILENCE
-from local_server.system import RealSystem
 from tests.storage.factories import NOON, an_api, an_execution
 
 API, OTHER = an_api(1), an_api(2)

@@ -10,6 +10,7 @@ import pytest
 
 from local_server.domain.executions import CallOutcome
 from local_server.domain.manifest import RateLimit
+from local_server.gateway.hosts import SERVER
 
 from .conftest import Handler, Rig, answering, echo, raw_server, serving, until
 
@@ -235,3 +236,10 @@ class TestTrouble:
             writer.close()
             await until(lambda: rig.records)
         assert ways == [True]
+
+
+async def test_an_api_of_a_name_that_the_control_api_has_is_not_found_by_path(rig: Rig, echo_port: int) -> None:
+    """No account can have such a name; where one did, its paths would be the control API's on one way alone."""
+    rig.api("x", echo_port, owner="api")
+    assert rig.gateway.routing.find(SERVER, b"/api/x/") == (None, b"/")
+    assert (await rig.client.get("/api/x/")).text == "control"
