@@ -270,7 +270,7 @@ class Express:
         self.keep_alive = self.keep_alive and not isinstance(error, MalformedRequest)
         if self.trace.capture is not None:
             self.trace.capture.take_refusal(error, self.trace.request_id)
-        said = self.admitted.headers()
+        said = self.terms.headers()
         self._protocol.transport.write(refusal(error, self.trace, said, keep_alive=self.keep_alive))
         self._end(outcome_of_refusal(error))
 
