@@ -43,7 +43,8 @@ def request_cell(request: "ExecutionView", column: str, width: int) -> Spans:
         case "out":
             return [(size(request.bytes_out), "dim")]
         case "generation":
-            return [(f"g{request.generation}" if request.generation else NONE, "dim")]
+            generation = f"g{request.generation}" if request.generation else NONE
+            return [(request.version or generation, "dim")]
         case "outcome":
             waited = " held" if request.held else ""
             return [(request.outcome.replace("_", " ") + waited, "dim" if request.outcome == "ok" else "warn")]

@@ -32,6 +32,7 @@ from local_server.wire.analytics import (
     StatsPoint,
     StatsView,
     StatusClass,
+    VersionStats,
     WindowName,
 )
 from local_server.wire.apis import ExecutionView, UsageView
@@ -152,6 +153,15 @@ def stats_view(api: Api, found: Statistics, usage: UsageView | None) -> StatsVie
                 mean_ms=_mean_ms(part.total_us, part.requests),
             )
             for number, part in found.generations
+        ],
+        versions=[
+            VersionStats(
+                version=version,
+                requests=part.requests,
+                errors=part.errors,
+                mean_ms=_mean_ms(part.total_us, part.requests),
+            )
+            for version, part in found.versions
         ],
         paths=[
             PathStats(path=one.path, requests=one.requests, mean_ms=_mean_ms(one.total_us, one.requests))

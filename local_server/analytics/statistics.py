@@ -49,7 +49,9 @@ class Statistics:
     tally: Tally
     points: Sequence[Point]
     generations: Sequence[tuple[int, GenerationTally]]
-    """The newest, newest first; 0 stands for requests that none answered."""
+    """The newest of the directory, newest first; 0 stands for requests that nothing answered."""
+    versions: Sequence[tuple[str, GenerationTally]]
+    """Those that answered, the busiest first."""
     paths: Sequence[PathCount]
     troubles: Sequence[TroubleCount]
     rank: Rank
@@ -102,6 +104,7 @@ async def statistics(storage: Storage, system: System, api: Api, window: Window)
         tally=total,
         points=_points(window.steps(now), read.rollups),
         generations=sorted(total.generations.items(), reverse=True)[:GENERATIONS],
+        versions=sorted(total.versions.items(), key=_by_requests)[:GENERATIONS],
         paths=_paths(read.paths),
         troubles=_troubles(read.troubles),
         rank=_rank(api.id, read.popularity),
@@ -115,6 +118,10 @@ def _read(tx: ReadTx, api: Api, window: Window, since: datetime) -> _Read:
         tx.usage.paths(api.id, since, PATHS_FROM),
         tx.usage.troubles(api.id, since, TROUBLES_FROM),
     )
+
+
+def _by_requests(item: tuple[str, GenerationTally]) -> tuple[int, str]:
+    return -item[1].requests, item[0]
 
 
 def _points(steps: Iterable[datetime], rollups: Iterable[Rollup]) -> list[Point]:

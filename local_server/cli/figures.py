@@ -82,6 +82,12 @@ def _tables(found: StatsDocument) -> list[str]:
             for one in found["generations"][:_SHOWN]
         ]
         tables.append(table(["GENERATION", "REQUESTS", "ERRORS", "MEAN"], generations))
+    if versions := found.get("versions"):  # older servers do not tell
+        rows = [
+            [clean(one["version"]), str(one["requests"]), str(one["errors"]), milliseconds(one["mean_ms"])]
+            for one in versions[:_SHOWN]
+        ]
+        tables.append(table(["VERSION", "REQUESTS", "ERRORS", "MEAN"], rows))
     return tables
 
 
@@ -117,7 +123,7 @@ def sparkline(counts: Sequence[int], cells: int = _CELLS) -> str:
 @click.option("--status", type=click.Choice(["1xx", "2xx", "3xx", "4xx", "5xx"]), help="Only this class of status.")
 @click.option("--method", help="Only this method.")
 @click.option("--path", help="Only paths that begin so.")
-@click.option("--generation", type=click.IntRange(0), help="Only what this generation answered; 0: none did.")
+@click.option("--generation", type=click.IntRange(0), help="Only what this one of the directory answered; 0: none.")
 @click.option("--key", "key_id", metavar="KEY_ID", help="Only what was asked with this key: its id, from keys list.")
 @click.option("--version", help="Only what this version answered.")
 @remote_option
@@ -170,7 +176,7 @@ def _listing(rows: Sequence[ExecutionDocument]) -> str:
         [
             short_id(row["id"]),
             _moment(row["started_at"]),
-            _generation(row["generation"]),
+            clean(row["version"]) or _generation(row["generation"]),
             status_word(row["status"]),
             milliseconds(row["total_ms"]),
             binary_size(row["bytes_out"]),

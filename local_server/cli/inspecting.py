@@ -94,7 +94,7 @@ def listing(rows: Sequence[ExchangeSummaryDocument]) -> str:
         [
             short_id(row["id"]),
             clock(row["started_at"]),
-            f"g{row['generation']}" if row["generation"] else "–",
+            clean(row["version"]) or (f"g{row['generation']}" if row["generation"] else "–"),
             status_word(row["status"]),
             milliseconds(row["total_ms"]),
             binary_size(row["bytes_out"]),

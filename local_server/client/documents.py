@@ -133,6 +133,13 @@ class GenerationStatsDocument(TypedDict):
     mean_ms: float
 
 
+class VersionStatsDocument(TypedDict):
+    version: str
+    requests: int
+    errors: int
+    mean_ms: float
+
+
 class PathStatsDocument(TypedDict):
     path: str
     requests: int
@@ -175,6 +182,7 @@ class StatsDocument(TypedDict):
     outcomes: dict[str, int]
     points: list[StatsPointDocument]
     generations: list[GenerationStatsDocument]
+    versions: list[VersionStatsDocument]
     paths: list[PathStatsDocument]
     errors: list[ErrorGroupDocument]
     popularity: PopularityDocument

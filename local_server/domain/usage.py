@@ -11,7 +11,7 @@ from local_server.domain.histogram import Histogram, add, bucket_of
 from local_server.domain.ids import ApiId, KeyId
 
 GENERATIONS_KEPT = 100
-"""A tally tells at most so many generations apart: somebody who saves all day makes hundreds."""
+"""A tally tells at most so many generations apart: somebody who saves all day makes hundreds. And so many versions."""
 
 
 class Step(StrEnum):
@@ -36,9 +36,16 @@ _LENGTHS = {Step.MINUTE: timedelta(minutes=1), Step.HOUR: timedelta(hours=1), St
 
 @dataclass(slots=True)
 class GenerationTally:
+    """Of one generation, or of one version."""
+
     requests: int = 0
     errors: int = 0
     total_us: int = 0
+
+    def add(self, other: "GenerationTally") -> None:
+        self.requests += other.requests
+        self.errors += other.errors
+        self.total_us += other.total_us
 
 
 @dataclass(slots=True)
@@ -55,7 +62,10 @@ class Tally:
     outcomes: dict[str, int] = field(default_factory=dict)
     statuses: dict[int, int] = field(default_factory=dict)
     generations: dict[int, GenerationTally] = field(default_factory=dict)
-    """By number, at most `GENERATIONS_KEPT`, the newest."""
+    """By number, at most `GENERATIONS_KEPT`, the newest: those of the directory, since each version counts its own. 0
+    stands for requests that nothing answered."""
+    versions: dict[str, GenerationTally] = field(default_factory=dict)
+    """What immutable versions answered, by number, at most `GENERATIONS_KEPT`, those with the most requests."""
     latencies: Histogram = field(default_factory=dict)
     """Of every request but those in `UNANSWERED`."""
 
@@ -71,10 +81,9 @@ class Tally:
             bytes_out=sum([row.bytes_out for row in rows]),
             outcomes=Counter([row.outcome for row in rows]),
             statuses=Counter([row.status for row in rows]),
-            generations=_by_generation(rows),
             latencies=Counter(map(bucket_of, answered)),
         )
-        tally._forget_old_generations()
+        tally._tell_apart(rows)
         return tally
 
     def add(self, other: "Tally") -> None:
@@ -88,27 +97,31 @@ class Tally:
         for status, count in other.statuses.items():
             self.statuses[status] = self.statuses.get(status, 0) + count
         for number, part in other.generations.items():
-            total = self.generations.setdefault(number, GenerationTally())
-            total.requests += part.requests
-            total.errors += part.errors
-            total.total_us += part.total_us
-        self._forget_old_generations()
+            self.generations.setdefault(number, GenerationTally()).add(part)
+        for version, part in other.versions.items():
+            self.versions.setdefault(version, GenerationTally()).add(part)
+        self._forget_most()
         add(self.latencies, other.latencies)
 
-    def _forget_old_generations(self) -> None:
+    def _tell_apart(self, rows: Iterable[Execution]) -> None:
+        parts: dict[int | str, list[Execution]] = {}
+        for row in rows:
+            parts.setdefault(row.version or row.generation, []).append(row)
+        for answered_by, part in parts.items():
+            counts = GenerationTally(len(part), _errors(part), sum([row.total_us for row in part]))
+            if isinstance(answered_by, str):
+                self.versions[answered_by] = counts
+            else:
+                self.generations[answered_by] = counts
+        self._forget_most()
+
+    def _forget_most(self) -> None:
+        if len(self.versions) > GENERATIONS_KEPT:
+            busiest = sorted(self.versions.items(), key=lambda item: item[1].requests, reverse=True)
+            self.versions = dict(busiest[:GENERATIONS_KEPT])
         if len(self.generations) > GENERATIONS_KEPT:
             newest = sorted(self.generations, reverse=True)[:GENERATIONS_KEPT]
             self.generations = {number: self.generations[number] for number in newest}
-
-
-def _by_generation(rows: Iterable[Execution]) -> dict[int, GenerationTally]:
-    parts: dict[int, list[Execution]] = {}
-    for row in rows:
-        parts.setdefault(row.generation, []).append(row)
-    return {
-        number: GenerationTally(len(part), _errors(part), sum([row.total_us for row in part]))
-        for number, part in parts.items()
-    }
 
 
 def _errors(rows: Iterable[Execution]) -> int:
@@ -136,6 +149,7 @@ class HistoryFilter:
     method: str | None = None
     path_prefix: str | None = None
     generation: int | None = None
+    """Of the directory, or of `version` where one is asked for; 0: what nothing answered."""
     key_id: KeyId | None = None
     version: str | None = None
     since: datetime | None = None

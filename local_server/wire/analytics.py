@@ -33,8 +33,17 @@ class StatsPoint(BaseModel):
 
 
 class GenerationStats(BaseModel):
+    """Of one generation of the directory."""
+
     number: int
     """0: requests that no generation answered."""
+    requests: int
+    errors: int
+    mean_ms: float
+
+
+class VersionStats(BaseModel):
+    version: str
     requests: int
     errors: int
     mean_ms: float
@@ -99,7 +108,9 @@ class StatsView(BaseModel):
     points: list[StatsPoint]
     """Oldest first, without gaps."""
     generations: list[GenerationStats]
-    """The newest 20, newest first."""
+    """The newest 20 of the directory, newest first."""
+    versions: list[VersionStats] = Field(default_factory=list)
+    """The 20 that answered most, the busiest first."""
     paths: list[PathStats]
     """The 10 most frequent of the last 1000 requests."""
     errors: list[ErrorGroup]

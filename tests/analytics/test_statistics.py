@@ -117,6 +117,17 @@ class TestFigures:
             (3, 2, 0, 20),
         ]
 
+    async def test_versions_have_figures_of_their_own_the_busiest_first(self, storage: Storage, log: Log) -> None:
+        await log.add(1, generation=1)
+        await log.add(2, generation=1, version="1.0.0", total_us=10)
+        await log.add(3, generation=1, version="1.1.0", total_us=30, outcome=CallOutcome.SERVER_ERROR)
+        found = await of(storage)
+        assert [(number, part.requests) for number, part in found.generations] == [(1, 1)]
+        assert [(version, part.requests, part.errors, part.total_us) for version, part in found.versions] == [
+            ("1.1.0", 3, 3, 90),
+            ("1.0.0", 2, 0, 20),
+        ]
+
 
 class TestGroups:
     async def test_paths_and_errors_are_alike_but_for_identifiers(self, storage: Storage, log: Log) -> None:

@@ -50,6 +50,7 @@ def a_stats(**changes: Any) -> StatsView:
         "outcomes": {"ok": 268, "server_error": 8},
         "points": points,
         "generations": [{"number": 4, "requests": 276, "errors": 8, "mean_ms": 5.0}],
+        "versions": [{"version": "1.2.0", "requests": 12, "errors": 3, "mean_ms": 7.0}],
         "paths": [{"path": "/users/{id}", "requests": 200, "mean_ms": 3.0}],
         "errors": [
             {
@@ -106,6 +107,7 @@ class TestStats:
             "uses     50.0 MiB  3% CPU",
             "GET /users/{id}",
             "g4",
+            "1.2.0    12        3       7 ms",
         ):
             assert told in done.stdout
         assert query_of(server) == {"window": ["24h"]}
@@ -173,6 +175,14 @@ class TestHistory:
         assert older.split() == ["r1", *day.split(), "g3", "200", "1.5", "s", "2.0", "KiB", "GET", "/1"]
         assert newer.endswith("GET /2  unavailable")
         assert "–" in newer
+
+    def test_what_a_version_answered_names_it(self, run: Run, server: FakeServer) -> None:
+        server.add("hello")
+        server.requests = [a_request(1, version="1.2.0", generation=1)]
+
+        _, row = run("history", "hello").stdout.splitlines()
+
+        assert row.split()[2] == "1.2.0"
 
     def test_pages_are_followed_up_to_the_limit(self, run: Run, server: FakeServer) -> None:
         server.add("hello")

@@ -41,6 +41,7 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.ExecutionDocument, apis.ExecutionView),
     (documents.StatsPointDocument, analytics.StatsPoint),
     (documents.GenerationStatsDocument, analytics.GenerationStats),
+    (documents.VersionStatsDocument, analytics.VersionStats),
     (documents.PathStatsDocument, analytics.PathStats),
     (documents.ErrorGroupDocument, analytics.ErrorGroup),
     (documents.PopularityDocument, analytics.PopularityView),

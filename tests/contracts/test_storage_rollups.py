@@ -11,7 +11,7 @@ from local_server.domain.executions import CallOutcome, Execution
 from local_server.domain.histogram import percentile_us
 from local_server.domain.ids import KeyId, UserId
 from local_server.domain.registry import Api
-from local_server.domain.usage import GENERATIONS_KEPT, HistoryFilter, Rollup, Step, Tally
+from local_server.domain.usage import GENERATIONS_KEPT, GenerationTally, HistoryFilter, Rollup, Step, Tally
 from local_server.storage.base import ReadTx, Storage
 from local_server.storage.sql import usage
 from tests.storage.factories import ALICE, NOON, a_user, add_apis, an_api, an_execution, an_id
@@ -115,6 +115,24 @@ class TestRollups:
         (day,) = await rollups(storage, api, Step.DAY)
         assert set(day.tally.generations) == set(range(50, GENERATIONS_KEPT + 50))
         assert day.tally.requests == len(rows)
+
+    async def test_versions_are_told_apart_from_the_directorys_generations(self, storage: Storage, api: Api) -> None:
+        answered = [("", 1), ("", 1), ("1.0.0", 1), ("1.0.0", 2), ("1.1.0", 1), ("", 0)]
+        for number, (version, generation) in enumerate(answered):
+            outcome = CallOutcome.SERVER_ERROR if version == "1.1.0" else CallOutcome.OK
+            row = an_execution(api, number, version=version, generation=generation, total_us=10, outcome=outcome)
+            await add(storage, row)
+        (day,) = await rollups(storage, api, Step.DAY)
+        assert day.tally.generations == {1: GenerationTally(2, 0, 20), 0: GenerationTally(1, 0, 10)}
+        assert day.tally.versions == {"1.0.0": GenerationTally(2, 0, 20), "1.1.0": GenerationTally(1, 1, 10)}
+
+    async def test_only_the_busiest_versions_are_told_apart(self, storage: Storage, api: Api) -> None:
+        rows = [an_execution(api, number, version=f"1.{number}.0") for number in range(GENERATIONS_KEPT + 50)]
+        rows += [an_execution(api, 500 + number, version="1.149.0") for number in range(2)]
+        await add(storage, *rows)
+        (day,) = await rollups(storage, api, Step.DAY)
+        assert len(day.tally.versions) == GENERATIONS_KEPT
+        assert day.tally.versions["1.149.0"].requests == 3
 
     async def test_go_with_their_api(self, storage: Storage, api: Api) -> None:
         await add(storage, an_execution(api, 1))
@@ -228,16 +246,26 @@ WANTED = {
     "not ok": (HistoryFilter(not_ok=True), lambda row: row.outcome != "ok"),
     "a method": (HistoryFilter(method="POST"), lambda row: row.method == "POST"),
     "a path": (HistoryFilter(path_prefix="/ü%_"), lambda row: row.path.startswith("/ü%_")),
-    "a generation": (HistoryFilter(generation=0), lambda row: row.generation == 0),
+    "a generation": (HistoryFilter(generation=0), lambda row: row.generation == 0 and not row.version),
     "a key": (HistoryFilter(key_id=KeyId("k1")), lambda row: row.key_id == "k1"),
     "a version": (HistoryFilter(version="1.0.0"), lambda row: row.version == "1.0.0"),
+    "a generation of a version": (
+        HistoryFilter(version="1.0.0", generation=0),
+        lambda row: row.version == "1.0.0" and row.generation == 0,
+    ),
     "a time": (
         HistoryFilter(since=NOON + timedelta(days=1), until=NOON + timedelta(days=2)),
         lambda row: timedelta(days=1) <= row.started_at - NOON < timedelta(days=2),
     ),
     "all at once": (
         HistoryFilter(status_class=5, not_ok=True, method="GET", path_prefix="/", since=NOON, generation=3),
-        lambda row: row.status >= 500 and row.outcome != "ok" and row.method == "GET" and row.generation == 3,
+        lambda row: (
+            row.status >= 500
+            and row.outcome != "ok"
+            and row.method == "GET"
+            and row.generation == 3
+            and not row.version
+        ),
     ),
     "nothing there is": (HistoryFilter(method="\ud800"), lambda row: False),
 }

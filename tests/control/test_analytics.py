@@ -130,6 +130,7 @@ class TestStats:
         assert all(0 < (point.p50_ms or 0) <= (point.p95_ms or 0) <= (point.p99_ms or 0) for point in called)
         assert found.outcomes == {"ok": 95, "server_error": 5}
         assert [(one.number, one.requests, one.errors) for one in found.generations] == [(2, 5, 5), (1, 95, 0)]
+        assert [(one.version, one.requests) for one in found.versions] == []
         assert [(one.path, one.requests) for one in found.paths] == [("/a", 95), ("/users/{id}", 5)]
         (group,) = found.errors
         assert (group.outcome, group.status, group.path, group.requests) == ("server_error", 500, "/users/{id}", 5)

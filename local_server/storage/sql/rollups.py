@@ -121,7 +121,7 @@ def _summed(step: Step, parts: Iterable[Rollup]) -> list[Rollup]:
 
 def rollup_row(dialect: Dialect, rollup: Rollup) -> Row:
     tally = rollup.tally
-    generations = [[number, part.requests, part.errors, part.total_us] for number, part in tally.generations.items()]
+    parts = [*tally.generations.items(), *tally.versions.items()]
     return {
         "api_id": rollup.api_id,
         "starts_at": dialect.time(rollup.starts_at),
@@ -132,12 +132,16 @@ def rollup_row(dialect: Dialect, rollup: Rollup) -> Row:
         "bytes_out": tally.bytes_out,
         "outcomes": dialect.json(tally.outcomes),
         "statuses": dialect.json(_flat(tally.statuses)),
-        "generations": dialect.json(generations),
+        "generations": dialect.json([[of, part.requests, part.errors, part.total_us] for of, part in parts]),
         "latencies": dialect.json(_flat(tally.latencies)),
     }
 
 
 def rollup_from(dialect: Dialect, row: Row) -> Rollup:
+    generations: dict[int, GenerationTally] = {}
+    versions: dict[str, GenerationTally] = {}
+    for of, *counts in dialect.parsed(row["generations"]):  # versions are text, generations numbers
+        (versions if isinstance(of, str) else generations)[of] = GenerationTally(*counts)
     tally = Tally(
         requests=row["requests"],
         errors=row["errors"],
@@ -146,7 +150,8 @@ def rollup_from(dialect: Dialect, row: Row) -> Rollup:
         bytes_out=row["bytes_out"],
         outcomes=dialect.parsed(row["outcomes"]),
         statuses=_paired(dialect.parsed(row["statuses"])),
-        generations={number: GenerationTally(*counts) for number, *counts in dialect.parsed(row["generations"])},
+        generations=generations,
+        versions=versions,
         latencies=_paired(dialect.parsed(row["latencies"])),
     )
     return Rollup(ApiId(row["api_id"]), dialect.moment(row["starts_at"]), tally)

@@ -161,6 +161,7 @@ class SqlUsageReader:
             params |= {"prefix": prefix, "prefix_chars": len(prefix)}
         if wanted.generation is not None:
             filters += " and generation = :generation"
+            filters += " and version = ''" if wanted.version is None else ""  # each version counts its own
             params["generation"] = wanted.generation
         if wanted.key_id is not None:
             filters += " and key_id = :key_id"
