@@ -129,7 +129,10 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
     )
     versions = make_version_router(
         VersionPorts(
-            lambda request: runtime_of(request).executor.versions, _find, lambda request: runtime_of(request).url
+            lambda request: runtime_of(request).executor.versions,
+            lambda request: runtime_of(request).executor.differences,
+            _find,
+            lambda request: runtime_of(request).url,
         )
     )
     secrets = make_secret_router(SecretPorts(lambda request: runtime_of(request).secrets, _find, caller_of))

@@ -22,6 +22,7 @@ VERBS: dict[str, Verb] = {
     "demo": Verb("demo:demo", "Three sample APIs, deployed, with traffic.", WRITE),
     "deploy": Verb("acts:deploy", "Start an API.", RUN),
     "versions": Verb("versions:versions", "The immutable versions of an API.", RUN),
+    "diff": Verb("differences:diff", "How the files of two versions differ.", RUN),
     "traffic": Verb("versions:traffic", "Which versions the URL of an API leads to.", RUN),
     "rollback": Verb("versions:rollback", "Traffic as it was before, or to a version.", RUN),
     "channels": Verb("versions:channels", "Names that lead to versions, as @beta.", RUN),

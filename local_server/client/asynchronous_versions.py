@@ -12,6 +12,7 @@ from local_server.wire.versions import (
     MarkVersion,
     MoveTraffic,
     TrafficSplitView,
+    TreeDifferenceView,
     VersionView,
 )
 
@@ -41,6 +42,12 @@ class AsyncVersions(ABC):
 
     async def stop_version(self, name: str, number: str) -> VersionView:
         return await self._version(calls.stop_version(name, number))
+
+    async def diff(
+        self, name: str, first: str | None = None, second: str | None = None, path: str | None = None
+    ) -> TreeDifferenceView:
+        answer: TreeDifferenceView = await self._send(calls.diff(name, first, second, path))
+        return answer
 
     async def traffic(self, name: str) -> TrafficSplitView:
         return await self._traffic(calls.traffic(name))

@@ -33,6 +33,11 @@ class Versions(ABC):
     def stop_version(self, name: str, number: str) -> "doc.VersionDocument":
         return cast("doc.VersionDocument", self.send(calls.stop_version(name, number)))
 
+    def diff(
+        self, name: str, first: str | None = None, second: str | None = None, path: str | None = None
+    ) -> "doc.TreeDifferenceDocument":
+        return cast("doc.TreeDifferenceDocument", self.send(calls.diff(name, first, second, path)))
+
     def traffic(self, name: str) -> "doc.TrafficSplitDocument":
         return cast("doc.TrafficSplitDocument", self.send(calls.traffic(name)))
 

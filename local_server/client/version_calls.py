@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from local_server.client.calls import Call, api_path
 
@@ -33,6 +33,14 @@ def start_version(name: str, number: str) -> Call:
 
 def stop_version(name: str, number: str) -> Call:
     return Call("POST", _version(name, number, "/stop"), "versions:VersionView", timeout_s=60.0)
+
+
+def diff(name: str, first: str | None, second: str | None, path: str | None) -> Call:
+    """From `first` to `second`; None: what the server takes in their place."""
+    wanted = {"from": first, "to": second, "path": path}
+    query = urlencode({key: value for key, value in wanted.items() if value is not None})
+    path_and_query = api_path(name, "/diff") + (f"?{query}" if query else "")
+    return Call("GET", path_and_query, "versions:TreeDifferenceView", timeout_s=60.0)
 
 
 def traffic(name: str) -> Call:

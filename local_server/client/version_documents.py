@@ -49,6 +49,36 @@ class ChannelsDocument(TypedDict):
     channels: dict[str, str]
 
 
+class TreeSideDocument(TypedDict):
+    name: str
+    tree: str
+    files: int
+    size_bytes: int
+
+
+class FileDifferenceDocument(TypedDict):
+    path: str
+    path_before: str | None
+    change: str
+    kind: str
+    size_before: int | None
+    size_after: int | None
+    mode_before: str | None
+    mode_after: str | None
+    added: int | None
+    removed: int | None
+    lines: list[str]
+    complete: bool
+
+
+class TreeDifferenceDocument(TypedDict):
+    first: TreeSideDocument
+    second: TreeSideDocument
+    same: bool
+    files: list[FileDifferenceDocument]
+    more: int
+
+
 class DeployVersionDocument(TypedDict):
     version: str
     weight: int

@@ -78,6 +78,16 @@ class NothingToDeploy(ApimarketError):
         )
 
 
+class NothingToCompare(ApimarketError):
+    status, code, title = 409, "nothing_to_compare", "There is nothing to compare with"
+
+    def __init__(self, api: str) -> None:
+        super().__init__(
+            f"Nothing of {api}'s directory serves now, and no version was named that could stand in its place",
+            hint=f"Name two sides, versions or generations: apimarket diff {api} g1 dev. See: apimarket versions {api}",
+        )
+
+
 class VersionInTraffic(ApimarketError):
     status, code, title = 409, "version_in_traffic", "Callers are on that version"
 

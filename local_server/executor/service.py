@@ -29,6 +29,7 @@ from local_server.executor.origins import Directory
 from local_server.executor.reload import Runner
 from local_server.executor.snapshot import Source
 from local_server.executor.traffic import Lane
+from local_server.executor.tree_differences import TreeDifferences
 from local_server.executor.versions import Versions
 from local_server.executor.workshop import Workshop
 from local_server.storage.base import ReadTx
@@ -59,6 +60,7 @@ class Executor:
         self._starting: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(STARTS_AT_ONCE)
         self.versions = Versions(shop, self._run_directory, self._tree_of)
+        self.differences = TreeDifferences(shop, self.versions, self._serving)
         shop.secrets.changed = self.renew
         self._left: list[Runner] = []
         """Of removed APIs whose sandboxes could not be ended, since the engine did not answer."""
@@ -270,6 +272,11 @@ class Executor:
             return None
         source = await asyncio.to_thread(Source, Path(api.directory), self._shop.blobs)
         return (await asyncio.to_thread(source.read)).tree
+
+    def _serving(self, api_id: ApiId) -> tuple[int, Tree] | None:
+        """The generation that its directory serves, and the files of it."""
+        runner = self._runners.get(api_id)
+        return (runner.live.number, runner.live.tree) if runner is not None and runner.live is not None else None
 
     def _runner(self, api: Api) -> Runner:
         runner = self._runners.get(api.id)

@@ -3,17 +3,19 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from local_server.domain.deployments import DesiredState, State
 from local_server.domain.registry import Api
 from local_server.domain.versions import LATEST, ApiVersion, Pointer
 from local_server.executor.fleet import Fleet, Move
 from local_server.executor.routes import failure_view
+from local_server.executor.tree_differences import FileDifference, Side, TreeDifference, TreeDifferences
 from local_server.executor.versions import Ending, Versions
 from local_server.registry.reference import register_convertor
 from local_server.wire.versions import (
     ChannelsView,
+    FileDifferenceView,
     MarkVersion,
     MoveTraffic,
     PendingMove,
@@ -21,6 +23,8 @@ from local_server.wire.versions import (
     RollBack,
     ShareView,
     TrafficSplitView,
+    TreeDifferenceView,
+    TreeSideView,
     VersionView,
 )
 
@@ -30,6 +34,7 @@ class VersionPorts:
     """What the routes are handed by the composition root."""
 
     versions: Callable[[Request], Versions]
+    differences: Callable[[Request], TreeDifferences]
     find: Callable[[Request, str], Awaitable[Api]]
     """By id, slug or owner/slug. Raises ApiNotFound."""
     base_url: Callable[[Request], str]
@@ -42,6 +47,7 @@ def make_router(ports: VersionPorts) -> APIRouter:
     _add_versions(router, ports)
     _add_traffic(router, ports)
     _add_channels(router, ports)
+    _add_differences(router, ports)
     return router
 
 
@@ -117,6 +123,59 @@ def _add_channels(router: APIRouter, ports: VersionPorts) -> None:
     async def remove_channel(request: Request, id: str, name: str) -> ChannelsView:
         """Forget a channel; the version stays as it is."""
         return channels_view(await ports.versions(request).remove_channel(await ports.find(request, id), name))
+
+
+def _add_differences(router: APIRouter, ports: VersionPorts) -> None:
+    @router.get("/diff")
+    async def diff_versions(
+        request: Request,
+        id: str,
+        first: str | None = Query(None, alias="from", max_length=80, description=_FROM),
+        second: str | None = Query(None, alias="to", max_length=80, description=_TO),
+        path: str | None = Query(None, max_length=4096, description="Only this file, with more of its lines."),
+    ) -> TreeDifferenceView:
+        """How the files of the API differ between two of its states, file by file and line by line. A state is the
+        number of a version or what leads to one (`1.2`, `beta`), a generation (`g14`), `serving`, or `dev`."""
+        api = await ports.find(request, id)
+        return difference_view(await ports.differences(request).between(api, first, second, path))
+
+
+_FROM = "The state before. None: the newest version that is not the other; without one, what serves."
+_TO = "The state after. None: what the directory holds; without one, the newest version."
+
+
+def difference_view(found: TreeDifference) -> TreeDifferenceView:
+    return TreeDifferenceView(
+        first=_side_view(found.first),
+        second=_side_view(found.second),
+        same=not found.files,
+        files=[_file_view(one) for one in found.files],
+        more=found.more,
+    )
+
+
+def _side_view(side: Side) -> TreeSideView:
+    tree = side.tree
+    return TreeSideView(name=side.name, tree=tree.digest, files=len(tree.entries), size_bytes=tree.size_bytes)
+
+
+def _file_view(one: FileDifference) -> FileDifferenceView:
+    change, lines = one.change, one.lines
+    before, after = change.before, change.after
+    return FileDifferenceView(
+        path=change.path,
+        path_before=change.path_before,
+        change=change.word,
+        kind=one.kind,
+        size_before=before.size_bytes if before is not None else None,
+        size_after=after.size_bytes if after is not None else None,
+        mode_before=f"{before.mode:o}" if before is not None else None,
+        mode_after=f"{after.mode:o}" if after is not None else None,
+        added=lines.added if lines is not None else None,
+        removed=lines.removed if lines is not None else None,
+        lines=list(lines.hunks) if lines is not None else [],
+        complete=one.kind != "text" or (lines is not None and lines.whole),
+    )
 
 
 def version_view(fleet: Fleet, version: ApiVersion, base_url: str) -> VersionView:

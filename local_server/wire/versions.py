@@ -111,6 +111,53 @@ class PutChannel(BaseModel):
     version: str
 
 
+class TreeSideView(BaseModel):
+    """One of two states of an API's files that are compared."""
+
+    name: str
+    """The number of a version, `dev`: what the directory holds, or `g14`: a generation."""
+    tree: str
+    files: int
+    size_bytes: int
+
+
+class FileDifferenceView(BaseModel):
+    path: str
+    """In the second state; of a file that is gone, in the first."""
+    path_before: str | None
+    """Where the same content was before, if it moved."""
+    change: str
+    """added, removed, renamed, changed; mode: only whether it can be executed"""
+    kind: str
+    """text; binary; large: not compared line by line"""
+    size_before: int | None
+    """Bytes; None: it was not there."""
+    size_after: int | None
+    mode_before: str | None
+    """`644`, or `755` where it can be executed."""
+    mode_after: str | None
+    added: int | None
+    """Lines; None where they were not compared."""
+    removed: int | None
+    lines: list[str]
+    """Of a text, as `diff -u` has them: `@@ -1,3 +1,4 @@`, then lines that begin with a blank, `-`, `+` or
+    `\\`. Without their line feeds, and else as they are: whoever shows them takes out what would steer a terminal."""
+    complete: bool
+    """False: there are more. Ask for the file alone, by its path."""
+
+
+class TreeDifferenceView(BaseModel):
+    """GET /api/v1/apis/{id}/diff"""
+
+    first: TreeSideView
+    second: TreeSideView
+    same: bool
+    files: list[FileDifferenceView]
+    """By path."""
+    more: int
+    """Files that differ too, and are not listed."""
+
+
 class MarkVersion(BaseModel):
     """PATCH /api/v1/apis/{id}/versions/{version}: what is given changes."""
 

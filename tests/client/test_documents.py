@@ -120,6 +120,9 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (version_documents.ChannelsDocument, versions.ChannelsView),
     (version_documents.DeployVersionDocument, versions.DeployVersion),
     (version_documents.MoveTrafficDocument, versions.MoveTraffic),
+    (version_documents.TreeSideDocument, versions.TreeSideView),
+    (version_documents.FileDifferenceDocument, versions.FileDifferenceView),
+    (version_documents.TreeDifferenceDocument, versions.TreeDifferenceView),
 ]
 NAMES = {document: model.__name__ for document, model in PAIRS}
 

@@ -90,6 +90,61 @@ class TestServing:
         assert "/ana/weather@1/" in kept.json["curl"]
 
 
+class TestDifference:
+    def test_from_the_newest_version_to_the_directory(self, api: Api) -> None:
+        api.save("one\ntwo\n")
+        api.deploy("1.0.0")
+        assert api.ask("GET", "/diff").json["same"]
+        api.save("one\n2\n")
+        (api.directory / "logo.png").write_bytes(b"\x89PNG\0\0")
+        (api.directory / "huge.csv").write_bytes(b"1,2,3,4\n" * 200_000)
+        found = wait_for(lambda: len((told := api.ask("GET", "/diff").json)["files"]) == 3 and told)
+        assert (found["first"]["name"], found["second"]["name"], found["same"]) == ("1.0.0", "dev", False)
+        text, huge, logo = found["files"]
+        assert (text["path"], text["change"], text["added"], text["removed"]) == ("answer.txt", "changed", 1, 1)
+        assert text["lines"] == ["@@ -1,2 +1,2 @@", " one", "-two", "+2"]
+        assert (huge["path"], huge["kind"], huge["lines"], huge["size_after"]) == ("huge.csv", "large", [], 1_600_000)
+        assert (logo["change"], logo["kind"], logo["size_before"], logo["complete"]) == ("added", "binary", None, True)
+
+    def test_any_two_states_and_one_file_alone(self, api: Api) -> None:
+        api.save("one")
+        api.deploy("1.0.0")
+        before = f"g{api.ask('GET', '').json['serving']}"
+        api.save("two")
+        api.deploy("1.1.0", channel="beta")
+        api.save("three")
+
+        def sides(query: str) -> tuple[str, str, list[str]]:
+            told = api.ask("GET", f"/diff?{query}").json
+            return told["first"]["name"], told["second"]["name"], [one["path"] for one in told["files"]]
+
+        assert sides("from=1.0.0&to=@beta") == ("1.0.0", "1.1.0", ["answer.txt"])
+        assert sides(f"from={before}&to=1.0") == (before, "1.0.0", [])
+        assert sides("to=1") == ("1.0.0", "1.1.0", ["answer.txt"])
+        serving = f"g{api.ask('GET', '').json['serving']}"
+        assert sides("from=serving&to=dev") == (serving, "dev", [])
+        assert sides("from=1.0.0&to=dev&path=main.py") == ("1.0.0", "dev", [])
+        assert sides("from=1.0.0&to=dev&path=answer.txt") == ("1.0.0", "dev", ["answer.txt"])
+
+    def test_a_long_difference_is_cut_and_one_file_alone_is_not(self, api: Api) -> None:
+        api.deploy("1.0.0")
+        (api.directory / "long.txt").write_text("".join(f"{n}\n" for n in range(5_000)))
+        (long,) = api.ask("GET", "/diff").json["files"]
+        assert (len(long["lines"]), long["added"], long["complete"]) == (2_000, 5_000, False)
+        (long,) = api.ask("GET", "/diff?path=long.txt").json["files"]
+        assert (len(long["lines"]), long["complete"]) == (5_001, True)
+
+    def test_what_is_not_there_is_told(self, api: Api) -> None:
+        codes = {
+            ref: (answer := api.ask("GET", f"/diff?from={ref}")).json["code"] for ref in ("9.9.9", "g99", "nothing")
+        }
+        assert codes == {"9.9.9": "version_not_found", "g99": "generation_not_found", "nothing": "version_not_found"}
+        assert answer.status == 404
+        api.ask("POST", "/stop")
+        nothing = api.ask("GET", "/diff")
+        assert (nothing.status, nothing.json["code"]) == (409, "nothing_to_compare")
+
+
 class TestTraffic:
     def test_a_canary_is_sticky_and_a_rollback_is_at_once(self, api: Api) -> None:
         api.save("one")
