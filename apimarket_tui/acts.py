@@ -57,12 +57,12 @@ class ApiActs:
     def do_edit(self, api: "ApiView") -> None:
         """Give the terminal to $EDITOR until it ends."""
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
-        if not editor:
+        if self._app.is_web:
+            self._app.tell(f"A browser has no terminal for an editor\nOpen it yourself: {api.directory}", bad=True)
+        elif not editor:
             self._app.tell("$EDITOR is not set\nSet it, as in: export EDITOR=nano", bad=True)
         elif not os.path.isdir(api.directory):
             self._app.tell(f"{api.directory} is not a directory on this machine", bad=True)
-        elif self._app.is_web:
-            self._app.tell("A browser has no $EDITOR; open the directory yourself", bad=True)
         else:
             try:
                 command = editor_command(editor, api)
@@ -75,7 +75,7 @@ class ApiActs:
         """Give the terminal to a shell in the API's container until it ends."""
         command = shell_command(api)
         if self._app.is_web:
-            self._app.tell("A browser has no shell on this machine", bad=True)
+            self._app.tell("A browser has no terminal for a shell\nIn one: apimarket, then x", bad=True)
         elif command is not None:
             self._lend(command, None, "A shell in a container needs the docker program, and the container")
         elif api.isolated and api.serving is None:

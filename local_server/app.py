@@ -1,6 +1,5 @@
 """The composition root: the only file that knows every part. `create_app` puts them together, `serve` runs them."""
 
-import errno
 import logging
 import socket
 import sys
@@ -9,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import uvicorn
 from fastapi import Depends, FastAPI, Request
 from fastapi_offline import FastAPIOffline
@@ -30,7 +28,7 @@ from local_server.data_directory import DataDirectory
 from local_server.domain.errors import ApimarketError
 from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
-from local_server.domain.server_errors import PortTaken, RoleNeedsPostgres
+from local_server.domain.server_errors import RoleNeedsPostgres
 from local_server.executor.routes import ExecutorPorts
 from local_server.executor.routes import make_routers as make_executor_routers
 from local_server.executor.secret_routes import SecretPorts
@@ -44,6 +42,7 @@ from local_server.gateway.hosts import Hosts
 from local_server.gateway.serving import uvicorn_options
 from local_server.inspection.routes import InspectionPorts
 from local_server.inspection.routes import make_router as make_inspection_router
+from local_server.listening import listen
 from local_server.marketplace.routes import MarketPorts
 from local_server.marketplace.routes import make_routers as make_market_routers
 from local_server.pauses import keep_pauses_short
@@ -65,7 +64,6 @@ from local_server.wire.apis import ApiView, UsageView
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - addresses to listen on, never names to answer to
 SHUTDOWN_S = 10
 logger = logging.getLogger("apimarket")
-BACKLOG = 2048
 
 
 def create_app(
@@ -268,7 +266,7 @@ def serve(
     held, announces = settings.runs_apis, settings.role in ("all", "gateway")
     with (
         DataDirectory(settings.home, held=held, announces=announces) as data,
-        _listen(settings.host, settings.port) as listener,
+        listen(settings.host, settings.port) as listener,
     ):
         logs.configure(settings.log_format, [data.token()])
         return _run(settings, data, listener)
@@ -316,25 +314,3 @@ def make_server(
     server = Server(config)
     server.control = control_app
     return server
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(port, _holder(port)) from None
-        raise
-
-
-def _holder(port: int) -> str:
-    """Who listens on the port, as far as this user may know."""
-    try:
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-            if listens and connection.pid:
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
-    except (psutil.Error, OSError):
-        return "another program"
-    return "another program"

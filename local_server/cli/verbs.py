@@ -56,6 +56,7 @@ VERBS: dict[str, Verb] = {
     "login": Verb("accounts:login", "Begin a session of 24 hours.", ACCESS),
     "logout": Verb("accounts:logout", "End every session of the account.", ACCESS),
     "whoami": Verb("accounts:whoami", "Whom the server takes you for.", ACCESS),
+    "web": Verb("web:web", "The terminal UI in a browser.", SERVER),
     "serve": Verb("serving:serve", "Run the server in the foreground.", SERVER),
     "backup": Verb("keeping:backup", "Everything the server keeps, into one file.", SERVER),
     "restore": Verb("keeping:restore", "A backup, into an empty place.", SERVER),

@@ -6,10 +6,10 @@ from local_server.domain.errors import ApimarketError
 class PortTaken(ApimarketError):
     status, code, title = 503, "port_taken", "The port is taken"
 
-    def __init__(self, port: int, holder: str) -> None:
+    def __init__(self, port: int, holder: str, verb: str = "serve") -> None:
         super().__init__(
             f"Port {port} is taken by {holder}",
-            hint=f"Try: apimarket serve --port {port + 1}",
+            hint=f"Try: apimarket {verb} --port {port + 1}",
             extra={"port": port},
         )
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from local_server.app import Server, _listen, create_control, make_server
+from local_server.app import Server, create_control, make_server
 from local_server.data_directory import DataDirectory
 from local_server.executor.engine import Engine, EngineSettings
+from local_server.listening import listen
 from local_server.runtime import ChooseEngine
 from local_server.settings import Settings
 from tests.executor.fake_engine import FakeEngine
@@ -82,7 +83,7 @@ def serving(
     home: Path, prepare: Callable[[FastAPI], None] = lambda app: None, choose: ChooseEngine = in_memory
 ) -> Iterator[Running]:
     settings = Settings(home=home, port=0, owner="ana", projects=home / "projects", drain_s=0, warm_s=0)
-    with DataDirectory(home) as data, _listen(settings.host, 0) as listener:
+    with DataDirectory(home) as data, listen(settings.host, 0) as listener:
         server = make_server(settings, data, listener, choose)
         prepare(server.control)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server", daemon=True)
