@@ -17,6 +17,7 @@ from local_server.domain.manifest import Runtime
 from local_server.executor.agents.support import agent_directory
 from local_server.executor.engines.go_agent import sources_digest
 from tests.agents.driver import AgentProcess, Message
+from tests.go_caches import go_cache
 
 
 def _go() -> Path | None:
@@ -46,7 +47,7 @@ class Toolchain:
         home.mkdir(parents=True, exist_ok=True)
         self.env = {
             "CGO_ENABLED": "0",
-            "GOCACHE": str(home / "cache"),
+            "GOCACHE": str(go_cache("process")),
             "GOPATH": str(home / "gopath"),
             "GOTOOLCHAIN": "local",
         }

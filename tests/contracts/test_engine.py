@@ -21,6 +21,7 @@ from tests.contracts.engines import (
     nothing,
     process_case,
 )
+from tests.go_caches import share_go_cache
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,13 +42,13 @@ def cases(*runtimes: Runtime) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def shared_home(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
-    """One home for all. The caches of compilers and package tools live from run to run: Go's standard library alone
-    takes most of a minute to compile."""
+    """One home for all. The caches of compilers and package tools live from run to run."""
     home = tmp_path_factory.mktemp("home")
     home.chmod(0o700)
     for engine in ("process", "docker"):
         (home / engine).mkdir()
         (home / engine / "cache").symlink_to(pytestconfig.cache.mkdir(f"engine-{engine}"))
+        share_go_cache(home / engine, engine)
     return home
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from local_server.client import ApimarketClientError, Client
+from tests.go_caches import share_go_cache
 
 PATIENCE_S = 90.0
 
@@ -131,6 +132,7 @@ def wait_for(question: Callable[[], Any], what: str | Callable[[], str], patienc
 @contextlib.contextmanager
 def running(home: Path, engine: str, **options: Any) -> Iterator[RunningServer]:
     server = RunningServer(home, engine, **options)
+    share_go_cache(home, engine)
     try:
         server.start()
         yield server

@@ -14,6 +14,7 @@ from local_server.domain.manifest_toml import parse
 from local_server.domain.registry_errors import TemplateNotFound
 from local_server.registry.detect import detect, detect_entry
 from local_server.registry.templates import find_template, list_templates, templates_root, write_template
+from tests.go_caches import go_cache
 
 NAMES = ["python", "python-function", "node", "node-express", "go"]
 ENTRIES = {
@@ -145,11 +146,10 @@ class TestOwnTests:
     @pytest.mark.slow
     @pytest.mark.parametrize("project", ["go"], indirect=True)
     def test_go(self, project: Path):
-        cache = os.environ.get("GOCACHE") or str(Path.home() / ".cache" / "go-build")
         go = tool("go")
         environment = {
-            "GOCACHE": cache,
-            "GOFLAGS": "-mod=mod",
+            "GOCACHE": os.environ.get("GOCACHE") or str(go_cache("process")),
+            "GOFLAGS": "-mod=mod -trimpath",
             "GOTOOLCHAIN": "local",
             "GOPROXY": "off",
             "CGO_ENABLED": "0",
