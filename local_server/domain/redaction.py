@@ -22,8 +22,8 @@ _ONLY_SOUND_SO = frozenset({"idempotency-key", "www-authenticate", "proxy-authen
 
 # Anywhere in a name.
 _STEMS = (
-    "authorization", "cookie", "credential", "passphrase", "passwd", "password", "secret", "session", "signature",
-    "token",
+    "authorization", "cardnumber", "cookie", "credential", "creditcard", "passphrase", "passwd", "password", "secret",
+    "session", "signature", "token",
 )  # fmt: skip
 # As a word of its own: `api_key`, `apiKey`, `X-Api-Key`, but not `monkey`.
 _WORDS = frozenset(
@@ -54,6 +54,8 @@ _QUOTED_NAME = re.compile(_NAME + r"""\\?["']?\s*+[:=]\s*+(?=\\?["'])""")
 _QUOTED = re.compile(r"""\\"((?:[^"\\\n]|\\(?!"))*+)|"((?:[^"\\\n]|\\.)*+)|'((?:[^'\\\n]|\\.)*+)""")
 _BARE_NAME = re.compile(_NAME + r"[ \t]*+[:=][ \t]*+")
 _BARE = re.compile(r"(?i)((?:(?:basic|bearer|digest)[ \t]++)?[^\s\"',;&<>{}\[\]]++)")
+_IN_URL = re.compile(r"""(?:(?<=[?&"'])|(?<=&amp;)|(?<=\\u0026))([\w$.%+-]++)=([^&\s"'<>\\#;]++)""")
+"""Also a query alone, where it is the whole of a string."""
 _CODE = ("html", "javascript", "ecmascript", "css", "json")
 """Here `token = next()` is a statement."""
 _PART_NAME = re.compile(r'(?i)\bname="([^"\r\n]*)"')
@@ -124,6 +126,7 @@ def redact_text(text: str, media_type: str = "", mask: Mask = hide) -> str:
         text = _ELEMENT.sub(lambda found: _element(found, hidden), text)
     text = _redact_json(text, hidden)
     text = _redact_assigned(text, _QUOTED_NAME, _QUOTED, hidden)
+    text = _IN_URL.sub(lambda found: _parameter(found, hidden), text)
     if not any(word in kind for word in _CODE):
         text = _redact_assigned(text, _BARE_NAME, _BARE, hidden)
     return _by_shape(text, mask)
@@ -241,6 +244,13 @@ def _element(found: re.Match[str], mask: _Hidden) -> str:
         return found[0]
     start = found.start(2) - found.start()
     return found[0][:start] + mask(name) + found[0][start + len(value) :]
+
+
+def _parameter(found: re.Match[str], mask: _Hidden) -> str:
+    name, value = unquote_plus(found[1]), found[2]
+    if value in mask or _is_harmless(name, value) or not (smells(name) or name.lower() in _IN_QUERIES):
+        return found[0]
+    return f"{found[1]}={mask(name)}"
 
 
 def _redact_parts(text: str, media_type: str, mask: Mask) -> str:

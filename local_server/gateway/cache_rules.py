@@ -240,6 +240,8 @@ def terms(ask: Ask, status: int, headers: RawHeaders, ttl_s: int, now: Instant) 
     vary = _vary(headers, names)
     if "no-store" in said or "private" in said or b"set-cookie" in names or vary is None:
         return None
+    if _first(headers, b"content-type").lower().startswith(b"text/event-stream"):
+        return None  # it tells what happens now, and who asks for it must not wait until another's ends
     everybody = "public" in said or "s-maxage" in said
     if ask.audience is None and not everybody:
         return None

@@ -30,6 +30,7 @@ class TestNames:
             "accesstoken", "X-Auth-Token", "refreshToken", "secret", "clientSecret", "client_secrets", "key", "api_key",
             "apiKey", "APIKey", "X-Api-Key", "keys", "session", "sessionid", "PHPSESSID_session", "sid", "Cookie",
             "Authorization", "credentials", "jwt", "csrf", "otp", "pin", "cvv", "signature", "sig", "private_key",
+            "creditCard", "card_number",
         ],
     )  # fmt: skip
     def test_these_smell(self, name: str) -> None:
@@ -102,6 +103,12 @@ class TestJson:
             ('{"pass\\u0077ord": "abc"}', '{"pass\\u0077ord": "[redacted]"}'),
             ('{"password": "a", "password": "b"}', '{"password": "[redacted]", "password": "[redacted]"}'),
             ('{"a": "b"}', '{"a": "b"}'),
+            (
+                '{"next": "https://a/?page=2&api_key=abc#x", "max": "/?max_tokens=3"}',
+                '{"next": "https://a/?page=2&api_key=[redacted]#x", "max": "/?max_tokens=3"}',
+            ),
+            ('{"query": "access_token=abc\\u0026page=2"}', '{"query": "access_token=[redacted]\\u0026page=2"}'),
+            ('["/cb?code=abc\\u0026sig=abc"]', '["/cb?code=[redacted]\\u0026sig=[redacted]"]'),
         ],
     )
     def test_layout_stays_and_values_go(self, text: str, shown: str) -> None:
@@ -161,6 +168,8 @@ class TestOtherNotations:
             ("password: abc\nuser: ana", "application/yaml"),
             ("PASSWORD=abc", "text/plain"),
             ('const apiKey = "abc";', "text/javascript"),
+            ('fetch("/a?x=1&token=abc")', "text/javascript"),
+            ('<a href="/a?x=1&amp;token=abc">', "text/html"),
             ("authorization: Bearer abc", "text/plain"),
             (TOKEN.replace("sdWI", "abc"), "text/plain"),
         ],
@@ -186,6 +195,7 @@ class TestTime:
             "a" * 65536, '"' * 65536, '\\"' * 32768, '"' + '\\"' * 32767, "<" * 65536, "<a" * 32768, "eyJ-" * 16384,
             "password:" * 7281, '"password":' * 5957, '{"password":' * 5461, "[" * 65536, " " * 65536, "a=" * 32768,
             "password" + " " * 65000, "eyJaaaaa." * 7281, "am_live_" * 8192, "bearer " * 9362, "=" * 65536, "'" * 65536,
+            "&token=" * 9362, "?a" * 32768, "&" + "a" * 65535,
         ],
         ids=lambda text: text[:12],
     )  # fmt: skip

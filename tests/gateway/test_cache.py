@@ -226,6 +226,7 @@ class TestFreshness:
             [("expires", "0")],
             [("expires", "Thu, 01 Jan 1970 00:00:00 GMT")],
             [("set-cookie", "a=b"), ("cache-control", "public, max-age=60")],
+            [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "max-age=60")],
             [("vary", "*")],
             [("vary", "Accept, x-forwarded-for")],
             [("age", "100")],
