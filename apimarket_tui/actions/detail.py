@@ -73,6 +73,18 @@ DETAIL: tuple[Action, ...] = (
     ),
     Action("roll-back", ("b",), "roll back", "The traffic as it was before, after asking", "versions", "rollback NAME"),
     Action(
+        "compare-versions",
+        ("equals_sign",),
+        "diff",
+        "How its files differ from the directory's; of two that are marked, from each other",
+        "versions",
+        "diff NAME VERSION",
+        aliases=("diff",),
+    ),
+    Action(
+        "mark-version", ("space",), "mark", "Mark the version, to compare two", "versions", bar=False, palette=False
+    ),
+    Action(
         "channel",
         ("c",),
         "channel",
@@ -99,6 +111,14 @@ DETAIL: tuple[Action, ...] = (
         bar=False,
     ),
     Action("copy-pinned", ("u",), "copy pinned", "Copy the URL that leads to this version", "versions", bar=False),
+    Action("next-file", ("right_square_bracket",), "files", "Next file", "diff", palette=False),
+    Action("previous-file", ("left_square_bracket",), "file", "Previous file", "diff", bar=False, palette=False),
+    Action("choose-sides", ("c",), "compare", "Choose what is compared with what", "diff", "diff NAME FROM TO"),
+    Action("turn-diff", ("x",), "turn round", "The other way round", "diff", "diff NAME TO FROM"),
+    Action(
+        "all-lines", ("a",), "all lines", "All lines of a file of which there are more", "diff", "diff NAME --path FILE"
+    ),
+    Action("ask-diff", ("r",), "ask again", "Compare again", "diff", bar=False),
     Action(
         "replay-exchange",
         ("p",),

@@ -20,6 +20,7 @@ _KEY_LABELS = {
     "question_mark": "?",
     "plus": "+",
     "underscore": "_",
+    "equals_sign": "=",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "escape": "esc",

@@ -9,7 +9,7 @@ from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.lengths import length_of
 from apimarket_tui.panes.kept_table import KeptTablePane
-from apimarket_tui.version_rows import COLUMNS, Known, VersionRow, cell_of, rows_of, traffic_words
+from apimarket_tui.version_rows import COLUMNS, DEV, Known, VersionRow, cell_of, rows_of, traffic_words
 from apimarket_tui.widgets.table import LineTable
 
 if TYPE_CHECKING:
@@ -84,6 +84,26 @@ class VersionsPane(KeptTablePane[Known, VersionRow]):
         told = f"{api.name} {wanted.version} takes the traffic once it is ready"
         self._act(told, self.market.backend.deploy_version(api.name, wanted))
         return ""
+
+    def do_mark_version(self) -> None:
+        self.table.table.mark()
+
+    def do_compare_versions(self) -> None:
+        """The two that are marked, the older first; else the selected one and the directory."""
+        from apimarket_tui.screens.diff import DiffScreen
+
+        api, row, marks = self.api, self.selected, self.table.table.marks
+        if api is None:
+            return
+        marked = [one.target for one in self.table.table.rows if one.target in marks]
+        if len(marked) > 2:
+            self.market.tell(f"{len(marked)} are marked; two can be compared. space takes a mark off", bad=True)
+        elif len(marked) == 2:
+            self.app.push_screen(DiffScreen(api.id, marked[1], marked[0]))
+        elif row is None or row.version is None:
+            self.app.push_screen(DiffScreen(api.id))
+        else:
+            self.app.push_screen(DiffScreen(api.id, row.target, DEV if api.directory else None))
 
     def do_send_traffic(self) -> None:
         row, api = self.selected, self.api

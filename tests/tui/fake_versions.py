@@ -12,9 +12,11 @@ from local_server.wire.versions import (
     PendingMove,
     ShareView,
     TrafficSplitView,
+    TreeDifferenceView,
     VersionView,
 )
 
+from .fake_diff import a_difference, a_file, some_files
 from .fake_market import NOW
 
 
@@ -67,10 +69,21 @@ class FakeVersions:
     def __init__(self) -> None:
         self.version_list: list[VersionView] = some_versions()
         self.split = some_traffic_split()
+        self.changed_files = some_files()
 
     async def versions(self, name: str) -> list[VersionView]:
         await self._reached("versions")
         return self.version_list
+
+    async def diff(
+        self, name: str, first: str | None = None, second: str | None = None, path: str | None = None
+    ) -> TreeDifferenceView:
+        await self._reached("diff", f"{name} {first} {second} {path}")
+        files = self.changed_files
+        if path is not None:
+            whole = ["@@ -0,0 +1,840 @@", *(f"+place {number}" for number in range(840))]
+            files = [a_file(path, "added", added=840, lines=whole)]
+        return a_difference(first or "1.2.0", second or "dev", files)
 
     async def traffic(self, name: str) -> TrafficSplitView:
         await self._reached("traffic")

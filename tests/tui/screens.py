@@ -276,6 +276,7 @@ SCREENS: dict[str, Step] = {
     "detail-secrets-set": tab("secrets", "enter"),
     "detail-versions": tab("versions"),
     "detail-versions-asked": tab("versions", "down", "w"),
+    "diff": tab("versions", "down", "down", "equals_sign", *["down"] * 2),
     "sign-in": keys("A"),
     "sign-in-refused": _login_refused,
     "sign-up": keys("A", "ctrl+e"),

@@ -16,6 +16,7 @@ from apimarket_tui.panes.versions import VersionsPane
 from apimarket_tui.screens.conflict import ConflictScreen
 from apimarket_tui.screens.console import ConsoleScreen
 from apimarket_tui.screens.detail import DetailScreen
+from apimarket_tui.screens.diff import DiffScreen
 from apimarket_tui.screens.doctor import DoctorScreen
 from apimarket_tui.screens.exchange import ExchangeScreen
 from apimarket_tui.screens.frame import FrameScreen
@@ -38,6 +39,7 @@ OWNERS: dict[str, type] = {
     "keys": KeysPane,
     "secrets": SecretsPane,
     "versions": VersionsPane,
+    "diff": DiffScreen,
     "market": MarketScreen,
     "offer": Offer,
     "listing": ListingScreen,
