@@ -9,13 +9,12 @@ from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.key_rows import COLUMNS, cell_of
 from apimarket_tui.panes.kept_table import KeptTablePane
+from apimarket_tui.replacements import Replacements
 from apimarket_tui.widgets.table import LineTable
 
 if TYPE_CHECKING:
     from local_server.wire.accounts import KeyView, NewKeyView
     from local_server.wire.apis import ApiView
-
-GRACE_S = 3600
 
 
 class KeysPane(KeptTablePane["list[KeyView]", "KeyView"]):
@@ -28,6 +27,7 @@ class KeysPane(KeptTablePane["list[KeyView]", "KeyView"]):
 
     def __init__(self, current: "Callable[[], ApiView | None]") -> None:
         super().__init__(current, id="keys")
+        self._replacements = Replacements()
 
     def make_table(self) -> "LineTable[KeyView]":
         return LineTable(COLUMNS, lambda key: key.id, lambda key, column, _: cell_of(key, column, self.market.clock()))
@@ -65,7 +65,7 @@ class KeysPane(KeptTablePane["list[KeyView]", "KeyView"]):
         key = self.selected
         if key is None:
             return
-        if key.state != "active":
+        if key.state != "active" and not self._replacements.waits(key.id):
             self.market.tell(f"Only an active key is replaced; this one is {one_line(key.state)}", bad=True)
             return
         question = f"Replace {one_line(key.name) or one_line(key.prefix)}?"
@@ -74,7 +74,7 @@ class KeysPane(KeptTablePane["list[KeyView]", "KeyView"]):
 
     def _rotate(self, key: "KeyView") -> None:
         async def rotate() -> None:
-            made = await attempt(self.market.backend.rotate_key(key.id, GRACE_S))
+            made = await self._replacements.ask(self.market.backend, key.id, key.id)
             if isinstance(made, Trouble):
                 self.market.tell_trouble(made)
             elif self.standing:

@@ -12,6 +12,7 @@ from textual.widgets import Static
 from apimarket_tui.asked import Asked
 from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
+from apimarket_tui.replacements import Replacements
 from apimarket_tui.screens.frame import FrameScreen, bindings, stands
 from apimarket_tui.subscription_rows import COLUMNS, about, cell_of, is_over
 from apimarket_tui.widgets.bars import Rule
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from local_server.wire.market import ListingView, SubscriptionView
 
 REFRESH_S = 10.0
-GRACE_S = 3600
 """How long a replaced key stays in force."""
 _NONE = Content.assemble(
     ("No subscriptions\n\n", "bold"), ("s", "bold $primary"), (" on an API of the market begins one", "$dim")
@@ -40,6 +40,7 @@ class SubscriptionsScreen(FrameScreen):
 
     def __init__(self, place: "Place") -> None:
         super().__init__()
+        self._replacements = Replacements()
         self._place = place
 
     def body(self) -> ComposeResult:
@@ -195,17 +196,18 @@ class SubscriptionsScreen(FrameScreen):
         if one.key_id is None:
             self.market.tell("The marketplace does not say which key it has", bad=True)
             return
-        key_id, api = one.key_id, one.api
+        subscription, key_id, api = one.id, one.key_id, one.api
         more = "It is shown once. The one there is stays in force for an hour more."
         self.app.push_screen(
             ConfirmScreen(f"Make another key to {one_line(api)}?", more, "Make it", "Leave it"),
-            lambda yes: self.begin("new key", partial(self._new_key, key_id, api)) if yes else None,
+            lambda yes: self.begin("new key", partial(self._new_key, subscription, key_id, api)) if yes else None,
         )
 
-    async def _new_key(self, key_id: str, api: str) -> None:
+    async def _new_key(self, subscription: str, key_id: str, api: str) -> None:
         from apimarket_tui.screens.new_key import KeyShownScreen
 
-        made = await attempt(self.market.marketplaces.server(self._place).rotate_key(key_id, GRACE_S))
+        server = self.market.marketplaces.server(self._place)
+        made = await self._replacements.ask(server, subscription, key_id)
         if isinstance(made, Trouble):
             self.market.tell(made.text, bad=True)
         elif stands(self):

@@ -144,17 +144,23 @@ class Keys:
     def _fresh(self, kept: Sequence[ApiKey]) -> Sequence[ApiKey]:
         return [replace(key, last_used_at=self._used.get(key.id, key.last_used_at)) for key in kept]
 
-    async def rotate(self, key_id: str, grace: timedelta, caller: Caller, *, address: str) -> NewKey:
+    async def rotate(
+        self, key_id: str, grace: timedelta, caller: Caller, *, address: str, idempotency_key: str | None = None
+    ) -> NewKey:
         """Another key with the same rights, counted together with the old one; that is in force for `grace`
-        more, or until it expires.
-        Raises KeyNotFound, KeyNotInForce."""
+        more, or until it expires. Sent again with the same `idempotency_key`, the new key that nobody may have seen is
+        revoked and this one takes its place; the grace goes on from the first time.
+
+        Raises KeyNotFound, KeyNotInForce, IdempotencyKeyRefused, IdempotencyKeyReused."""
+        if idempotency_key is not None:
+            check_key(idempotency_key)
         now = self._system.now()
         text = write_key(self._random(SECRET_BYTES))
 
         def rotate(tx: Tx) -> ApiKey:
+            unseen = self._unseen(tx, key_id, grace, caller, idempotency_key, now)
             old = self._find(tx, key_id, caller)
-            if (state := old.state(now)) is not KeyState.ACTIVE:
-                raise KeyNotInForce(old.id, state if state is not KeyState.GRACE else "replaced already")
+            _check_active(unseen or old, now)
             new = replace(
                 old,
                 id=KeyId(self._system.new_id()),
@@ -162,8 +168,16 @@ class Keys:
                 prefix=text[:SHOWN_CHARS],
                 created_at=now,
                 last_used_at=None,
+                replaced_by=None,
+                grace_until=None,
             )
-            tx.keys.replace(old.id, new, now + grace)
+            until = old.grace_until if unseen is not None and old.grace_until is not None else now + grace
+            tx.keys.replace(old.id, new, until)
+            if unseen is not None:
+                tx.keys.revoke(unseen.id, now)
+                tx.audit.add(self._entry(caller, "key.revoke", unseen.id, address))
+            if idempotency_key is not None:
+                tx.idempotency.settle(caller.user.id, idempotency_key, Outcome(201, {"key": new.id}))
             tx.audit.add(self._entry(caller, "key.rotate", old.id, address, f"replaced by {new.id}"))
             return new
 
@@ -275,6 +289,16 @@ class Keys:
         async with self._refreshing:
             self._publish(await self._storage.read(lambda tx: tx.keys.all()))
 
+    def _unseen(
+        self, tx: Tx, key_id: str, grace: timedelta, caller: Caller, idempotency_key: str | None, now: datetime
+    ) -> ApiKey | None:
+        """What the same request put in the place of `key_id` before, in an answer that may have been lost."""
+        if idempotency_key is None:
+            return None
+        hashed = request_hash("rotate", {"key": key_id, "grace_s": grace.total_seconds()})
+        before = tx.idempotency.claim(caller.user.id, idempotency_key, hashed, now)
+        return None if before is None else self._find(tx, before.response["key"], caller)
+
     def _find(self, tx: Tx, key_id: str, caller: Caller) -> ApiKey:
         key = tx.keys.get(KeyId(key_id), None if caller.is_machine else caller.user.id)
         if key is None:
@@ -284,3 +308,9 @@ class Keys:
     def _entry(self, caller: Caller, action: str, subject: str, address: str, detail: str = "") -> AuditEntry:
         now = self._system.now()
         return AuditEntry(self._system.new_id(), now, caller.user.id, action, subject, address, detail)
+
+
+def _check_active(key: ApiKey, now: datetime) -> None:
+    """Raises KeyNotInForce."""
+    if (state := key.state(now)) is not KeyState.ACTIVE:
+        raise KeyNotInForce(key.id, state if state is not KeyState.GRACE else "replaced already")

@@ -129,11 +129,13 @@ def _add_keys(router: APIRouter, ports: AccountsPorts) -> None:
         return await _new_key_view(ports, request, made, api.full_name)
 
     @router.post("/keys/{key_id}/rotate", status_code=201, tags=["keys"])
-    async def rotate_key(request: Request, key_id: str, body: RotateKey) -> NewKeyView:
-        """Another key with the same rights; the old one stays in force for `grace_s` seconds."""
-        made = await ports.keys(request).rotate(
-            key_id, timedelta(seconds=body.grace_s), ports.caller(request), address=address_of(request)
-        )
+    async def rotate_key(
+        request: Request, key_id: str, body: RotateKey, idempotency_key: Annotated[str | None, Header()] = None
+    ) -> NewKeyView:
+        """Another key with the same rights; the old one stays in force for `grace_s` seconds. Sent again with the same
+        Idempotency-Key, the new key made before is revoked, and another takes its place."""
+        grace, caller, address = timedelta(seconds=body.grace_s), ports.caller(request), address_of(request)
+        made = await ports.keys(request).rotate(key_id, grace, caller, address=address, idempotency_key=idempotency_key)
         return await _new_key_view(ports, request, made, await ports.keys(request).api_name(made.key.api_id))
 
     @router.delete("/keys/{key_id}", status_code=204, tags=["keys"])

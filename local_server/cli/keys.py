@@ -9,6 +9,7 @@ from local_server.cli.lengths import Length
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import remote_of, remote_option
 from local_server.cli.text import clean, day_of, line_of, paint, table
+from local_server.client.calls import new_once
 from local_server.client.documents import CreateKeyDocument, KeyDocument, NewKeyDocument
 
 
@@ -49,7 +50,7 @@ def create(
         "quota": quota,
         "plan": plan,
     }
-    shown_once(remote_of(remote).client.create_key(name, body), as_json)
+    shown_once(remote_of(remote).client.create_key(name, body, new_once()), as_json)
 
 
 @verb(name="list")
@@ -82,7 +83,8 @@ def list_keys(name: str | None, remote: str | None, as_json: bool) -> None:
 def rotate(key_id: str, grace: timedelta, remote: str | None, as_json: bool) -> None:
     """Replace the key KEY_ID by another. That one has the same rights; the old one ends after a grace period."""
     _refuse_key(key_id)
-    shown_once(remote_of(remote).client.rotate_key(key_id, int(grace.total_seconds())), as_json)
+    client = remote_of(remote).client
+    shown_once(client.rotate_key(key_id, int(grace.total_seconds()), new_once()), as_json)
 
 
 @verb()

@@ -9,6 +9,7 @@ from local_server.cli.keys import shown_once
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import Remote, market_of, market_option
 from local_server.cli.text import age, clean, line_of, milliseconds, paint, table
+from local_server.client.calls import new_once
 from local_server.client.errors import ServerUnreachableError
 from local_server.client.market_calls import Filter
 from local_server.client.market_documents import (
@@ -123,7 +124,11 @@ def _card(card: ListingCardDocument) -> list[str]:
 def subscribe(api: str, plan: str | None, spend_cap_minor: int | None, remote: str | None, as_json: bool) -> None:
     """Subscribe to an API. Its key is shown once, alone on standard output, and cannot be shown again."""
     name = full_name(api)
-    made = market_of(remote).client.subscribe(name, {"plan": plan, "spend_cap_minor": spend_cap_minor})
+    client = market_of(remote).client
+    made = client.subscribe(name, {"plan": plan, "spend_cap_minor": spend_cap_minor}, new_once())
+    if made["key"] is None and made["key_id"] is not None:  # the answer that held it was lost
+        other = client.rotate_key(made["key_id"], 0, new_once())
+        made["key"], made["key_id"] = other["key"], other["info"]["id"]
     if as_json:
         print_json(made)
         return
@@ -152,7 +157,7 @@ def subscriptions(
         raise click.UsageError(f"Which one? Try: apimarket subscriptions {act} ID")
     elif act == "key":
         key_id = _key_of(client, subscription)
-        shown_once(client.rotate_key(key_id, 0 if now else GRACE_S), as_json)
+        shown_once(client.rotate_key(key_id, 0 if now else GRACE_S, new_once()), as_json)
         return
     elif act == "cancel":
         found = [client.cancel_subscription(subscription, "now" if now else "period_end")]

@@ -231,8 +231,8 @@ class AsyncClient(AsyncMarket, AsyncVersions, AsyncSecrets):
         answer: NewKeyView = await self._send(calls.create_key(name, _json(body), idempotency_key))
         return answer
 
-    async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
-        answer: NewKeyView = await self._send(calls.rotate_key(key_id, grace_s))
+    async def rotate_key(self, key_id: str, grace_s: int = 3600, idempotency_key: str | None = None) -> NewKeyView:
+        answer: NewKeyView = await self._send(calls.rotate_key(key_id, grace_s, idempotency_key))
         return answer
 
     async def revoke_key(self, key_id: str) -> None:

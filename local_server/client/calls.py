@@ -4,11 +4,13 @@
 answer is a list of it. Names of APIs may be an id, a slug or `owner/slug`.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
 ROOT = "/api/v1"
+_ONCE = "Idempotency-Key"
 _REPLAY_S = 300.0
 """A generation that has ended is started for it, its dependencies and all, and two answers are waited for."""
 
@@ -175,7 +177,17 @@ def keys(name: str | None) -> Call:
 
 def once(key: str | None) -> tuple[tuple[str, str], ...]:
     """What makes a request one that may be sent again when its answer was lost, and counts once; None: it may not."""
-    return (("Idempotency-Key", key),) if key is not None else ()
+    return ((_ONCE, key),) if key is not None else ()
+
+
+def counts_once(call: Call) -> bool:
+    """Whether sending it a second time is the same as sending it once."""
+    return any(name == _ONCE for name, _ in call.headers)
+
+
+def new_once() -> str:
+    """For `once`: of one act, however often it is sent."""
+    return os.urandom(16).hex()
 
 
 def create_key(name: str, body: Mapping[str, Any], idempotency_key: str | None = None) -> Call:
@@ -183,9 +195,9 @@ def create_key(name: str, body: Mapping[str, Any], idempotency_key: str | None =
     return Call("POST", path, "accounts:NewKeyView", body=body, headers=once(idempotency_key))
 
 
-def rotate_key(key_id: str, grace_s: int) -> Call:
+def rotate_key(key_id: str, grace_s: int, idempotency_key: str | None = None) -> Call:
     path = f"{ROOT}/keys/{quote(key_id, safe='')}/rotate"
-    return Call("POST", path, "accounts:NewKeyView", body={"grace_s": grace_s})
+    return Call("POST", path, "accounts:NewKeyView", body={"grace_s": grace_s}, headers=once(idempotency_key))
 
 
 def revoke_key(key_id: str) -> Call:

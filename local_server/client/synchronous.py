@@ -164,8 +164,8 @@ class Client(Market, Versions, Secrets):
     ) -> "doc.NewKeyDocument":
         return cast("doc.NewKeyDocument", self.send(calls.create_key(name, body, idempotency_key)))
 
-    def rotate_key(self, key_id: str, grace_s: int = 3600) -> "doc.NewKeyDocument":
-        return cast("doc.NewKeyDocument", self.send(calls.rotate_key(key_id, grace_s)))
+    def rotate_key(self, key_id: str, grace_s: int = 3600, idempotency_key: str | None = None) -> "doc.NewKeyDocument":
+        return cast("doc.NewKeyDocument", self.send(calls.rotate_key(key_id, grace_s, idempotency_key)))
 
     def revoke_key(self, key_id: str) -> None:
         self.send(calls.revoke_key(key_id))
@@ -220,7 +220,20 @@ class Client(Market, Versions, Secrets):
     # -- Transport ---------------------------------------------------------------------------------------------
 
     def send(self, call: Call) -> Any:
-        """The JSON of the answer; None for 204."""
+        """The JSON of the answer; None for 204. What counts once (`calls.once`) is sent a second time where the answer
+        was lost."""
+        try:
+            response, content = self._answered(call)
+        except ServerUnreachableError:
+            if not calls.counts_once(call):
+                raise
+            response, content = self._answered(call)
+        if response.status >= 300:
+            problem = problem_of(response.status, response.reason, content, self.url + call.path)
+            raise session_over(problem, self.url) if self._elsewhere and problem.code in NO_SESSION else problem
+        return self._parsed(call, response.status, content)
+
+    def _answered(self, call: Call) -> tuple[http.client.HTTPResponse, bytes]:
         body = None if call.body is None else json.dumps(call.body).encode()
         try:
             connection = _open(self.url, call.timeout_s)
@@ -228,15 +241,11 @@ class Client(Market, Versions, Secrets):
                 headers = self._headers(body) | dict(call.headers)
                 connection.request(call.method, _target(self.url, call.path), body, headers)
                 response = connection.getresponse()
-                content = _content(response)
+                return response, _content(response)
             finally:
                 connection.close()
         except _BROKEN as error:
             raise ServerUnreachableError(self.url, reason_of(error), elsewhere=self._elsewhere) from error
-        if response.status >= 300:
-            problem = problem_of(response.status, response.reason, content, self.url + call.path)
-            raise session_over(problem, self.url) if self._elsewhere and problem.code in NO_SESSION else problem
-        return self._parsed(call, response.status, content)
 
     def _parsed(self, call: Call, status: int, content: bytes) -> Any:
         if call.answer is None or status == 204:

@@ -53,6 +53,32 @@ class TestOnce:
             third.key.id: KeyState.ACTIVE,
         }
 
+    async def test_rotated_again_the_old_key_has_one_successor_and_no_longer_a_grace(self, desk: Desk) -> None:
+        old = await make(desk)
+        first = await desk.keys.rotate(old.key.id, HOUR, OWNER, address=HERE, idempotency_key="try-1")
+        desk.clock.forward(1800)
+        second = await desk.keys.rotate(old.key.id, HOUR, OWNER, address=HERE, idempotency_key="try-1")
+        kept = {key.id: key for key in await desk.keys.of_api(API)}
+        assert {key_id: key.state(desk.clock.now()) for key_id, key in kept.items()} == {
+            old.key.id: KeyState.GRACE,
+            first.key.id: KeyState.REVOKED,
+            second.key.id: KeyState.ACTIVE,
+        }
+        assert (kept[old.key.id].replaced_by, kept[old.key.id].grace_until) == (second.key.id, NOON + HOUR)
+
+    async def test_rotated_again_after_the_successor_was_used_up_is_refused(self, desk: Desk) -> None:
+        old = await make(desk)
+        first = await desk.keys.rotate(old.key.id, HOUR, OWNER, address=HERE, idempotency_key="try-1")
+        await desk.keys.rotate(first.key.id, HOUR, OWNER, address=HERE)
+        with pytest.raises(KeyNotInForce, match="replaced already"):
+            await desk.keys.rotate(old.key.id, HOUR, OWNER, address=HERE, idempotency_key="try-1")
+
+    async def test_another_grace_under_the_same_key_is_another_request(self, desk: Desk) -> None:
+        old = await make(desk)
+        await desk.keys.rotate(old.key.id, HOUR, OWNER, address=HERE, idempotency_key="try-1")
+        with pytest.raises(IdempotencyKeyReused):
+            await desk.keys.rotate(old.key.id, 2 * HOUR, OWNER, address=HERE, idempotency_key="try-1")
+
     async def test_another_request_under_the_same_key_is_refused(self, desk: Desk) -> None:
         await desk.keys.create(API, KeyWish(name="a"), OWNER, address=HERE, idempotency_key="try-1")
         with pytest.raises(IdempotencyKeyReused):

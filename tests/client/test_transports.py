@@ -55,6 +55,33 @@ def answering(raw: bytes) -> Iterator[str]:
         thread.join()
 
 
+@contextmanager
+def losing_answers(lost: int) -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of a listener that hangs up on so many requests and answers the others with an empty object; and what it
+    was asked."""
+    got: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+
+        def take_in() -> None:
+            while True:
+                with listener.accept()[0] as connection:
+                    request = b""
+                    while not request.endswith(b"}"):
+                        if not (part := connection.recv(65536)):
+                            return
+                        request += part
+                    got.append(request)
+                    if len(got) > lost:
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+        thread = threading.Thread(target=take_in)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", got
+        socket.create_connection(listener.getsockname()).close()
+        thread.join()
+
+
 def closed_port() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -168,6 +195,27 @@ class TestWrongServers:
     def test_an_address_that_is_none(self, url: str) -> None:
         with pytest.raises(ApimarketClientError, match="is not an address"):
             Client(url).server()
+
+
+class TestLostAnswers:
+    """Of the command line: it would end with the key that nobody saw."""
+
+    def test_what_counts_once_is_sent_again(self) -> None:
+        with losing_answers(1) as (url, got):
+            Client(url, TOKEN).rotate_key("key_1", 60, "try-1")
+        assert len(got) == 2
+        assert got[0] == got[1]
+        assert b"Idempotency-Key: try-1" in got[0]
+
+    def test_but_not_for_ever(self) -> None:
+        with losing_answers(2) as (url, got), pytest.raises(ServerUnreachableError):
+            Client(url, TOKEN).rotate_key("key_1", 60, "try-1")
+        assert len(got) == 2
+
+    def test_other_acts_are_not(self) -> None:
+        with losing_answers(1) as (url, got), pytest.raises(ServerUnreachableError):
+            Client(url, TOKEN).rotate_key("key_1", 60)
+        assert len(got) == 1
 
 
 class TestCallingAnApi:

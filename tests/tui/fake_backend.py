@@ -485,6 +485,7 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         self.secret_list = some_secrets()
         self.asked_once: list[tuple[CreateKey, str | None]] = []
         """Keys that were asked for, each with its Idempotency-Key."""
+        self.rotated: list[tuple[str, str | None]] = []
         self.key_text = "4f9QmT2xLr8VwKc0JdYh6BnZs3Ea1GuP"
         self.wished: CreateKey | None = None
         self.gate: asyncio.Event | None = None
@@ -649,7 +650,8 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
         self.key_list = [info, *self.key_list]
         return NewKeyView(key="am_" + self.key_text, info=info)
 
-    async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
+    async def rotate_key(self, key_id: str, grace_s: int = 3600, idempotency_key: str | None = None) -> NewKeyView:
+        self.rotated.append((key_id, idempotency_key))
         await self._reached("rotate_key", key_id)
         return NewKeyView(key="am_" + self.key_text, info=a_key("again"))
 
@@ -745,7 +747,8 @@ class FakeServer(FakeMarket):
     async def logout(self) -> None:
         await self._backend._reached("logout", f"{self._token} at {self.url}")
 
-    async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
+    async def rotate_key(self, key_id: str, grace_s: int = 3600, idempotency_key: str | None = None) -> NewKeyView:
+        self.remote.rotated.append((key_id, idempotency_key))
         await self._asked("rotate_key")
         return NewKeyView(key="am_rotated", info=a_key("again"))
 

@@ -207,6 +207,7 @@ class Remote:
         self.searched: list[str] = []
         self.subscribed: list[tuple[str, Subscribe]] = []
         self.once: list[str | None] = []
+        self.rotated: list[tuple[str, str | None]] = []
         """The Idempotency-Key that each of them had."""
         self.reviews = some_reviews()
         self.subscriptions = some_subscriptions()

@@ -159,7 +159,7 @@ class HostileBackend(FakeBackend):
         lines = [f"{mark} {HOSTILE}" for mark in "-+@ "]
         return a_comparison(generation).model_copy(update={"headers_changed": headers, "body_diff": lines})
 
-    async def rotate_key(self, key_id: str, grace_s: int = 3600) -> NewKeyView:
+    async def rotate_key(self, key_id: str, grace_s: int = 3600, idempotency_key: str | None = None) -> NewKeyView:
         return NewKeyView(key=HOSTILE, info=self.key_list[0])
 
     async def requests(self, name: str, limit: int = 100) -> list[Any]:

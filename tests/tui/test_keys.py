@@ -132,6 +132,20 @@ class TestActs:
             assert one is not None
             assert (first, one) == (second, other)
 
+    async def test_replacing_it_again_after_a_lost_answer_is_the_same_request(self) -> None:
+        backend = FakeBackend()
+        backend.refusals["rotate_key"] = ServerUnreachableError("http://127.0.0.1:8080", "it did not answer in time")
+        async with running(backend) as pilot:
+            await tab("keys", "R", "y")(pilot)
+            await until(pilot, lambda: len(backend.rotated) == 1)
+            del backend.refusals["rotate_key"]
+            backend.key_list[0] = backend.key_list[0].model_copy(update={"state": "grace"})  # it had been replaced
+            await press(pilot, "R", "y")
+            await until(pilot, lambda: isinstance(pilot.app.screen, KeyShownScreen))
+        first, second = backend.rotated
+        assert first == second
+        assert first[1] is not None
+
     async def test_no_keys_say_what_they_are_for(self) -> None:
         backend = FakeBackend()
         backend.key_list = []

@@ -112,6 +112,23 @@ class TestChanging:
             await press(pilot, "escape")
             assert not shows(pilot, "am_rotated")
 
+    async def test_another_key_whose_answer_was_lost_is_the_same_request_again(self) -> None:
+        backend = FakeBackend()
+        there = backend.elsewhere
+        there.subscriptions[0] = there.subscriptions[0].model_copy(update={"key_id": "key_1"})
+        async with running(backend, size=(120, 40)) as pilot:
+            await market("S")(pilot)
+            there.down = True
+            await press(pilot, "R", "y")
+            await until(pilot, lambda: shows(pilot, "connection refused"))
+            there.down = False
+            there.subscriptions[0] = there.subscriptions[0].model_copy(update={"key_id": "key_2"})
+            await press(pilot, "r", "R", "y")
+            await until(pilot, lambda: shows(pilot, "am_rotated"))
+        first, second = there.rotated
+        assert first == second
+        assert first[0] == "key_1"
+
     async def test_one_that_is_over_is_left_alone(self) -> None:
         backend = FakeBackend()
         async with running(backend) as pilot:
