@@ -16,8 +16,28 @@ class MalformedRequest(ApimarketError):
 
     status, code, title = 400, "malformed_request", "The request is not clear HTTP"
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(f"The request {problem}", hint="Send it with an ordinary HTTP client.")
+    def __init__(self, problem: str, hint: str = "Send it with an ordinary HTTP client.") -> None:
+        super().__init__(f"The request {problem}", hint=hint)
+
+
+class MethodUnknown(ApimarketError):
+    """RFC 9110, 15.6.2."""
+
+    status, code, title = 501, "method_unknown", "That method is not known here"
+
+    def __init__(self, method: str, hint: str) -> None:
+        super().__init__(f"The request's method is {method!r}, which is not known here", hint=hint)
+
+
+class VersionNotSpoken(ApimarketError):
+    """RFC 9110, 15.6.6."""
+
+    status, code, title = 505, "version_not_spoken", "That version of HTTP is not spoken here"
+
+    def __init__(self, version: str) -> None:
+        """`version` as the request names it, without `HTTP/`; empty where it cannot be told."""
+        said = f"The request is in HTTP/{version}" if version else "The request is in another version of HTTP"
+        super().__init__(f"{said}, and HTTP/1.1 is spoken here", hint="Have the client use HTTP/1.1.")
 
 
 class RequestStalled(ApimarketError):

@@ -215,6 +215,8 @@ class Grant:
     counted_as: str
     caller: str = ""
     """Who calls with it, as far as limits go."""
+    replaced: bool = False
+    """Another key took its place, and `ends_at` is when that came into force alone."""
 
     def admits_from(self, address: str) -> bool:
         """Whether it may be used from `address` (no address: only where it may from everywhere)."""
@@ -241,4 +243,5 @@ def grant_of(key: ApiKey) -> Grant:
         key.quota,
         key.counted_as,
         f"key {key.id}",
+        key.replaced_by is not None and key.grace_until == key.ends_at,
     )

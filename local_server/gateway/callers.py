@@ -128,7 +128,7 @@ class Callers:
         if grant.revoked:
             raise KeyRefused("was revoked")
         if grant.ends_at is not None and grant.ends_at <= trace.started_at:
-            raise KeyRefused(f"has expired, at {grant.ends_at.isoformat(timespec='seconds')}")
+            raise _ended(grant, grant.ends_at)
         if grant.api_id != route.api_id:
             raise KeyNotAllowed("is for another API", f"{full_name(route)} needs a key of its own.")
         if not grant.admits_from(address):
@@ -153,6 +153,13 @@ def _passed(verdict: Verdict, route: Route) -> Verdict:
     if not verdict.admitted:
         raise RateLimited(full_name(route), verdict.limit, verdict.reset_s)
     return verdict
+
+
+def _ended(grant: Grant, at: datetime) -> KeyRefused:
+    moment = at.isoformat(timespec="seconds")
+    if grant.replaced:
+        return KeyRefused(f"was replaced by another, and held until {moment}", "Use the key that took its place.")
+    return KeyRefused(f"has expired, at {moment}")
 
 
 def _unknown(key: bytes) -> KeyRefused:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _CONTROL_SEGMENTS = frozenset(name.encode() for name in RESERVED_OWNERS)
 
+METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
 _GUARDS = (
     (b"content-security-policy", b"frame-ancestors 'none'"),
     (b"cross-origin-opener-policy", b"same-origin"),
@@ -52,6 +54,8 @@ class Edge:
             await self._refuse(self._host_refused(head, port), kind, send)
         elif problem := framing_problem(head):
             await self._refuse(MalformedRequest(problem), kind, send)
+        elif kind == "http" and raw_path_of(scope) == b"*":
+            await self._tell_methods(send)
         elif not site.is_server or not is_control(raw_path_of(scope)):
             await self.gateway.serve(scope, receive, send, head, site)
         elif refusal := self._origin_refused(head, port):
@@ -60,6 +64,16 @@ class Edge:
             request_id = self.gateway.system.new_id()
             current.set(Current(request_id, trace_of(head)))
             await self._control(scope, receive, _guarded(send, request_id) if kind == "http" else send)
+
+    async def _tell_methods(self, send: Send) -> None:
+        """`OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7); the protocol lets no other method have it."""
+        headers = [
+            (b"allow", METHODS),
+            (b"date", http_date()),
+            (b"x-request-id", self.gateway.system.new_id().encode()),
+        ]
+        await send({"type": "http.response.start", "status": 204, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _refuse(self, error: ApimarketError, kind: str, send: Send) -> None:
         await send_problem(send, error, self.gateway.system.new_id(), websocket=kind == "websocket")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import re
 from typing import TYPE_CHECKING
 
 from local_server.domain.gateway_errors import BodyTooLarge, UpstreamFailed, UpstreamTimeout
@@ -16,9 +18,24 @@ ANSWER_IDLE_S = 300.0
 """How long an API may take over the next part of an answer that it has begun."""
 
 
+_SYSTEM_ERROR = re.compile(r"\[Errno (\d+)\] ([^()]*)")
+_WORDS = {
+    errno.ECONNRESET: "reset by the API",
+    errno.ECONNABORTED: "reset by the API",
+    errno.EPIPE: "closed by the API",
+    errno.ETIMEDOUT: "nothing came back",
+}
+
+
 def broken_off(route: Route, failure: Exception, *, started: bool) -> UpstreamFailed:
+    told = _SYSTEM_ERROR.sub(_in_words, str(failure))
     part = "in the middle of its answer" if started else "before its answer"
-    return UpstreamFailed(f"{full_name(route)} {failure} {part}", hint=LOGS_HINT.format(route.slug))
+    return UpstreamFailed(f"{full_name(route)} {told} {part}", hint=LOGS_HINT.format(route.slug))
+
+
+def _in_words(error: re.Match[str]) -> str:
+    """The number of an error says nothing to a caller."""
+    return _WORDS.get(int(error[1]), error[2].lower())
 
 
 def late(route: Route) -> UpstreamTimeout:

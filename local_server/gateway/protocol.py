@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +25,7 @@ from local_server.domain.ids import uuid7
 from local_server.gateway.client_clocks import ReaderClock, RestClock
 from local_server.gateway.express import express
 from local_server.gateway.fields import Fields, fields_of
+from local_server.gateway.malformed import line_refusal, parser_refusal
 from local_server.gateway.problems import problem_body, problem_headers
 
 if TYPE_CHECKING:
@@ -132,9 +134,12 @@ class HardenedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._gateway is not None and self._may_be_short():
+        if self._gateway is not None and self.url.startswith(b"/") and self._may_be_short():
             self._parts = []
             return
+        self._refusal = line_refusal(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+        if self._refusal is not None:
+            raise self._refusal
         other_protocol = self.parser.should_upgrade() and not self._should_upgrade()
         if other_protocol and self._announces_body():
             self._refusal = MalformedRequest("asks for another protocol, and has a body; send it without Upgrade")
@@ -176,7 +181,7 @@ class HardenedProtocol(HttpToolsProtocol):
     def _took_short_way(self, parts: list[bytes], whole: bytes | None) -> bool:
         assert self._gateway is not None
         assert self.scheme is not None
-        if b"#" in self.url or not self.url.startswith(b"/"):
+        if b"#" in self.url:
             return False
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         fields = fields_of(self.headers, self._gateway.hosts, self.client, self.scheme, self.server)
@@ -297,18 +302,31 @@ class HardenedProtocol(HttpToolsProtocol):
     # -- Refusing -----------------------------------------------------------------------------------------------------
 
     def send_400_response(self, msg: str) -> None:
-        """uvicorn's answer to what its parser refused; ours says why."""
-        self._refuse(self._refusal or MalformedRequest("is not valid HTTP/1.1"))
+        """uvicorn's answer to what its parser refused, called while that error is handled; ours says why."""
+        self._refuse(self._refusal or parser_refusal(sys.exception(), self._whole or b""))
 
     def _refuse(self, error: ApimarketError) -> None:
         self._disarm()
+        self._parts = None  # nothing of the request goes on
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()  # an answer is under way: nothing may be written into it
+        if not self._may_answer():
+            self.transport.close()
             return
         request_id = uuid7(time.time_ns() // 1_000_000, os.urandom(10))
         body = problem_body(error, request_id)
         lines = [b"%b: %b\r\n" % item for item in problem_headers(error, request_id, body)]
         self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"connection: close\r\n\r\n", body]))
         self.transport.close()
+
+    def _may_answer(self) -> bool:
+        """Whether what is written now is the answer to the request that is refused: no other one's is under way, and
+        none has begun of its own, whose body it is that cannot be read."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return True
+        own = isinstance(cycle, RequestResponseCycle) and cycle.more_body and not self.pipeline
+        if not own or cycle.response_started:
+            return False
+        cycle.disconnected = True  # what the application still says goes nowhere
+        return True

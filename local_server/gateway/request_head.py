@@ -34,6 +34,8 @@ _READ = HOP_BY_HOP | _OURS | {b"host", b"origin", b"sec-fetch-site", b"content-l
 KEY_START = b"am_"
 """How our API keys begin: in `Authorization` nothing else is taken for one."""
 _BEARER = b"bearer "
+_LONGEST = 20
+"""Digits of a Content-Length."""
 
 
 class RequestHead:
@@ -145,8 +147,9 @@ class RequestHead:
             self.fetch_site = value
         elif name == b"content-length":
             self.lengths += 1
-            # int() takes signs, blanks and underscores; the grammar of RFC 9110 8.6 is digits only.
-            self.length = int(value) if value.isdigit() else -1
+            # int() takes signs, blanks and underscores; the grammar of RFC 9110 8.6 is digits only. Of more digits than
+            # _LONGEST the first ones are zeros (the parser counts in 64 bits), and int() refuses 5,000 of them.
+            self.length = int(value) if value.isdigit() and len(value) <= _LONGEST else -1
         elif name == b"transfer-encoding":
             self.odd_coding = self.odd_coding or self.chunked or value.strip().lower() != b"chunked"
             self.chunked = True
@@ -190,7 +193,7 @@ def framing_problem(head: RequestHead) -> str:
         return "has a Transfer-Encoding other than 'chunked'"
     if head.lengths and head.chunked:
         return "has both Content-Length and Transfer-Encoding"
-    return "has a Content-Length that is not a number" if head.length < 0 else ""
+    return f"has a Content-Length that is not a number of up to {_LONGEST} digits" if head.length < 0 else ""
 
 
 def block_problem(block: bytes, line_count: int) -> str:

@@ -115,7 +115,7 @@ class TestWithAKey:
         wrong = {
             "was revoked": a_key(1, revoked_at=past),
             "has expired": a_key(2, expires_at=past),
-            "has expired, at": a_key(3, grace_until=past, replaced_by=KeyId("k9")),
+            "was replaced by another, and held until": a_key(3, grace_until=past, replaced_by=KeyId("k9")),
             "is for another API": a_key(4, "me/other"),
             "may not be used from this address": a_key(5, cidrs=("10.0.0.0/8",)),
             "lacks the scope write": a_key(6, scopes=(Scope.READ,)),
