@@ -19,7 +19,7 @@ from local_server.domain.events import (
     VersionChanged,
     VersionCreated,
 )
-from local_server.domain.executions import Execution
+from local_server.domain.executions import Execution, by_api
 from local_server.domain.ids import ApiId, OpId
 from local_server.domain.registry import Api
 from local_server.events.bus import Bus, Lost
@@ -82,9 +82,9 @@ class Feed:
 
     async def requests(self, rows: Sequence[Execution]) -> None:
         """A batch of the request log was written."""
-        for api_id in dict.fromkeys(row.api_id for row in rows):
+        for api_id, part in by_api(rows).items():
             if self._stream.wanted(f"requests:{api_id}") and (api := await self._find(api_id)) is not None:
-                views = [execution_view(api, row) for row in rows if row.api_id == api_id]
+                views = [execution_view(api, row) for row in part]
                 self._stream.send(f"requests:{api_id}", RequestsLogged(api_id=api_id, requests=views))
 
     async def _pass_on(self, event: Event) -> None:

@@ -69,6 +69,10 @@ class Execution(NamedTuple):
 
 
 def by_api(rows: Sequence[Execution]) -> Mapping[ApiId, Sequence[Execution]]:
+    """Mostly all are of one."""
+    apis = {row.api_id for row in rows}
+    if len(apis) == 1:
+        return {apis.pop(): rows}
     parts: dict[ApiId, list[Execution]] = {}
     for row in rows:
         parts.setdefault(row.api_id, []).append(row)

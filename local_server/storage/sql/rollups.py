@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from local_server.domain.executions import Execution
+from local_server.domain.executions import Execution, by_api
 from local_server.domain.ids import ApiId, UserId
 from local_server.domain.usage import GenerationTally, Popularity, Rollup, Step, Tally
 from local_server.storage.dialect import Dialect
@@ -65,7 +65,7 @@ class SqlRollups:
         rows = self._connection.execute(_POPULARITY[step], params)
         return {ApiId(row["api_id"]): row["requests"] for row in rows}
 
-    def count(self, rows: Iterable[Execution]) -> None:
+    def count(self, rows: Sequence[Execution]) -> None:
         """Add rows that were never counted before."""
         for step, rollups in tallied(rows).items():
             # In one order everywhere, so that two servers that count at once never wait for each other in a ring.
@@ -96,18 +96,27 @@ def _place(rollup: Rollup) -> tuple[ApiId, datetime]:
     return rollup.api_id, rollup.starts_at
 
 
-def tallied(rows: Iterable[Execution]) -> Mapping[Step, Sequence[Rollup]]:
+def tallied(rows: Sequence[Execution]) -> Mapping[Step, Sequence[Rollup]]:
     """`rows` counted by minute; hours are the sums of minutes, and days of hours."""
-    minutes: dict[tuple[ApiId, int], list[Execution]] = {}
-    for row in rows:
-        minutes.setdefault((row.api_id, int(row.started_at.timestamp()) // 60), []).append(row)
-    by_minute = [Rollup(api_id, _minute(number), Tally.of(part)) for (api_id, number), part in minutes.items()]
+    by_minute = [
+        Rollup(api_id, minute, Tally.of(part))
+        for api_id, all_of_it in by_api(rows).items()
+        for minute, part in _minutes(all_of_it).items()
+    ]
     by_hour = _summed(Step.HOUR, by_minute)
     return {Step.MINUTE: by_minute, Step.HOUR: by_hour, Step.DAY: _summed(Step.DAY, by_hour)}
 
 
-def _minute(number: int) -> datetime:
-    return datetime.fromtimestamp(number * 60, UTC)
+def _minutes(rows: Sequence[Execution]) -> Mapping[datetime, Sequence[Execution]]:
+    """By when each minute began. Mostly there is only one, which the first and the last row tell."""
+    starts = [row.started_at for row in rows]
+    first = Step.MINUTE.start_of(min(starts))
+    if first == Step.MINUTE.start_of(max(starts)):
+        return {first: rows}
+    minutes: dict[int, list[Execution]] = {}
+    for row, started_at in zip(rows, starts, strict=True):
+        minutes.setdefault(int(started_at.timestamp()) // 60, []).append(row)
+    return {datetime.fromtimestamp(number * 60, UTC): part for number, part in minutes.items()}
 
 
 def _summed(step: Step, parts: Iterable[Rollup]) -> list[Rollup]:
