@@ -112,7 +112,7 @@ class Gateway:
         """Break off everything. May be called twice."""
         await self.routing.close()
         self.ticker.stop()
-        self.books.close()
+        self.books.post()
 
     # -- ASGI ---------------------------------------------------------------------------------------------------------
 

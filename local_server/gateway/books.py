@@ -40,10 +40,10 @@ class Books:
         """A request is over."""
         trace.ended_s = perf_counter()
         if not self._over:
-            asyncio.get_running_loop().call_soon(self.close)
+            asyncio.get_running_loop().call_soon(self.post)
         self._over.append(trace)
 
-    def close(self) -> None:
+    def post(self) -> None:
         """Enter what is over by now. May be called at any time."""
         over, self._over = self._over, []
         if not over:

@@ -51,8 +51,8 @@ async def test_what_ends_in_one_turn_is_entered_together_and_in_order() -> None:
 async def test_nothing_is_lost_at_the_end_and_nothing_is_entered_twice() -> None:
     told = Told()
     told.books.enter(a_trace("a"))
-    told.books.close()
-    told.books.close()
+    told.books.post()
+    told.books.post()
     await asyncio.sleep(0)
     assert told.batches == [["a"]]
 
@@ -65,7 +65,7 @@ async def test_what_cost_nothing_goes_back_to_where_it_was_spent_from() -> None:
         trace = a_trace("a", outcome, generation)
         trace.purse = purse
         told.books.enter(trace)
-    told.books.close()
+    told.books.post()
     assert told.refunded == spent[1:]
 
 
@@ -75,5 +75,5 @@ async def test_an_exchange_is_kept_with_its_row() -> None:
     trace.capture = capture  # type: ignore[assignment]
     told.books.enter(trace)
     told.books.enter(a_trace("b"))
-    told.books.close()
+    told.books.post()
     assert told.kept == [(capture, "a")]
