@@ -29,6 +29,8 @@ from local_server.domain.errors import ApimarketError
 from local_server.domain.ids import ApiId
 from local_server.domain.registry import Api
 from local_server.domain.server_errors import RoleNeedsPostgres
+from local_server.executor.file_routes import FilePorts
+from local_server.executor.file_routes import make_router as make_file_router
 from local_server.executor.routes import ExecutorPorts
 from local_server.executor.routes import make_routers as make_executor_routers
 from local_server.executor.secret_routes import SecretPorts
@@ -133,6 +135,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
             lambda request: runtime_of(request).url,
         )
     )
+    files = make_file_router(FilePorts(lambda request: runtime_of(request).executor.files, _find))
     secrets = make_secret_router(SecretPorts(lambda request: runtime_of(request).secrets, _find, caller_of))
     registry = make_registry_router(
         RegistryPorts(lambda request: runtime_of(request).registry, _view, _after_register, _before_remove, only_of)
@@ -177,6 +180,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
     app.include_router(executor, prefix="/api/v1", dependencies=token)
     app.include_router(versions, prefix="/api/v1", dependencies=token)
     app.include_router(secrets, prefix="/api/v1", dependencies=token)
+    app.include_router(files, prefix="/api/v1", dependencies=token)
     app.include_router(control.router, dependencies=token)
     app.include_router(sync, prefix="/api/v1", dependencies=token)
     app.include_router(publishing, prefix="/api/v1", dependencies=token)

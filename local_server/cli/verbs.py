@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "ls": Verb("looking:ls", "All APIs, their state and traffic.", WATCH),
     "status": Verb("looking:status", "One API in full.", WATCH),
     "logs": Verb("logs:logs", "What an API printed.", WATCH),
+    "files": Verb("files:files", "What an API is made of, and what is left out.", WATCH),
     "stats": Verb("figures:stats", "How many requests, how fast, how many failed.", WATCH),
     "history": Verb("figures:history", "The requests to an API, one by one.", WATCH),
     "inspect": Verb("inspecting:inspect", "The last requests whole: replay, compare, curl.", WATCH),

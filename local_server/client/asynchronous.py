@@ -12,6 +12,7 @@ import httpx2
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from local_server.client import calls
+from local_server.client.asynchronous_files import AsyncFiles
 from local_server.client.asynchronous_market import AsyncMarket
 from local_server.client.asynchronous_secrets import AsyncSecrets
 from local_server.client.asynchronous_versions import AsyncVersions
@@ -67,7 +68,7 @@ def _adapter(answer: str, many: bool) -> TypeAdapter[Any]:
     return TypeAdapter(wanted)
 
 
-class AsyncClient(AsyncMarket, AsyncVersions, AsyncSecrets):
+class AsyncClient(AsyncMarket, AsyncVersions, AsyncSecrets, AsyncFiles):
     """Talks to the server at `url`. Every method raises ApimarketClientError; ServerUnreachableError when none answers.
 
     Redirects are not followed, proxies and credentials are not taken from the environment.

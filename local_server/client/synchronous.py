@@ -23,6 +23,7 @@ from local_server.client.errors import (
 )
 from local_server.client.results import MAX_BODY_BYTES, CallResult
 from local_server.client.sse import Decoder, Received, TooLarge, next_wait_s
+from local_server.client.synchronous_files import Files
 from local_server.client.synchronous_market import Market
 from local_server.client.synchronous_secrets import Secrets
 from local_server.client.synchronous_versions import Versions
@@ -42,7 +43,7 @@ class Event(NamedTuple):
     """The JSON of the class in wire/events.py whose `topic` this is."""
 
 
-class Client(Market, Versions, Secrets):
+class Client(Market, Versions, Secrets, Files):
     """Talks to the server at `url`. Every method raises ApimarketClientError and ServerUnreachableError
     when none answers."""
 

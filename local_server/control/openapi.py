@@ -38,6 +38,7 @@ TAGS = {
     "versions": "Immutable versions beside the directory, and which of them the traffic leads to.",
     "accounts": "Who somebody is, and sessions.",
     "keys": "Keys with which an API is called.",
+    "files": "What an API is made of, what is left out of it, and what its manifest comes to.",
     "secrets": "Values that a program gets in its environment, and that nothing shows again.",
     "analytics": "Requests counted, and one by one.",
     "inspector": "The last requests whole: to read, to send again, to compare.",

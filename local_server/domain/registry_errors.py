@@ -93,6 +93,17 @@ class UnusableDirectory(ApimarketError):
         super().__init__(f"{directory} {reason}", hint=hint, extra={"directory": directory})
 
 
+class FileNotHere(ApimarketError):
+    status, code, title = 404, "file_not_found", "No such file"
+
+    def __init__(self, api: str, path: str) -> None:
+        super().__init__(
+            f"{path!r} is no file of {api}",
+            hint=f"List its files, and what is left out of them: apimarket files {api}",
+            extra={"path": path},
+        )
+
+
 class UploadRefused(ApimarketError):
     """Nothing of the upload was taken. `path` is the member that is to blame, if one is."""
 

@@ -23,6 +23,7 @@ from local_server.domain.registry_errors import ApiNotFound
 from local_server.domain.trees import Tree
 from local_server.domain.versions import DEV, ApiVersion
 from local_server.executor.engine import EngineHealth, Sandbox, SandboxUsage
+from local_server.executor.files import Files
 from local_server.executor.fleet import Move
 from local_server.executor.logs import LogBook
 from local_server.executor.origins import Directory
@@ -61,6 +62,7 @@ class Executor:
         self._room = asyncio.Semaphore(STARTS_AT_ONCE)
         self.versions = Versions(shop, self._run_directory, self._tree_of)
         self.differences = TreeDifferences(shop, self.versions, self._serving)
+        self.files = Files(shop.blobs, self.running_tree)
         shop.secrets.changed = self.renew
         self._left: list[Runner] = []
         """Of removed APIs whose sandboxes could not be ended, since the engine did not answer."""
@@ -232,6 +234,11 @@ class Executor:
         if runner is None:
             raise ApiNotFound(api.slug)
         return runner.log
+
+    def running_tree(self, api: Api) -> tuple[int, Tree] | None:
+        """What serves, and the number of its generation; None: nothing does."""
+        runner = self._shown(api.id)
+        return (runner.live.number, runner.live.tree) if runner is not None and runner.live is not None else None
 
     async def usage(self, api_id: ApiId) -> SandboxUsage | None:
         runner = self._shown(api_id)

@@ -28,6 +28,8 @@ SUB_RESOURCES = (
     "reviews",
     "subscribers",
     "secrets",
+    "files",
+    "file",
     "scaffold",
 )
 

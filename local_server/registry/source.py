@@ -99,6 +99,21 @@ def _files(root: Path, ignore: Ignore) -> Iterator[SourceFile]:
         pending.extend(reversed(deeper))
 
 
+def left_out(root: Path, ignore: Ignore) -> Iterator[tuple[str, bool, str]]:
+    """What of the directory is not the API: path, whether it is a directory (of which nothing inside is named), and
+    which rule says so."""
+    pending = [("", str(root))]
+    while pending:
+        relative_parent, parent = pending.pop()
+        for entry in _entries(root, relative_parent, parent):
+            relative = f"{relative_parent}/{entry.name}" if relative_parent else entry.name
+            is_dir = entry.is_dir(follow_symlinks=False)
+            if why := ignore.reason(relative, is_dir):
+                yield relative.encode("utf-8", "backslashreplace").decode(), is_dir, why
+            elif is_dir:
+                pending.append((relative, entry.path))
+
+
 def _entries(root: Path, relative: str, path: str) -> list["os.DirEntry[str]"]:
     try:
         with os.scandir(path) as listing:

@@ -12,7 +12,7 @@ from local_server.cli.program import program
 from local_server.client import discovery
 from local_server.wire.apis import ApiView
 from local_server.wire.server import Check
-from tests.client.fake_server import FakeServer, Refusal, failure, generation, log_line
+from tests.client.fake_server import FakeServer, Refusal, a_mistake, failure, generation, log_line, some_files
 
 Run = Callable[..., Result]
 
@@ -275,6 +275,28 @@ class TestLogs:
         server.logs = [log_line("old")]
 
         assert run("logs", "hello", "--since", "10m").stdout == ""
+
+
+class TestFiles:
+    def test_size_mode_change_and_what_is_left_out(self, run: Run, server: FakeServer) -> None:
+        server.add("hello")
+        lines = [line.split() for line in run("files", "hello").stdout.splitlines()]
+        assert ["755", "1,410", "~", "changed", "run.sh"] in lines
+        assert ["dist/", ".gitignore", "line", "3:", "dist/"] in lines
+
+    def test_mistakes_of_the_manifest_are_told_and_fail(self, run: Run, server: FakeServer) -> None:
+        server.add("hello")
+        server.files = some_files(manifest=a_mistake())
+        done = run("files", "hello")
+        assert done.exit_code == 1
+        assert 'line 3: run.memory_mb: found "a lot"; allowed: a whole number' in done.stdout
+
+    def test_one_file_without_what_would_steer_the_terminal(self, run: Run, server: FakeServer) -> None:
+        server.add("hello")
+        assert run("files", "hello", "run.sh").stdout == "what directory has\n"
+        assert run("files", "hello", "run.sh", "--running").stdout == "what running has\n"
+        assert "is no file of" in run("files", "hello", "nope").output
+        assert run("files", "hello", "--running").exit_code == 2
 
 
 class TestDoctor:

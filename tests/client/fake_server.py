@@ -30,6 +30,14 @@ from local_server.wire.apis import (
     TemplateView,
 )
 from local_server.wire.events import WireEvent
+from local_server.wire.files import (
+    ApiFileView,
+    FilesView,
+    FileView,
+    LeftOutView,
+    ManifestProblemView,
+    ManifestView,
+)
 from local_server.wire.server import Ack, Check, Health, ServerView
 
 TOKEN = "t0ken"
@@ -87,11 +95,33 @@ class Refusal(Exception):
         super().__init__(detail)
 
 
+def some_files(**fields: Any) -> FilesView:
+    """Two files, one of them saved since what serves was read, and one that is left out."""
+    values: dict[str, Any] = {
+        "directory": "/home/me/hello",
+        "running": 14,
+        "digest": "c0ffee",
+        "files": [
+            ApiFileView(path="apimarket.toml", bytes=52, mode="644", change="same"),
+            ApiFileView(path="run.sh", bytes=1410, mode="755", change="changed"),
+        ],
+        "left_out": [LeftOutView(path="dist", directory=True, why=".gitignore line 3: dist/")],
+        "manifest": ManifestView(rows=[], problems=[]),
+    }
+    return FilesView.model_validate(values | fields)
+
+
+def a_mistake() -> ManifestView:
+    problem = ManifestProblemView(line=3, key="run.memory_mb", message='found "a lot"; allowed: a whole number')
+    return ManifestView(rows=[], problems=[problem])
+
+
 class FakeServer:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.apis: dict[str, ApiView] = {}
         self.logs: list[LogLineView] = []
+        self.files = some_files()
         self.stats: StatsView | None = None
         self.requests: list[ExecutionView] = []
         """Newest first; history has them in pages of two."""
@@ -311,6 +341,10 @@ def _of_one(server: FakeServer, got: Got, rest: str) -> BaseModel | list[Any] | 
     }
     if act in lists:
         return lists[act]()
+    if act == "files":
+        return server.files
+    if act == "file":
+        return _file(server, got.path)
     if act == "stats":
         return server.stats
     if act == "history":
@@ -363,6 +397,15 @@ def _logs(server: FakeServer, path: str) -> list[LogLineView]:
     if "generation" in query:
         lines = [line for line in lines if line.generation == int(query["generation"][0])]
     return lines[-int(query.get("limit", ["500"])[0]) :]
+
+
+def _file(server: FakeServer, path: str) -> FileView:
+    query = parse_qs(urlsplit(path).query)
+    if query["path"][0] not in {one.path for one in server.files.files}:
+        raise Refusal(404, "file_not_found", f"{query['path'][0]!r} is no file of me/hello", "List its files")
+    of = query["of"][0]
+    text = f"what {of} has\x1b[2J\n"
+    return FileView(path=query["path"][0], of=of, bytes=len(text), mode="644", binary=False, text=text)  # type: ignore[arg-type]
 
 
 def _history(server: FakeServer, path: str) -> HistoryView:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from local_server.client import (
     documents,
+    file_documents,
     market_documents,
     outbox_documents,
     secret_documents,
@@ -20,6 +21,7 @@ from local_server.wire import (
     analytics,
     apis,
     exchanges,
+    files,
     market,
     outbox,
     secrets,
@@ -56,6 +58,13 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.HeaderChangeDocument, exchanges.HeaderChangeView),
     (documents.CompareDocument, exchanges.CompareView),
     (documents.ForgottenDocument, exchanges.Forgotten),
+    (file_documents.ApiFileDocument, files.ApiFileView),
+    (file_documents.LeftOutDocument, files.LeftOutView),
+    (file_documents.ManifestRowDocument, files.ManifestRowView),
+    (file_documents.ManifestProblemDocument, files.ManifestProblemView),
+    (file_documents.ManifestDocument, files.ManifestView),
+    (file_documents.FilesDocument, files.FilesView),
+    (file_documents.FileDocument, files.FileView),
     (documents.RegisterDocument, apis.RegisterApi),
     (documents.ScaffoldDocument, apis.ScaffoldApi),
     (documents.HealthDocument, server.Health),
@@ -152,7 +161,15 @@ class TestDocuments:
         assert of_document == of_model
 
     def test_every_document_is_compared(self) -> None:
-        modules = (documents, market_documents, outbox_documents, secret_documents, token_documents, version_documents)
+        modules = (
+            documents,
+            file_documents,
+            market_documents,
+            outbox_documents,
+            secret_documents,
+            token_documents,
+            version_documents,
+        )
         everything = {name: value for module in modules for name, value in vars(module).items()}
         written = {value for name, value in everything.items() if name.endswith("Document")}
 
