@@ -54,8 +54,8 @@ class ApiActs:
 
     # -- Lending the terminal
 
-    def do_edit(self, api: "ApiView") -> None:
-        """Give the terminal to $EDITOR until it ends."""
+    def do_edit(self, api: "ApiView", chosen: str = "", line: int | None = None) -> None:
+        """Give the terminal to $EDITOR until it ends; `chosen` is a file below the API's directory."""
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
         if self._app.is_web:
             self._app.tell(f"A browser has no terminal for an editor\nOpen it yourself: {api.directory}", bad=True)
@@ -65,7 +65,9 @@ class ApiActs:
             self._app.tell(f"{api.directory} is not a directory on this machine", bad=True)
         else:
             try:
-                command = editor_command(editor, api)
+                command = editor_command(editor, api, chosen, line)
+            except FileNotFoundError as error:
+                self._app.tell(str(error), bad=True)
             except ValueError as error:
                 self._app.tell(f"$EDITOR is {editor!r}: {error}\nSet it to a program on your PATH", bad=True)
             else:

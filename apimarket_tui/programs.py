@@ -14,17 +14,16 @@ COUNTS_LINES = frozenset({"vi", "vim", "nvim", "nano", "emacs", "micro", "joe", 
 MAIN_FILES = ("main.py", "app.py", "server.py", "index.js", "app.js", "server.js", "index.mjs", "index.ts", "main.go")
 
 
-def editor_command(editor: str, api: "ApiView") -> list[str]:
-    """Opens the file in which the newest save fails, at its line; else the one it starts with; else the directory.
-    Raises ValueError where `editor` is no command line."""
+def editor_command(editor: str, api: "ApiView", chosen: str = "", at: int | None = None) -> list[str]:
+    """Opens the file that was chosen; else the one in which the newest save fails, at its line; else the one it starts
+    with; else the directory. Raises ValueError where `editor` is no command line, FileNotFoundError where the chosen
+    file is not there."""
     program = shlex.split(editor)
     name = Path(program[0]).stem if program else ""
     directory = Path(api.directory)
-    line = None
-    file = _failing(api)
-    if file is not None and api.failure is not None:
-        line = api.failure.line
-    file = file or _main_file(api)
+    file, line = (_own(api, chosen), at) if chosen else _where(api)
+    if chosen and file is None:
+        raise FileNotFoundError(f"{chosen} is not in {directory}")
     command = [*program]
     if name in OPENS_DIRECTORIES or file is None:
         command.append(str(directory))
@@ -33,6 +32,13 @@ def editor_command(editor: str, api: "ApiView") -> list[str]:
     if line is not None and name in COUNTS_LINES:
         command.append(f"+{line}")
     return [*command, str(file)]
+
+
+def _where(api: "ApiView") -> tuple[Path | None, int | None]:
+    file = _failing(api)
+    if file is not None and api.failure is not None:
+        return file, api.failure.line
+    return _main_file(api), None
 
 
 def _failing(api: "ApiView") -> Path | None:

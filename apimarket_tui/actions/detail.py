@@ -39,6 +39,15 @@ DETAIL: tuple[Action, ...] = (
     Action("window", ("w",), "window", "The next window: an hour, a day, a week, a month", "metrics", "stats NAME"),
     Action("earlier", ("left",), "earlier", "Read the point of time before", "metrics", palette=False),
     Action("later", ("right",), "later", "Read the point of time after; end stops reading", "metrics", palette=False),
+    Action("open-row", ("enter",), "open", "Open or close the directory; scroll the file, and back", "files"),
+    Action("edit-file", ("e",), "edit", "Open the file in $EDITOR, the manifest at its first mistake", "files"),
+    Action("difference", ("d",), "difference", "What changed in the file since what serves was read", "files"),
+    Action("find-file", ("slash",), "find", "Only files with a text in their path", "files"),
+    Action(
+        "left-out", ("i",), "left out", "Show what is left out of the API and why, or hide it", "files", "files NAME"
+    ),
+    Action("more-file", ("plus",), "more file", "Give the file more room", "files", bar=False, palette=False),
+    Action("less-file", ("underscore",), "less file", "Give the file less room", "files", bar=False, palette=False),
     Action("new-key", ("n",), "new key", "Make a key for somebody else; it is shown once", "keys", "keys create NAME"),
     Action(
         "rotate-key", ("R",), "replace", "Replace the key; the old one ends in an hour", "keys", "keys rotate KEY_ID"

@@ -15,6 +15,7 @@ from apimarket_tui.backend import Trouble, attempt
 from apimarket_tui.clean import one_line
 from apimarket_tui.history import LogHistory
 from apimarket_tui.live import following
+from apimarket_tui.panes.files import FilesPane
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.pane import Pane
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from apimarket_tui.actions import Action
     from local_server.wire.apis import ApiView, ExecutionView, LogLineView
 
-TABS = ("overview", "logs", "requests", "metrics", "keys", "secrets", "versions")
+TABS = ("overview", "logs", "requests", "metrics", "files", "keys", "secrets", "versions")
 LOG_START = 5_000
 """Lines read when the screen opens; later ones come as events."""
 REQUESTS_KEPT = 1_000
@@ -66,6 +67,7 @@ class DetailScreen(LogScreen):
             yield LogPane(self._history, id="logs")
             yield RequestsPane(self.current_api)
             yield MetricsPane(self.current_api)
+            yield FilesPane(self.current_api)
             yield KeysPane(self.current_api)
             yield SecretsPane(self.current_api)
             yield VersionsPane(self.current_api)
@@ -183,6 +185,7 @@ class DetailScreen(LogScreen):
         if generation != self._known_generation:
             self._known_generation = generation
             self.run_worker(self._load_generations(), group="generations", exclusive=True)
+            self.query_one(FilesPane).moved()
 
     # -- Tabs
 

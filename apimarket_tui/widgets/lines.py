@@ -83,12 +83,12 @@ class LineView(LineCanvas):
         if wanted:
             self._to_end()
 
-    def show(self, source: LineSource, widest: int) -> None:
-        """Show other lines, from their beginning (or their end, if following)."""
+    def show(self, source: LineSource, widest: int, *, stay: bool = False) -> None:
+        """Show other lines, from their beginning (or their end, if following); with `stay` scrolled as it is."""
         self._source = source
         self.marked = None
         self.grown(widest)
-        if not self._follow:
+        if not self._follow and not stay:
             self.scroll_to(0, 0, animate=False, force=True)
 
     def grown(self, widest: int, dropped: int = 0) -> None:

@@ -28,6 +28,7 @@ from local_server.wire.outbox import PulledView, PullVersion
 from local_server.wire.secrets import SecretChanged, SecretView
 from local_server.wire.server import Check, ServerView
 
+from .fake_files import FakeFiles
 from .fake_market import NOW, FakeMarket, Remote, search_copy
 from .fake_outbox import FakeOutbox
 from .fake_versions import FakeVersions
@@ -447,13 +448,14 @@ def _an_older(number: int, newest: int, serving: bool) -> GenerationView:
     return a_generation(number, "serving" if serving else "drained", seconds_ago)
 
 
-class FakeBackend(FakeMarket, FakeOutbox, FakeVersions):
+class FakeBackend(FakeMarket, FakeOutbox, FakeVersions, FakeFiles):
     url = URL
 
     def __init__(self, apis: Sequence[ApiView] | None = None) -> None:
         FakeMarket.__init__(self, Remote([]))
         FakeOutbox.__init__(self)
         FakeVersions.__init__(self)
+        FakeFiles.__init__(self)
         self.elsewhere = Remote()
         """The marketplace of every other server."""
         self.pull_gate: asyncio.Event | None = None

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from apimarket_tui.app import ApimarketApp
+from apimarket_tui.panes.files import FilesPane
 from apimarket_tui.screens.detail import TABS
 from apimarket_tui.widgets.peek import Peek
 from local_server.client.errors import ApimarketClientError
@@ -209,6 +210,23 @@ def _metrics(*pressed: str) -> Step:
     return step
 
 
+def _files(row: str, *pressed: str, spoilt: bool = False) -> Step:
+    async def step(pilot: Pilot[Any]) -> None:
+        app: ApimarketApp = pilot.app  # type: ignore[assignment]
+        if spoilt:
+            app.backend.spoil_the_manifest()  # type: ignore[attr-defined]
+        await tab("files")(pilot)
+        await until(pilot, lambda: "8 files" in screen_text(app))
+        pane = app.screen.query_one(FilesPane)
+        pane.table.table.select(row)
+        shown = "import json" if row.startswith("file") else "mistake"
+        await until(pilot, lambda: shown in screen_text(app))
+        await press(pilot, *pressed)
+        await until(pilot, lambda: not pressed or "+CITIES" in screen_text(app))
+
+    return step
+
+
 async def _failing(pilot: Pilot[Any]) -> None:
     app: ApimarketApp = pilot.app  # type: ignore[assignment]
     app.screen.choose("geocode")  # type: ignore[attr-defined]
@@ -269,6 +287,9 @@ SCREENS: dict[str, Step] = {
     "exchange-difference": tab("requests", "enter", "d", "enter"),
     "detail-metrics": _metrics(),
     "detail-metrics-read": _metrics("w", *["left"] * 23),
+    "detail-files": _files("file main.py"),
+    "detail-files-difference": _files("file main.py", "d"),
+    "detail-files-mistakes": _files("manifest ", spoilt=True),
     "detail-keys": tab("keys"),
     "detail-keys-new": tab("keys", "n"),
     "detail-keys-shown": _key_shown,

@@ -8,6 +8,7 @@ from apimarket_tui import actions
 from apimarket_tui.acts import ApiActs
 from apimarket_tui.app import ApimarketApp
 from apimarket_tui.offers import Offer
+from apimarket_tui.panes.files import FilesPane
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.requests import RequestsPane
@@ -36,6 +37,7 @@ OWNERS: dict[str, type] = {
     "requests": RequestsPane,
     "exchange": ExchangeScreen,
     "metrics": MetricsPane,
+    "files": FilesPane,
     "keys": KeysPane,
     "secrets": SecretsPane,
     "versions": VersionsPane,
@@ -66,6 +68,7 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("logs", "detail", "row"),
         ("requests", "detail", "row"),
         ("metrics", "detail", "row"),
+        ("files", "detail"),  # `e` is the file there, rather than the API
         ("keys", "detail", "row"),
         ("secrets", "detail", "row"),
         ("versions", "detail", "row"),
