@@ -79,6 +79,10 @@ class FilesPane(Pane):
     def on_mount(self) -> None:
         self.set_interval(REFRESH_S, self._refresh)
 
+    def on_resize(self) -> None:
+        """What is beside the tree is as wide as there is room."""
+        self.call_after_refresh(self._show_beside)
+
     @property
     def table(self) -> "WordedTable[FileRow]":
         return self.query_one("#files-tree", WordedTable)
@@ -162,7 +166,7 @@ class FilesPane(Pane):
         self._show_beside()
 
     def _show_beside(self) -> None:
-        row, view = self.table.selected, self._view
+        row, view = self.table.selected if self.standing else None, self._view
         if row is None or view is None:
             return
         if row.kind == "file":
@@ -302,6 +306,7 @@ class FilesPane(Pane):
         for step, name in ((-1, "-less"), (1, "-more"), (MOST_ZOOM, "-most")):
             self.set_class(self._zoom == step, name)
         self.main().focus()
+        self.call_after_refresh(self._show_beside)
 
 
 def _numbered(lines: list[Spans]) -> list[Spans]:
