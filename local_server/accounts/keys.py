@@ -1,5 +1,5 @@
-"""What can be done with API keys. Each change is in force when the call that makes it returns; on other servers of the
-same database as soon as they hear of it.
+"""What can be done with API keys. Each change is in force, and on the disk, when the call that makes it returns; on
+other servers of the same database it is in force as soon as they hear of it.
 """
 
 import asyncio
@@ -280,7 +280,7 @@ class Keys:
             tx.emit(KeysChanged(self._name))
             return result
 
-        result = await self._storage.write(told)
+        result = await self._storage.write(told, lasting=True)
         await self._refresh()
         return result
 

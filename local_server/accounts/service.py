@@ -83,9 +83,9 @@ class Accounts:
         account = self._new(handle, email, hashed, role)
         if by_machine and handle == self._owner.handle:
             account = replace(account, id=self._owner.id, created_at=self._owner.created_at, role=Role.DEVELOPER)
-            await self._storage.write(lambda tx: self._claim(tx, account, address))
+            await self._storage.write(lambda tx: self._claim(tx, account, address), lasting=True)
         else:
-            await self._storage.write(lambda tx: self._add(tx, account, address))
+            await self._storage.write(lambda tx: self._add(tx, account, address), lasting=True)
         return LoggedIn(account, *self._sessions.issue(account))
 
     async def login(self, login: str, password: str, *, address: str) -> LoggedIn:
@@ -108,7 +108,7 @@ class Accounts:
             tx.accounts.end_sessions(caller.user.id)
             tx.audit.add(self._entry(caller.user.id, "account.logout", address))
 
-        await self._storage.write(end)
+        await self._storage.write(end, lasting=True)
 
     async def authenticate(self, token: str) -> Caller:
         """Who sent this session token. Raises TokenRequired when it is none, SessionInvalid. Fails closed."""

@@ -81,7 +81,7 @@ class Secrets:
             return True
 
         self._hide(api.id, value)
-        return await self._storage.write(put) and await self.changed(api, name)
+        return await self._storage.write(put, lasting=True) and await self.changed(api, name)
 
     async def remove(self, api: Api, name: str, caller: Caller, *, address: str) -> bool:
         """Returns whether something restarts: without it, it will not start. Raises SecretNotFound."""
@@ -91,7 +91,7 @@ class Secrets:
                 raise SecretNotFound(api.full_name, name)
             tx.audit.add(self._entry(caller, "secret.remove", api, name, address))
 
-        await self._storage.write(remove)
+        await self._storage.write(remove, lasting=True)
         return await self.changed(api, name)
 
     # -- For programs that start -------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ class Reviews:
             tx.audit.add(self._entry(caller, "review.write", listing, address))
             return review
 
-        return await self._storage.write(write)
+        return await self._storage.write(write, lasting=True)
 
     async def remove(self, owner: str, slug: str, caller: Caller, *, address: str) -> None:
         """The caller's own. Raises ListingNotFound, ReviewNotFound."""
@@ -69,7 +69,7 @@ class Reviews:
             self._rate(tx, listing, self._system.now())
             tx.audit.add(self._entry(caller, "review.remove", listing, address))
 
-        await self._storage.write(remove)
+        await self._storage.write(remove, lasting=True)
 
     async def answer(self, owner: str, slug: str, reviewer: str, text: str, caller: Caller, *, address: str) -> Review:
         """By the API's owner; who is not is told what everybody is. Raises ListingNotFound, ReviewNotFound,
@@ -87,7 +87,7 @@ class Reviews:
             tx.audit.add(self._entry(caller, "review.answer", listing, address))
             return answered
 
-        return await self._storage.write(answer)
+        return await self._storage.write(answer, lasting=True)
 
     def _refuse_others(self, tx: Tx, listing: Listing, caller: Caller) -> None:
         if listing.owner == caller.user.handle:

@@ -41,7 +41,7 @@ class SigningKeys:
             tx.signing_keys.add(key)
             return key
 
-        return await self._storage.write(act)
+        return await self._storage.write(act, lasting=True)
 
     async def revoke(self, user: User, signer: str) -> None:
         """It signs nothing new; what it signed stays. Twice is as good as once. Raises SigningKeyNotFound."""
@@ -51,4 +51,4 @@ class SigningKeys:
                 raise SigningKeyNotFound(signer)
             tx.signing_keys.revoke(user.id, SignerId(signer), self._system.now())
 
-        await self._storage.write(act)
+        await self._storage.write(act, lasting=True)

@@ -60,7 +60,7 @@ class AccessTokens:
             tx.access_tokens.add(token)
             tx.audit.add(self._entry(token, "token.create", address))
 
-        await self._storage.write(act)
+        await self._storage.write(act, lasting=True)
         return NewToken(token, text)
 
     async def of(self, user: User) -> Sequence[AccessToken]:
@@ -79,7 +79,7 @@ class AccessTokens:
                 tx.access_tokens.revoke(token.id, self._system.now())
                 tx.audit.add(self._entry(token, "token.revoke", address))
 
-        await self._storage.write(act)
+        await self._storage.write(act, lasting=True)
 
     async def authenticate(self, text: str) -> Caller:
         """Who sent this token. Raises TokenRequired when it is none, AccessTokenInvalid. Fails closed."""

@@ -44,9 +44,10 @@ _WRITER_PRAGMAS = (
     # Readers see a snapshot and never wait for the writer.
     "journal_mode = wal",
     # A killed process loses nothing; a power cut may lose the last moments, never the file's integrity. FULL would
-    # add a disk flush to every write, and what is kept here can be made again from the user's own directories. What
-    # others publish here is written as `lasting`.
+    # add a disk flush to every write, to the request log and every save above all. What somebody was told is kept is
+    # written as `lasting`.
     "synchronous = normal",
+    "fullfsync = on",  # on macOS a flush that reaches the disk and not only its cache
     "foreign_keys = on",
     "cache_size = -16384",  # 16 MiB
     "journal_size_limit = 67108864",  # the WAL shrinks back after a burst

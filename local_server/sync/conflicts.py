@@ -119,7 +119,7 @@ class Conflicts:
             tx.deployments.add_tree(tree)
             self._give_up(tx, conflict)
 
-        await self._publishing.add(entry, first)
+        await self._publishing.add(entry, _blobs(tree), first)
         return Resolved(how, tree, entry, written)
 
     async def fork(
@@ -141,7 +141,7 @@ class Conflicts:
             tx.deployments.add_tree(tree)
             self._give_up(tx, conflict)
 
-        await self._publishing.add(entry, first)
+        await self._publishing.add(entry, _blobs(tree), first)
         return Resolved("fork", tree, entry, written), forked
 
     # -- Small parts -------------------------------------------------------------------------------------------
@@ -202,6 +202,10 @@ class Conflicts:
     def _content(self, sha256: str) -> bytes:
         with self._blobs.open(sha256) as file:
             return file.read()
+
+
+def _blobs(tree: Tree) -> set[str]:
+    return {entry.sha256 for entry in tree.entries.values()}
 
 
 def _shown(path: str, keys: list[str]) -> str:

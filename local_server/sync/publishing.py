@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from local_server.domain.version_documents import version_document, version_id
 from local_server.failpoints import failpoint
 from local_server.storage.base import ReadTx, Storage, Tx
 from local_server.storage.blobs import BlobStore
+from local_server.storage.lasting import flush_blobs
 from local_server.sync.marketplaces import Marketplaces
 from local_server.sync.packing import publish_pack
 from local_server.sync.plan import FileChange, PushPlan, file_changes, plan_push
@@ -108,12 +109,14 @@ class Publishing:
         return await asyncio.to_thread(self._planned, api, where, basis, tree, openapi, version, serving)
 
     async def queue(self, plan: PublishPlan) -> Outgoing:
-        """Put it into the outbox: from here on it will be published, whatever happens to this process."""
-        await self.add(plan.entry)
+        """Put it into the outbox: from here on it will be published, whatever happens to this machine."""
+        await self.add(plan.entry, plan.push.sizes)
         return plan.entry
 
-    async def add(self, entry: Outgoing, first: Callable[[Tx], None] = lambda tx: None) -> None:
-        """`first` runs in the same transaction. The tree is there already. What was refused before it is given up."""
+    async def add(self, entry: Outgoing, blobs: Iterable[str], first: Callable[[Tx], None] = lambda tx: None) -> None:
+        """`first` runs in the same transaction. The tree is there already; of what it holds, `blobs` are flushed to the
+        disk, and then the entry. What was refused before it is given up. Raises StorageFull."""
+        await asyncio.to_thread(flush_blobs, self._blobs, blobs)
 
         def act(tx: Tx) -> None:
             first(tx)
@@ -128,7 +131,7 @@ class Publishing:
             tx.outbox.add(entry)
             tx.emit(OutboxChanged(entry.api_id, entry.op))
 
-        await self._storage.write(act)
+        await self._storage.write(act, lasting=True)
         failpoint("outbox.queued")
         self._wake()
 

@@ -128,7 +128,7 @@ class Sync:
             tx.outbox.save(entry.moved(OutboxState.CANCELED, self._system.now()))
             tx.emit(OutboxChanged(entry.api_id, op))
 
-        await self._storage.write(act)
+        await self._storage.write(act, lasting=True)
         self.worker.wake()
 
     async def yank(self, api: Api, semver: str, reason: str | None, remote: str | None = None) -> RemoteRef:

@@ -53,7 +53,7 @@ class Machine:
         self.markets = Marketplaces(
             self.storage, self.system, self._key(), lambda url: self.token, lambda: [self.url] if self.token else []
         )
-        ports = SyncPorts(
+        self.ports = ports = SyncPorts(
             self._serving, self._openapi, manifest_document, self._read, self._write, self._add, edit,
             self.home / "projects",
         )  # fmt: skip
