@@ -18,6 +18,7 @@ from local_server.domain.quotas import check_quota, plan_of, quota_of
 from local_server.domain.registry import Api
 from local_server.wire.accounts import (
     AccountView,
+    ChangePassword,
     CreateKey,
     KeyView,
     LogIn,
@@ -89,6 +90,15 @@ def _add_account(router: APIRouter, ports: AccountsPorts) -> None:
         """End every session of the account, everywhere."""
         await ports.accounts(request).logout(ports.caller(request), address=address_of(request))
         return Response(status_code=204)
+
+    @router.post("/auth/password", tags=["accounts"])
+    async def change_password(request: Request, body: ChangePassword) -> SessionView:
+        """Give the account another password. Ends every session of it, everywhere, and begins one; keys and access
+        tokens go on."""
+        done = await ports.accounts(request).change_password(
+            ports.caller(request), body.current, body.new, address=address_of(request)
+        )
+        return _session_view(done)
 
     @router.get("/auth/me", tags=["accounts"])
     async def me(request: Request) -> AccountView:

@@ -6,7 +6,13 @@ from datetime import datetime, timedelta
 from local_server.accounts.attempts import Attempts
 from local_server.accounts.passwords import Passwords
 from local_server.accounts.tokens import Sessions
-from local_server.domain.account_errors import LoginRefused, SessionInvalid, SignupsClosed, TokenRequired
+from local_server.domain.account_errors import (
+    LoginRefused,
+    PasswordWrong,
+    SessionInvalid,
+    SignupsClosed,
+    TokenRequired,
+)
 from local_server.domain.accounts import (
     Account,
     AccountStatus,
@@ -15,6 +21,7 @@ from local_server.domain.accounts import (
     Role,
     check_email,
     check_password,
+    folded_email,
 )
 from local_server.domain.ids import UserId
 from local_server.domain.names import check_owner
@@ -76,7 +83,7 @@ class Accounts:
             raise SignupsClosed
         check_owner(handle)
         if email is not None:
-            check_email(email)
+            email = check_email(email)
         encoded = check_password(password)
         self._signups.begin(address)
         hashed = await self._passwords.hashed(encoded)
@@ -91,7 +98,7 @@ class Accounts:
     async def login(self, login: str, password: str, *, address: str) -> LoggedIn:
         """`login` is a handle or an e-mail address. Raises LoginRefused, TooManyAttempts."""
         account = await self._storage.read(lambda tx: tx.accounts.account_by_login(login))
-        who = account.id if account is not None else f"unknown {login.casefold()[:254]}"
+        who = account.id if account is not None else f"unknown {folded_email(login)[:254]}"
         self._logins.begin(address, who)
         right = await self._passwords.matches(password, account.password_hash if account is not None else None)
         if account is None or not right or account.status is not AccountStatus.ACTIVE:
@@ -110,6 +117,29 @@ class Accounts:
 
         await self._storage.write(end, lasting=True)
 
+    async def change_password(self, caller: Caller, current: str | None, new: str, *, address: str) -> LoggedIn:
+        """End every session of the caller's account, and begin one. Whoever holds the local token needs no `current`
+        one: the machine's owner may have forgotten it, or never had one.
+
+        Raises PasswordRefused, PasswordWrong, TooManyAttempts.
+        """
+        encoded = check_password(new)
+        account = await self.account(caller.user.id)
+        if not caller.is_machine:
+            self._logins.begin(address, account.id)
+            if not await self._passwords.matches(current or "", account.password_hash):
+                raise PasswordWrong
+            self._logins.succeeded(address, account.id)
+        hashed = await self._passwords.hashed(encoded)
+
+        def change(tx: Tx) -> Account:
+            tx.accounts.change_password(account.id, hashed)
+            tx.audit.add(self._entry(account.id, "account.password", address))
+            return tx.accounts.account(account.id) or account
+
+        changed = await self._storage.write(change)
+        return LoggedIn(changed, *self._sessions.issue(changed))
+
     async def authenticate(self, token: str) -> Caller:
         """Who sent this session token. Raises TokenRequired when it is none, SessionInvalid. Fails closed."""
         if token.count(".") != 2:
@@ -119,7 +149,7 @@ class Accounts:
         if account is None or account.status is not AccountStatus.ACTIVE:
             raise SessionInvalid("is of an account that is not active")
         if account.token_version != session.token_version:
-            raise SessionInvalid("was ended by a logout")
+            raise SessionInvalid("was ended by a logout, or by another password")
         return Caller(account.user, is_machine=False)
 
     async def account(self, user_id: UserId) -> Account:

@@ -1,4 +1,4 @@
-"""`signup`, `login`, `logout`, `whoami`: accounts on this server, or on another."""
+"""`signup`, `login`, `logout`, `password`, `whoami`: accounts on this server, or on another."""
 
 import sys
 
@@ -62,6 +62,25 @@ def logout(remote: str | None, as_json: bool) -> None:
 
 
 @verb()
+@click.option(
+    "--password-stdin", is_flag=True, help="Read both from standard input, a line each: the current one first."
+)
+@remote_option
+def password(password_stdin: bool, remote: str | None, as_json: bool) -> None:
+    """Give the account that is logged in another password. Every other session of it ends; keys go on. The owner of
+    this machine, when not logged in, is not asked for the current one."""
+    where = server_of(remote)
+    session = where.session
+    if session is None:
+        client, current = where.client, None
+    else:
+        client = Client(where.url, session["token"], elsewhere=where.local is None)
+        current = _password(password_stdin, confirm=False, prompt="Current password")
+    new = _password(password_stdin, confirm=True, prompt="New password")
+    _begun(where, client.change_password(current, new), as_json)
+
+
+@verb()
 @remote_option
 def whoami(remote: str | None, as_json: bool) -> None:
     """Whom the server takes you for: by the session there is, else by the local token. Other servers with which there
@@ -108,10 +127,10 @@ def _described(account: AccountDocument) -> str:
     return f"{paint(clean(account['handle']), bold=True)}{email}, {what}"
 
 
-def _password(from_stdin: bool, *, confirm: bool) -> str:
+def _password(from_stdin: bool, *, confirm: bool, prompt: str = "Password") -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         raise click.UsageError("There is no terminal to ask for the password on. Use --password-stdin")
-    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=confirm, err=True)
+    password: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
     return password

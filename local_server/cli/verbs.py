@@ -56,6 +56,7 @@ VERBS: dict[str, Verb] = {
     "signup": Verb("accounts:signup", "Make an account and log in.", ACCESS),
     "login": Verb("accounts:login", "Begin a session of 24 hours.", ACCESS),
     "logout": Verb("accounts:logout", "End every session of the account.", ACCESS),
+    "password": Verb("accounts:password", "Give your account another password.", ACCESS),
     "whoami": Verb("accounts:whoami", "Whom the server takes you for.", ACCESS),
     "web": Verb("web:web", "The terminal UI in a browser.", SERVER),
     "serve": Verb("serving:serve", "Run the server in the foreground.", SERVER),

@@ -217,6 +217,10 @@ class AsyncClient(AsyncMarket, AsyncVersions, AsyncSecrets, AsyncFiles):
         answer: SessionView = await self._send(calls.login({"login": login, "password": password}))
         return answer
 
+    async def change_password(self, current: str | None, new: str) -> SessionView:
+        answer: SessionView = await self._send(calls.change_password({"current": current, "new": new}))
+        return answer
+
     async def logout(self) -> None:
         await self._send(calls.logout())
 

@@ -162,6 +162,10 @@ def login(body: Mapping[str, Any]) -> Call:
     return Call("POST", f"{ROOT}/auth/login", "accounts:SessionView", body=body)
 
 
+def change_password(body: Mapping[str, Any]) -> Call:
+    return Call("POST", f"{ROOT}/auth/password", "accounts:SessionView", body=body)
+
+
 def logout() -> Call:
     return Call("POST", f"{ROOT}/auth/logout")
 

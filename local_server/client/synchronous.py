@@ -151,6 +151,9 @@ class Client(Market, Versions, Secrets, Files):
     def login(self, login: str, password: str) -> "doc.SessionDocument":
         return cast("doc.SessionDocument", self.send(calls.login({"login": login, "password": password})))
 
+    def change_password(self, current: str | None, new: str) -> "doc.SessionDocument":
+        return cast("doc.SessionDocument", self.send(calls.change_password({"current": current, "new": new})))
+
     def logout(self) -> None:
         self.send(calls.logout())
 

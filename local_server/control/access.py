@@ -22,7 +22,7 @@ from local_server.registry.service import Registry
 bearer = HTTPBearer(auto_error=False, description="The token in $APIMARKET_HOME/token, or a session's.")
 
 FOR_ACCOUNTS = (
-    frozenset({"list_apis", "list_templates", "executor_deploy", "me", "logout"})
+    frozenset({"list_apis", "list_templates", "executor_deploy", "me", "logout", "change_password"})
     | frozenset({"list_all_keys", "rotate_key", "revoke_key"})
     | frozenset(
         {

@@ -20,6 +20,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "executor_deploy": {"id": "weather"},
     "forget_marketplace": {"remote": "https://market.example"},
     "login": {"login": "ana", "password": "correct horse battery"},
+    "change_password": {"current": "correct horse battery", "new": "staple the horse"},
     "mark_version": {"deprecated": True, "sunset_at": "2030-01-31T12:00:00Z"},
     "move_traffic": {"target": "1.2.0", "weight": 50},
     "patch_api": {"summary": "Forecasts for any place", "tags": ["geo"], "visibility": "private"},

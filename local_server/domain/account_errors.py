@@ -54,6 +54,18 @@ class LoginRefused(ApimarketError):
         )
 
 
+class PasswordWrong(ApimarketError):
+    """Who is logged in and does not know the password any more, or is not who logged in."""
+
+    status, code, title = 403, "wrong_password", "That is not the password"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The current password is wrong",
+            hint="Nothing was changed. On the server's own machine its owner needs no current password.",
+        )
+
+
 class TooManyAttempts(ApimarketError):
     status, code, title = 429, "too_many_attempts", "Too many attempts"
 

@@ -1,6 +1,7 @@
 """Who has an account here, what a password may be, and how often one may be guessed."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,7 +17,8 @@ PASSWORD_MAX_BYTES = 72
 """What bcrypt reads of a password. A longer one is refused: cut off, two that begin alike would be the same."""
 SESSION = timedelta(hours=24)
 _EMAIL_MAX = 254
-_EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@.\x00-\x1f\x7f]+(?:\.[^\s@.\x00-\x1f\x7f]+)*")
+_EMAIL = re.compile(r"""[^\s@()<>\[\]\\,;:"]{1,64}@[^\s@.()<>\[\]\\,;:"]+(?:\.[^\s@.()<>\[\]\\,;:"]+)*""")
+"""Without what RFC 5322, 3.2.3, allows between quotes only: hardly any address has it, and much that is none."""
 
 FREE_TRIES = 5
 """Wrong passwords in a row that cost nothing but themselves."""
@@ -107,11 +109,17 @@ def password_bytes(password: str) -> bytes | None:
 
 
 def check_email(email: str) -> str:
-    """Return `email` if it looks like an address; whether it is one, only a letter to it would tell.
-    Raises EmailRefused."""
-    if len(email) > _EMAIL_MAX or not _EMAIL.fullmatch(email):
+    """Return `email` as it is kept, if it looks like an address; whether it is one, only a letter to it would tell.
+    What cannot be seen is refused: two addresses that look alike would be two accounts. Raises EmailRefused."""
+    kept = folded_email(email)
+    if len(kept) > _EMAIL_MAX or not kept.isprintable() or not _EMAIL.fullmatch(kept):
         raise EmailRefused(email)
-    return email
+    return kept
+
+
+def folded_email(email: str) -> str:
+    """Alike for all ways to write one address: letters in any case, accents apart or together, wide or narrow."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).lower())
 
 
 def pause_s(failures: int, longest_s: float, free: int = FREE_TRIES) -> float:

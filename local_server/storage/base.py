@@ -50,7 +50,7 @@ class AccountsReader(Protocol):
 
     def account(self, user_id: UserId) -> Account | None: ...
     def account_by_login(self, login: str) -> Account | None:
-        """By handle, or by e-mail address in any case of letters."""
+        """By handle, or by e-mail address however it is written."""
 
 
 class AccountsStore(AccountsReader, Protocol):
@@ -66,6 +66,9 @@ class AccountsStore(AccountsReader, Protocol):
 
     def end_sessions(self, user_id: UserId) -> None:
         """Count `token_version` up: every session begun before is over."""
+
+    def change_password(self, user_id: UserId, password_hash: str) -> None:
+        """And end every session begun before."""
 
 
 class KeysReader(Protocol):

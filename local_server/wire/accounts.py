@@ -29,6 +29,17 @@ class LogIn(BaseModel):
     password: str = Field(max_length=1024)
 
 
+class ChangePassword(BaseModel):
+    """POST /api/v1/auth/password"""
+
+    model_config = ConfigDict(extra="forbid")
+
+    current: str | None = Field(None, max_length=1024)
+    """Not needed with the local token."""
+    new: str = Field(max_length=1024)
+    """8 characters to 72 bytes."""
+
+
 class AccountView(BaseModel):
     id: str
     handle: str
@@ -41,7 +52,7 @@ class AccountView(BaseModel):
 
 
 class SessionView(BaseModel):
-    """The token is for `Authorization: Bearer`, until `expires_at` or a logout."""
+    """The token is for `Authorization: Bearer`, until `expires_at`, a logout, or another password."""
 
     token: str
     token_type: str = "bearer"  # noqa: S105 -- the kind of token, not one

@@ -13,12 +13,13 @@ from local_server.domain.account_errors import (
     EmailTaken,
     LoginRefused,
     PasswordRefused,
+    PasswordWrong,
     SessionInvalid,
     SignupsClosed,
     TokenRequired,
     TooManyAttempts,
 )
-from local_server.domain.accounts import FREE_TRIES, Role, check_password, pause_s
+from local_server.domain.accounts import FREE_TRIES, Caller, Role, check_password, pause_s
 from local_server.domain.registry_errors import HandleTaken, InvalidName
 from tests.accounts.conftest import ALICE, HERE, Clock, Desk
 
@@ -56,7 +57,11 @@ class TestSignUp:
         with pytest.raises(InvalidName):
             await sign_up(desk, handle)
 
-    @pytest.mark.parametrize("email", ["", "carol", "@x.y", "a b@x.y", "a@x..y", "a@b\n.c", "a" * 250 + "@x.y"])
+    @pytest.mark.parametrize(
+        "email",
+        ["", "carol", "@x.y", "a b@x.y", "a@x..y", "a@b\n.c", "a" * 250 + "@x.y",
+         "<a@x.y>", 'a"@x.y', "a@x\\u.y", "a@x.y\u202e", "a\u200b@x.y", "a,b@x.y", "\ud800@x.y"],
+    )  # fmt: skip
     async def test_an_address_looks_like_one(self, desk: Desk, email: str) -> None:
         with pytest.raises(EmailRefused):
             await sign_up(desk, email=email)
@@ -97,6 +102,64 @@ class TestSignUp:
         with pytest.raises(HandleTaken):
             await sign_up(desk)
         assert len(await desk.storage.read(lambda tx: tx.audit.latest())) == 1
+
+    async def test_one_address_is_one_account_however_it_is_written(self, desk: Desk) -> None:
+        await sign_up(desk, email="Änne@exämple.org")
+        account = await desk.storage.read(lambda tx: tx.accounts.account_by_login("carol"))
+        assert account is not None
+        assert account.email == "änne@exämple.org"
+        for number, twin in enumerate(("ÄNNE@EXÄMPLE.ORG", "a\u0308nne@exa\u0308mple.org", "ä\uff4ene@exämple.org")):
+            assert (await desk.accounts.login(twin, PASSWORD, address=HERE)).account.handle == "carol"
+            with pytest.raises(EmailTaken):
+                await sign_up(desk, f"twin{number}", email=twin)
+
+
+class TestChangingThePassword:
+    NEW = "battery staple"
+
+    async def test_every_session_ends_and_one_begins(self, desk: Desk) -> None:
+        first = await sign_up(desk)
+        second = (await desk.accounts.login("carol", PASSWORD, address=HERE)).token
+        caller = await desk.accounts.authenticate(first)
+        done = await desk.accounts.change_password(caller, PASSWORD, self.NEW, address=HERE)
+        assert (await desk.accounts.authenticate(done.token)).user.handle == "carol"
+        for over in (first, second):
+            with pytest.raises(SessionInvalid):
+                await desk.accounts.authenticate(over)
+        with pytest.raises(LoginRefused):
+            await desk.accounts.login("carol", PASSWORD, address=HERE)
+        assert (await desk.accounts.login("carol", self.NEW, address=HERE)).account.handle == "carol"
+        actions = [entry.action for entry in await desk.storage.read(lambda tx: tx.audit.latest())]
+        assert actions.count("account.password") == 1
+
+    @pytest.mark.parametrize("current", [None, "", "wrong guess", "x" * 73])
+    async def test_who_does_not_know_the_current_one_changes_nothing(self, desk: Desk, current: str | None) -> None:
+        token = await sign_up(desk)
+        caller = await desk.accounts.authenticate(token)
+        with pytest.raises(PasswordWrong):
+            await desk.accounts.change_password(caller, current, self.NEW, address=HERE)
+        assert (await desk.accounts.authenticate(token)).user.handle == "carol"
+        assert (await desk.accounts.login("carol", PASSWORD, address=HERE)).account.handle == "carol"
+
+    async def test_guessing_is_slowed_down_as_at_the_login(self, desk: Desk) -> None:
+        caller = await desk.accounts.authenticate(await sign_up(desk))
+        for _ in range(FREE_TRIES):
+            with pytest.raises(PasswordWrong):
+                await desk.accounts.change_password(caller, "wrong guess", self.NEW, address=HERE)
+        with pytest.raises(TooManyAttempts):
+            await desk.accounts.change_password(caller, PASSWORD, self.NEW, address=HERE)
+
+    @pytest.mark.parametrize("new", ["short", "x" * 73])
+    async def test_a_new_one_is_as_good_as_a_first_one(self, desk: Desk, new: str) -> None:
+        caller = await desk.accounts.authenticate(await sign_up(desk))
+        with pytest.raises(PasswordRefused):
+            await desk.accounts.change_password(caller, PASSWORD, new, address=HERE)
+
+    async def test_the_machines_owner_needs_no_current_one(self, desk: Desk) -> None:
+        machine = Caller(ALICE, is_machine=True)
+        for password in (PASSWORD, self.NEW):
+            await desk.accounts.change_password(machine, None, password, address=HERE)
+            assert (await desk.accounts.login(ALICE.handle, password, address=HERE)).account.id == ALICE.id
 
 
 class TestPasswords:

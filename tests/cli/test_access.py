@@ -1,4 +1,4 @@
-"""`keys`, `tokens`, `signup`, `login`, `logout` and `whoami` against a real server."""
+"""`keys`, `tokens`, `signup`, `login`, `logout`, `password` and `whoami` against a real server."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -145,6 +145,23 @@ class TestSessions:
     def test_the_machines_owner_may_have_a_password(self, run: Run) -> None:
         made = run("signup", "ana", "--password-stdin", "--json", typed=PASSWORD + "\n")
         assert json.loads(made.stdout)["handle"] == "ana"
+        assert run("logout").exit_code == 0
+
+    def test_another_password(self, run: Run) -> None:
+        run("signup", "petra", "--password-stdin", typed=PASSWORD + "\n")
+        wrong = run("password", "--password-stdin", typed="wrong guess\nanother one\n")
+        assert (wrong.exit_code, "current password is wrong" in wrong.stderr) == (1, True)
+        done = run("password", "--password-stdin", typed=f"{PASSWORD}\nanother one\n")
+        assert done.stdout.startswith("petra, developer, until ")
+        assert json.loads(run("whoami", "--json").stdout)["handle"] == "petra"
+        assert run("logout").exit_code == 0
+        assert run("login", "petra", "--password-stdin", typed=PASSWORD + "\n").exit_code == 1
+        assert run("login", "petra", "--password-stdin", typed="another one\n").exit_code == 0
+        assert run("logout").exit_code == 0
+
+    def test_the_machines_owner_is_not_asked_for_a_password_it_forgot(self, run: Run) -> None:
+        done = run("password", "--password-stdin", "--json", typed="another one\n")
+        assert json.loads(done.stdout)["handle"] == "ana"
         assert run("logout").exit_code == 0
 
     def test_a_session_that_is_over_is_told_and_can_be_left(self, run: Run, running: Running) -> None:

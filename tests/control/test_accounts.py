@@ -102,6 +102,16 @@ class TestSessions:
         )
         sessions["bob"] = again.json["token"]
 
+    def test_another_password_ends_the_others(self, running: Running) -> None:
+        body = {"handle": "petra", "password": PASSWORD}
+        old = running.ask("POST", "/api/v1/auth/signup", body, token=None).json["token"]
+        wrong = running.ask("POST", "/api/v1/auth/password", {"current": "wrong guess", "new": "x" * 9}, token=old)
+        assert (wrong.status, wrong.json["code"]) == (403, "wrong_password")
+        done = running.ask("POST", "/api/v1/auth/password", {"current": PASSWORD, "new": "another one"}, token=old)
+        assert (done.status, done.json["account"]["handle"]) == (200, "petra")
+        assert running.ask("GET", "/api/v1/auth/me", token=done.json["token"]).status == 200
+        assert running.ask("GET", "/api/v1/auth/me", token=old).json["code"] == "session_invalid"
+
     def test_the_local_token_is_the_owners(self, running: Running) -> None:
         me = running.ask("GET", "/api/v1/auth/me").json
         assert (me["handle"], me["machine_owner"], me["email"]) == ("ana", True, None)

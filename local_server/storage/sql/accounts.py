@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from local_server.domain.account_errors import EmailTaken
-from local_server.domain.accounts import Account, AuditEntry
+from local_server.domain.accounts import Account, AuditEntry, folded_email
 from local_server.domain.ids import UserId
 from local_server.domain.registry import User
 from local_server.domain.registry_errors import HandleTaken
@@ -47,8 +47,9 @@ class SqlAccountsReader:
 
     def account_by_login(self, login: str) -> Account | None:
         # No handle has an @ in it, so the two never mean different accounts.
-        column = "lower(email) = lower(:login)" if "@" in login else "handle = :login"
-        return self._account(f"where {column}", {"login": storable(login)})
+        if "@" in login:
+            return self._account("where lower(email) = :login", {"login": storable(folded_email(login))})
+        return self._account("where handle = :login", {"login": storable(login)})
 
     def _account(self, rest: str, params: Row) -> Account | None:
         rows = self._connection.execute(_ACCOUNT + rest + self._connection.locking("users"), params)
@@ -79,6 +80,12 @@ class SqlAccountsStore(SqlAccountsReader):
     def end_sessions(self, user_id: UserId) -> None:
         self._connection.execute(
             "update users set token_version = token_version + 1 where id = :id", {"id": storable(user_id)}
+        )
+
+    def change_password(self, user_id: UserId, password_hash: str) -> None:
+        self._connection.execute(
+            "update users set password_hash = :hash, token_version = token_version + 1 where id = :id",
+            {"id": storable(user_id), "hash": password_hash},
         )
 
     def _refuse_email(self, account: Account) -> None:
