@@ -63,8 +63,8 @@ ACTIONS = {
 """By operation id."""
 OF_THEIR_OWN = frozenset(
     {"signup", "login", "logout", "change_password", "create_key", "rotate_key", "revoke_key", "write_review",
-     "remove_review", "answer_review", "subscribe", "change_subscription", "cancel_subscription", "put_secret", "remove_secret",
-     "create_token", "revoke_token"}
+     "remove_review", "answer_review", "subscribe", "change_subscription", "cancel_subscription", "put_secret",
+     "remove_secret", "create_token", "revoke_token"}
 )  # fmt: skip
 """They write their rows themselves."""
 NOTHING_CHANGES = frozenset(
