@@ -7,7 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from local_server.analytics.intake import take
 from local_server.analytics.statistics import Point, Statistics, statistics
@@ -36,6 +36,7 @@ from local_server.wire.analytics import (
     WindowName,
 )
 from local_server.wire.apis import ExecutionView, UsageView
+from local_server.wire.moments import Moment
 
 HISTORY_LIMIT = 1000
 
@@ -67,8 +68,8 @@ class HistoryQuery(BaseModel):
     generation: int | None = Field(None, ge=0, le=2**31)
     key: str | None = Field(None, max_length=100, description="The id of the key it was made with.")
     version: str | None = Field(None, max_length=100, description="The version that answered.")
-    since: AwareDatetime | None = Field(None, description="Started then or later.")
-    until: AwareDatetime | None = Field(None, description="Started earlier.")
+    since: Moment | None = Field(None, description="Started then or later.")
+    until: Moment | None = Field(None, description="Started earlier.")
 
     def wanted(self) -> HistoryFilter:
         return HistoryFilter(

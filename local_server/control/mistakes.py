@@ -33,6 +33,7 @@ _ALLOWED = {
     "model_attributes_type": "a JSON object",
     "model_type": "a JSON object",
     "timezone_aware": "a time with its zone, as 2030-01-31T12:00:00Z",
+    "beyond_the_calendar": "a time of the years 1 to 9999 in UTC",
     "uuid_type": "a UUID",
     "uuid_parsing": "a UUID",
 }

@@ -6,7 +6,6 @@ The same acts stand below `/api/v1/apis/{id}` (the control API) and as the refer
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from fastapi import APIRouter, Body, Query, Request
 
@@ -18,6 +17,7 @@ from local_server.executor.fleet import Move
 from local_server.executor.service import Executor
 from local_server.registry.reference import register_convertor
 from local_server.wire.apis import ApiView, DeployApi, FailureView, GenerationView, LogLineView
+from local_server.wire.moments import Moment
 from local_server.wire.versions import DeployVersion
 
 
@@ -85,7 +85,7 @@ def make_routers(ports: ExecutorPorts) -> tuple[APIRouter, APIRouter]:
         request: Request,
         id: str,
         limit: int = Query(200, ge=1, le=5000),
-        since: datetime | None = None,
+        since: Moment | None = None,
         version: str = Query("", max_length=64, description="What one version printed, rather than the directory."),
         generation: int | None = Query(
             None, ge=0, description="Only what this one printed; 0: what is no generation's."

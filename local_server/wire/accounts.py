@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from local_server.wire.moments import MaybeZoned
+
 
 class SignUp(BaseModel):
     """POST /api/v1/auth/signup"""
@@ -71,7 +73,7 @@ class CreateKey(BaseModel):
     """read: GET, HEAD, OPTIONS; write: every other method, and WebSockets"""
     cidrs: list[str] = Field(default_factory=list)
     """Networks it may be used from; none: from everywhere."""
-    expires_at: datetime | None = None
+    expires_at: MaybeZoned | None = None
     rate_limit: str | None = None
     """In place of the manifest's: `600/min`."""
     quota: str | None = None

@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from local_server.domain.executions import CallOutcome
 from local_server.wire.apis import ExecutionView, UsageView
+from local_server.wire.moments import Moment
 
 LOG_LIMIT = 1000
 """Executions in one call of `POST /analytics/log`."""
@@ -142,7 +143,7 @@ class LogExecution(BaseModel):
     status: int = Field(ge=100, le=599)
     outcome: CallOutcome | None = None
     """None: by the status, as an answer of the API."""
-    started_at: AwareDatetime | None = None
+    started_at: Moment | None = None
     """None: it ended just now."""
     total_ms: float = Field(ge=0, le=86_400_000, allow_inf_nan=False)
     upstream_ms: float = Field(default=0, ge=0, le=86_400_000, allow_inf_nan=False)

@@ -4,6 +4,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from local_server.wire.moments import MaybeZoned
+
 
 class CreateToken(BaseModel):
     """POST /api/v1/tokens"""
@@ -14,7 +16,7 @@ class CreateToken(BaseModel):
     """publish:OWNER/NAME, of an API of yours, which need not exist yet."""
     name: str = Field(default="", max_length=100)
     """What it is for."""
-    expires_at: datetime
+    expires_at: MaybeZoned
     """Within a year."""
 
 

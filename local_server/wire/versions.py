@@ -1,10 +1,11 @@
 """Versions of an API, their channels, and where its traffic goes."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from local_server.wire.apis import FailureView
+from local_server.wire.moments import Moment
 
 
 class VersionView(BaseModel):
@@ -165,18 +166,10 @@ class MarkVersion(BaseModel):
 
     deprecated: bool | None = None
     """Callers are told; false takes it back, with its sunset."""
-    sunset_at: AwareDatetime | None = None
+    sunset_at: Moment | None = None
     """From this time on callers are answered 410. Given alone, it deprecates too; `deprecated` without it takes the
     sunset back."""
     yanked: bool | None = None
     """A yanked version is found under its full number alone."""
     reason: str = Field("", max_length=500)
     """Why it is yanked."""
-
-    @field_validator("sunset_at")
-    @classmethod
-    def _in_utc(cls, sunset_at: datetime | None) -> datetime | None:
-        try:
-            return sunset_at.astimezone(UTC) if sunset_at is not None else None
-        except OverflowError:
-            raise ValueError("there is no such time in UTC") from None

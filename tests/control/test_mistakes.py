@@ -32,6 +32,10 @@ def told(running: Running, path: str, body: Any) -> list[dict[str, str]]:
          "found \"king\"; allowed: 'developer' or 'consumer'"),
         ("apis/x/keys", {"expires_at": "soon"}, "body.expires_at",
          'found "soon"; allowed: a time, as 2030-01-31T12:00:00Z'),
+        ("apis/x/keys", {"expires_at": "9999-12-31T23:00:00-14:00"}, "body.expires_at",
+         'found "9999-12-31T23:00:00-14:00"; allowed: a time of the years 1 to 9999 in UTC'),
+        ("tokens", {"scope": "publish:a/b", "expires_at": "9999-12-31T23:00:00-14:00"}, "body.expires_at",
+         'found "9999-12-31T23:00:00-14:00"; allowed: a time of the years 1 to 9999 in UTC'),
     ],
 )  # fmt: skip
 def test_where_what_was_found_and_what_is_allowed(
@@ -52,6 +56,22 @@ def test_one_that_may_have_several_shapes_is_told_by_its_members_alone(running: 
     assert told(running, "/analytics/log", entry) == [{"where": "body.status", "message": message}]
     batch = {"executions": [entry]}
     assert told(running, "/analytics/log", batch) == [{"where": "body.executions.0.status", "message": message}]
+
+
+@pytest.mark.parametrize("name", ["history?since", "history?until", "logs?since"])
+@pytest.mark.parametrize(
+    ("time", "allowed"),
+    [
+        ("0001-01-01T00:00:00%2B14:00", "a time of the years 1 to 9999 in UTC"),
+        ("9999-12-31T23:00:00-14:00", "a time of the years 1 to 9999 in UTC"),
+        ("2026-01-31T12:00:00", "a time with its zone, as 2030-01-31T12:00:00Z"),
+        ("2026-01-31", "a time with its zone, as 2030-01-31T12:00:00Z"),
+    ],
+)
+def test_a_time_that_is_none(running: Running, name: str, time: str, allowed: str) -> None:
+    answer = running.ask("GET", f"/api/v1/apis/hello/{name}={time}")
+    assert answer.status == 422
+    assert answer.json["mistakes"][0]["message"].endswith(f"allowed: {allowed}")
 
 
 def test_of_the_query_too(running: Running) -> None:
