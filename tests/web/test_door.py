@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+
+from local_server.domain.web_errors import WebMissing
+from local_server.web.room import Room
 
 from .conftest import House
 
@@ -124,6 +129,12 @@ class TestPage:
         answer = await house.client.get("/-/nothing", headers={"cookie": await house.enter()})
         assert (answer.status_code, answer.json()["code"]) == (404, "nothing_there")
         assert "/-/" in answer.json()["hint"]
+
+    def test_without_its_files_it_says_how_to_have_them(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "textual_serve", None)
+        with pytest.raises(WebMissing) as missing:
+            Room().app()
+        assert "pip install 'apimarket[web]'" in missing.value.hint
 
     async def test_a_method_that_it_has_not_is_a_405(self, house: House) -> None:
         assert (await house.client.post("/-/", headers={"cookie": await house.enter()})).status_code == 405
