@@ -63,7 +63,7 @@ async def _publish(
         run = _Run(root, storage, BlobStore(home / "blobs"), token)
         url = await run.markets.url_for(remote)
         try:
-            await run.learn(url)
+            await run.learn(url, version)
         except NotLoggedIn as error:
             reason = f"says nothing at {url}: it is mistyped, expired, revoked, or of another marketplace"
             raise AccessTokenInvalid(reason) from error
@@ -103,8 +103,9 @@ class _Run:
         self.worker = Worker(storage, blobs, system, self.markets, lambda event: None)
         self.publishing = Publishing(storage, blobs, system, self.markets, ports, self.worker.wake)
 
-    async def learn(self, url: str) -> None:
-        """What is published there is what the next version is made upon: a pipeline builds the newest source."""
+    async def learn(self, url: str, version: str | None) -> None:
+        """What is published there is what the next version is made upon: a pipeline builds the newest source. `version`
+        may be there already, from an earlier run."""
         async with self.markets.visit(url) as (client, remote):
             ref = RemoteRef(url, remote.account, self.api.slug, self.api.id, None, None)
             try:
@@ -117,11 +118,14 @@ class _Run:
             if ref.head is None:
                 return
             fetch = Fetch(self._storage, self._blobs, client, remote.marketplace_id, url)
-            known = await fetch.outline(ref.owner, ref.slug, ref.head.semver)
+            known = [await fetch.outline(ref.owner, ref.slug, ref.head.semver)]
+            if version in {line.semver for line in view.versions} - {ref.head.semver}:
+                known.append(await fetch.outline(ref.owner, ref.slug, version or ""))
 
         def act(tx: Tx) -> None:
-            tx.deployments.add_tree(known.tree)
-            tx.remotes.add_version(known.version)
+            for one in known:
+                tx.deployments.add_tree(one.tree)
+                tx.remotes.add_version(one.version)
             tx.remotes.put_ref(replace(ref, base=ref.head))
 
         await self._storage.write(act)

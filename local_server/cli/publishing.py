@@ -6,13 +6,21 @@ import time
 import click
 
 from local_server.cli.connection import print_json, started_client
-from local_server.cli.hosting import started_there, told_there
+from local_server.cli.hosting import stands_there, started_there, told_there
 from local_server.cli.outcome import verb
 from local_server.cli.remotes import market_option, remote_of
 from local_server.cli.text import binary_size, clean, line_of, paint, table
-from local_server.client.outbox_documents import OutboxEntryDocument, PublishDocument, PublishPlanDocument
+from local_server.client.errors import ApimarketClientError
+from local_server.client.outbox_documents import (
+    AlreadyDocument,
+    OutboxEntryDocument,
+    PublishDocument,
+    PublishPlanDocument,
+)
 from local_server.client.synchronous import Client
 from local_server.client.version_documents import VersionDocument
+from local_server.domain.errors import ApimarketError
+from local_server.domain.publish_errors import NothingNew
 
 WAIT_S = 600.0
 SHOWN_FILES = 12
@@ -52,9 +60,17 @@ def publish(
     if wait:
         _once_started(client, name)
     body = {"version": version, "remote": remote, "dry_run": dry_run}
-    answer = client.publish(name, body)
+    try:
+        answer = client.publish(name, body)
+    except ApimarketClientError as error:
+        if (already := _already(error, version)) is None:
+            raise
+        if (waiting := _on_its_way(client, already)) is None:
+            _end_already(already, remote_of(already["remote"]).client, as_json)
+            return
+        answer = {"plan": None, "entry": None if dry_run else waiting}
     entry = answer["entry"]
-    if not as_json:
+    if not as_json and answer["plan"] is not None:
         _show_plan(answer["plan"])
         if dry_run:
             click.echo(paint(f"  nothing was sent; to publish it: apimarket publish {clean(name)}", dim=True))
@@ -106,14 +122,55 @@ def _publish_directory(
         raise click.UsageError("--dir needs --remote URL and --token T (or APIMARKET_PUBLISH_TOKEN)")
     from local_server.cli.pipeline import publish_directory
 
-    answer = publish_directory(directory, remote, token, version, dry_run=dry_run)
+    try:
+        answer = publish_directory(directory, remote, token, version, dry_run=dry_run)
+    except NothingNew as error:
+        if (already := _already(error, version)) is None:
+            raise
+        _end_already(already, Client(already["remote"], token, elsewhere=True), as_json)
+        return
     entry, there = answer["entry"], None
-    if not as_json:
+    if not as_json and answer["plan"] is not None:
         _show_plan(answer["plan"])
     if entry is not None and entry["state"] == "applied":
         there = started_there(Client(entry["remote"], token, elsewhere=True), entry)
     _end(answer, there, as_json)
     if entry is not None and entry["state"] != "applied":
+        sys.exit(1)
+
+
+def _already(error: ApimarketClientError | ApimarketError, version: str | None) -> AlreadyDocument | None:
+    """What was published by an earlier run, if that is what is asked for: the same files under the same number. An
+    edit that does not serve is none of that."""
+    found = error.extra
+    if error.code != "nothing_new" or found.get("unserved") or version not in (None, found["version"]):
+        return None
+    name, semver, remote = str(found["name"]), str(found["version"]), str(found["remote"])
+    return {"name": name, "version": semver, "remote": remote, "url": f"{remote}/{name}@{semver}/"}
+
+
+def _on_its_way(client: Client, already: AlreadyDocument) -> OutboxEntryDocument | None:
+    """It waits in the outbox."""
+    for entry in client.outbox()["entries"]:
+        if (entry["name"], entry["version"], entry["remote"]) == (
+            already["name"], already["version"], already["remote"]
+        ) and entry["state"] in WAITING:  # fmt: skip
+            return entry
+    return None
+
+
+def _end_already(already: AlreadyDocument, market: Client, as_json: bool) -> None:
+    """Say so. Exits with 1 where it does not start, as the run that published it did."""
+    there = stands_there(market, already["name"], already["version"])
+    if as_json:
+        print_json({"plan": None, "entry": None, "there": there, "already": already})
+    else:
+        what = f"{paint(clean(already['name']), bold=True)} {clean(already['version'])}"
+        click.echo(f"{what}  {paint('already published', 'green')}  {clean(already['url'])}")
+    if there is not None and there["state"] == "failed" and not there["serving"]:
+        if not as_json:
+            slug = already["name"].partition("/")[2]
+            click.echo(told_there(there, slug, already["version"], already["remote"]))
         sys.exit(1)
 
 
@@ -125,7 +182,7 @@ def _end(answer: PublishDocument, there: VersionDocument | None, as_json: bool) 
     elif entry is not None:
         click.echo(told(entry))
         if there is not None:
-            click.echo(told_there(there, entry))
+            click.echo(told_there(there, entry["api"], entry["version"], entry["remote"]))
     if there is not None and not there["serving"] and there["state"] == "failed":
         sys.exit(1)
 

@@ -31,13 +31,14 @@ class NothingServed(ApimarketError):
 class NothingNew(ApimarketError):
     status, code, title = 409, "nothing_new", "There is nothing new to publish"
 
-    def __init__(self, name: str, semver: str, unserved: str = "") -> None:
+    def __init__(self, name: str, semver: str, remote: str, unserved: str = "", *, newest: bool = True) -> None:
         """`unserved`: why the last save is not what serves."""
         change = "Change something and save; what serves then can be published."
+        which = f"The newest version of {name}, {semver}," if newest else f"Version {semver} of {name}"
         super().__init__(
-            f"The newest version of {name}, {semver}, has the very same files",
+            f"{which} has the very same files",
             hint=f"The last save does not serve: {unserved}" if unserved else change,
-            extra={"version": semver},
+            extra={"version": semver, "name": name, "remote": remote, "unserved": unserved},
         )
 
 

@@ -48,8 +48,8 @@ class Basis:
     semver: str | None
     tree: Tree | None
     openapi: bytes | None
-    taken: frozenset[str]
-    """Version numbers that are known to be used."""
+    taken: Mapping[str, Digest]
+    """Version numbers that are known to be used, and the tree of each."""
 
     @property
     def name(self) -> str:
@@ -104,7 +104,9 @@ class Publishing:
         where = await self._markets.remote(await self._markets.url_for(remote, api.id))
         basis = await self._storage.read(lambda tx: basis_of(tx, api, where))
         if basis.tree is not None and basis.tree.digest == tree.digest:
-            raise NothingNew(basis.name, basis.semver or "", serving.unserved)
+            raise NothingNew(basis.name, basis.semver or "", where.url, serving.unserved)
+        if version is not None and basis.taken.get(version) == tree.digest:
+            raise NothingNew(basis.name, version, where.url, serving.unserved, newest=False)
         openapi = await self._ports.openapi(api, serving.generation)
         return await asyncio.to_thread(self._planned, api, where, basis, tree, openapi, version, serving)
 
@@ -212,7 +214,7 @@ def basis_of(tx: ReadTx | Tx, api: Api, where: Remote) -> Basis:
     if conflict or (not pending and ref.is_ahead):
         raise ConflictWaits(ref.name, api.slug)
     versions = tx.remotes.versions(where.url, ref.owner, ref.slug)
-    taken = frozenset(one.semver for one in versions) | {entry.semver for entry in pending}
+    taken = {one.semver: one.tree for one in versions} | {entry.semver: entry.tree for entry in pending}
     if pending:
         last = pending[-1]
         tree = tx.deployments.tree(last.tree)

@@ -89,6 +89,43 @@ class TestSessions:
         assert f"apimarket login ana --remote {market.url}" in seen
 
 
+class TestAgain:
+    """A publish whose outcome is asked for again."""
+
+    def test_what_is_published_is_done_already(self, run: Run, laptop: Running, market: FakeMarketplace) -> None:
+        for more in ((), ("--version", "0.1.0"), ("--dry-run",)):
+            again = run("publish", "weather", *more)
+            assert (again.exit_code, again.stderr) == (0, "")
+            assert "ana/weather 0.1.0  already published" in again.stdout
+        other = run("publish", "weather", "--version", "0.2.0")
+        assert other.exit_code == 1
+        assert "The newest version of ana/weather, 0.1.0, has the very same files" in other.stderr
+
+    def test_what_waits_still_is_waited_for(self, run: Run, laptop: Running, market: FakeMarketplace) -> None:
+        registered(laptop, laptop.home.parent / "tides", "tides")
+        market.market.refuse = {"status": 503, "code": "storage_unavailable", "title": "x", "detail": "It rests"}
+        try:
+            assert run("publish", "tides", "--no-wait").exit_code == 0
+            again = run("publish", "tides", "--no-wait")
+            assert (again.exit_code, again.stderr) == (0, "")
+            assert "on its way" in again.stdout
+        finally:
+            market.market.refuse = None
+        done = run("publish", "tides")
+        assert done.exit_code == 0
+        assert "published" in done.stdout
+
+    def test_an_edit_that_does_not_serve_is_not_published(self, run: Run, laptop: Running) -> None:
+        directory = laptop.home.parent / "weather"
+        (directory / "syntax-error").write_text("'(' was never closed")
+        wait_for(lambda: laptop.ask("GET", "/api/v1/apis/weather").json["error"])
+        again = run("publish", "weather")
+        assert again.exit_code == 1
+        assert "never closed" in again.stderr
+        (directory / "syntax-error").unlink()
+        wait_for(lambda: not laptop.ask("GET", "/api/v1/apis/weather").json["error"])
+
+
 class TestVersions:
     def test_a_number_that_is_taken_or_none_comes_with_one_that_is_free(self, run: Run, laptop: Running) -> None:
         change(laptop, 1)

@@ -1,5 +1,6 @@
 """Publishing from a pipeline: the commands of the workflow in docs/ci, run as they stand there."""
 
+import json
 import os
 import re
 import subprocess
@@ -76,6 +77,36 @@ class TestWorkflow:
         assert "very same files" in again.stderr
         nameless = run(COMMANDS[1], project, market, "vnext")
         assert nameless.returncode == 1
+
+    def test_run_again_for_the_same_version_it_is_done_already(self, project: Path, market: FakeMarketplace) -> None:
+        assert run(COMMANDS[1], project, market, "v1.0.0").returncode == 0
+        for command in COMMANDS:
+            again = run(command, project, market, "v1.0.0")
+            assert (again.returncode, again.stderr) == (0, "")
+            assert f"ana/one 1.0.0  already published  {market.url}/ana/one@1.0.0/" in again.stdout
+        answered = json.loads(run(f"{COMMANDS[1]} --json", project, market, "v1.0.0").stdout)
+        assert answered["already"]["version"] == "1.0.0"
+        assert len(market.market.versions["ana/one"]) == 1
+
+    def test_so_it_is_when_a_newer_one_came_after_it(self, project: Path, market: FakeMarketplace) -> None:
+        for tag in ("v1.0.0", "v1.1.0"):
+            (project / "main.py").write_text(f"print({tag!r})\n")
+            assert run(COMMANDS[1], project, market, tag).returncode == 0
+        (project / "main.py").write_text("print('v1.0.0')\n")
+        again = run(COMMANDS[1], project, market, "v1.0.0")
+        assert (again.returncode, again.stderr) == (0, "")
+        assert "already published" in again.stdout
+        assert [one["semver"] for one in market.market.versions["ana/one"]] == ["1.0.0", "1.1.0"]
+
+    def test_other_files_under_a_number_that_is_taken_are_refused(self, project: Path, market: FakeMarketplace) -> None:
+        assert run(COMMANDS[1], project, market, "v1.0.0").returncode == 0
+        (project / "main.py").write_text("print(2)\n")
+        assert run(COMMANDS[1], project, market, "v1.1.0").returncode == 0
+        for number, tag in ((3, "v1.0.0"), (4, "v1.1.0")):
+            (project / "main.py").write_text(f"print({number})\n")
+            refused = run(COMMANDS[1], project, market, tag)
+            assert refused.returncode == 1
+            assert f"has a version {tag[1:]} already, and versions never change" in refused.stderr
 
     def test_without_a_token_it_says_what_is_missing(self, project: Path, market: FakeMarketplace) -> None:
         done = run(COMMANDS[1], project, market, "v1.0.0", APIMARKET_PUBLISH_TOKEN="")
