@@ -27,6 +27,7 @@ from local_server.control.routes import runtime_of
 from local_server.data_directory import DataDirectory
 from local_server.domain.errors import ApimarketError
 from local_server.domain.ids import ApiId
+from local_server.domain.names import OF_SERVICES, RESERVED_OWNERS
 from local_server.domain.registry import Api
 from local_server.domain.server_errors import RoleNeedsPostgres
 from local_server.executor.file_routes import FilePorts
@@ -85,6 +86,7 @@ def create_app(
         hosts=Hosts(names, port),
         enforce_keys=_enforces(settings),
         inspect=settings.inspected,
+        reserved=RESERVED_OWNERS | OF_SERVICES.get(settings.role, frozenset()),
     )
     url = f"http://{settings.host if ':' not in settings.host else f'[{settings.host}]'}:{port}"
     if settings.role == "executor":  # what is called is called there
@@ -170,6 +172,7 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
         if role == "analytics":
             app.include_router(analytics, prefix="/api/v1", dependencies=token)
             app.include_router(analytics_service, prefix="/analytics", dependencies=token)
+            app.include_router(analytics_service, dependencies=token, include_in_schema=False)
         return app
     app.include_router(control.open_router)
     app.include_router(accounts_open)
@@ -190,6 +193,8 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
     app.include_router(analytics, prefix="/api/v1", dependencies=token)
     app.include_router(analytics_service, prefix="/analytics", dependencies=token)
     app.include_router(inspection, prefix="/api/v1", dependencies=token)
+    if role == "executor":
+        app.include_router(executor_service, dependencies=token, include_in_schema=False)
     return app
 
 

@@ -9,6 +9,11 @@ SLUG = re.compile(r"[a-z][a-z0-9-]{1,62}")
 RESERVED_OWNERS = frozenset(
     {"api", "executor", "analytics", "docs", "openapi.json", "health", "ready", "metrics", "static", "admin", "www"}
 )
+OF_SERVICES = {
+    "executor": frozenset({"deploy", "stop", "restart", "status"}),
+    "analytics": frozenset({"log", "stats", "history"}),
+}
+"""What a server of that role, which is one part of a marketplace, has at the root of its own port beside them."""
 # A slug also becomes `{slug}.localhost`, beside the hosts the server itself answers to.
 RESERVED_SLUGS = RESERVED_OWNERS | {"localhost", "apimarket"}
 # Letters that have no decomposition in Unicode, as they are commonly written without their marks.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from local_server.domain.errors import ApimarketError
 from local_server.domain.executions import CallOutcome
 from local_server.domain.gateway_errors import OriginRefused
+from local_server.domain.names import RESERVED_OWNERS
 from local_server.domain.registry_errors import ApiNotFound
 from local_server.domain.version_errors import VersionGone
 from local_server.gateway import origins
@@ -67,6 +68,7 @@ class Gateway:
         max_hold_s: float = MAX_WAIT_S,
         enforce_keys: bool = False,
         inspect: int = 0,
+        reserved: frozenset[str] = RESERVED_OWNERS,
     ) -> None:
         self.system = system
         self.hosts = hosts or Hosts()
@@ -80,7 +82,9 @@ class Gateway:
         self.ticker = Ticker()
         self.turn = Turn()
         self._holds = Holds(max_hold_s)
-        self.routing = Routing(Cache(system.now), self._holds.changed, self.inspector.forget)
+        self.reserved = reserved
+        """First segments of paths that the control API has for itself."""
+        self.routing = Routing(Cache(system.now), self._holds.changed, self.inspector.forget, reserved)
         """Where the APIs are: told by the executor."""
         self._admission = Admission(self.routing.lookup, self._holds, self.ticker, self.callers)
 

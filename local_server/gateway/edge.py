@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from local_server.domain.errors import ApimarketError
 from local_server.domain.gateway_errors import HostRefused, MalformedRequest, OriginRefused
-from local_server.domain.names import RESERVED_OWNERS
 from local_server.gateway.current import Current, current
 from local_server.gateway.http_date import http_date
 from local_server.gateway.problems import send_problem
@@ -17,8 +16,6 @@ from local_server.gateway.trace_context import trace_of
 if TYPE_CHECKING:
     from local_server.gateway.asgi import Gateway
     from local_server.gateway.asgi_types import ASGIApp, Message, Receive, Scope, Send
-
-_CONTROL_SEGMENTS = frozenset(name.encode() for name in RESERVED_OWNERS)
 
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
@@ -34,13 +31,15 @@ _GUARDS = (
 class Edge:
     """HTTP and WebSocket alike: exactly one Host, on the allow-list; then the control API or the gateway.
 
-    `gateway.hosts` holds the allow-list. What is neither HTTP nor WebSocket (lifespan) goes to `control`.
+    `gateway.hosts` holds the allow-list, `gateway.reserved` what is the control API's. What is neither HTTP nor
+    WebSocket (lifespan) goes to `control`.
     """
 
     def __init__(self, control: ASGIApp, gateway: Gateway) -> None:
         self._control = control
         self.gateway = gateway
         self._hosts = gateway.hosts
+        self._reserved = frozenset(name.encode() for name in gateway.reserved)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -56,7 +55,7 @@ class Edge:
             await self._refuse(MalformedRequest(problem), kind, send)
         elif kind == "http" and raw_path_of(scope) == b"*":
             await self._tell_methods(send)
-        elif not site.is_server or not is_control(raw_path_of(scope)):
+        elif not site.is_server or not self._is_control(raw_path_of(scope)):
             await self.gateway.serve(scope, receive, send, head, site)
         elif refusal := self._origin_refused(head, port):
             await self._refuse(refusal, kind, send)
@@ -99,11 +98,10 @@ class Edge:
             hint="Only pages of this server itself may; use a program, the TUI or the command line.",
         )
 
-
-def is_control(raw_path: bytes) -> bool:
-    """Whether a path on the server's own host belongs to the control API. Decided on the path as sent: an encoded
-    `/%61pi` is nobody's."""
-    return raw_path == b"/" or raw_path[1:].partition(b"/")[0] in _CONTROL_SEGMENTS
+    def _is_control(self, raw_path: bytes) -> bool:
+        """Whether a path on the server's own host belongs to the control API. Decided on the path as sent: an encoded
+        `/%61pi` is nobody's."""
+        return raw_path == b"/" or raw_path[1:].partition(b"/")[0] in self._reserved
 
 
 def _guarded(send: Send, request_id: str) -> Send:

@@ -31,11 +31,13 @@ class Routing:
     """`changed` is told of each API whose way has changed, `gone` of each that is not there any more; neither may
     block. All methods are to be called on the event loop that serves."""
 
-    def __init__(self, cache: Cache, changed: Callable[[ApiId], None], gone: Callable[[ApiId], object]) -> None:
+    def __init__(
+        self, cache: Cache, changed: Callable[[ApiId], None], gone: Callable[[ApiId], object], reserved: frozenset[str]
+    ) -> None:
         self.cache = cache
         self._changed = changed
         self._gone = gone
-        self._table = Table()
+        self._table = Table(reserved=reserved)
         self._places: dict[ApiId, dict[str, tuple[Route, Lane | None]]] = {}
         self._steering: dict[ApiId, Steering] = {}
         self._lanes: set[Lane] = set()

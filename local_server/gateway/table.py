@@ -163,15 +163,17 @@ def _version(target: str) -> str:
 class Table:
     by_id: Mapping[ApiId, Group] = field(default_factory=lambda: MappingProxyType({}))
     by_path: Mapping[bytes, Entry] = field(default_factory=lambda: MappingProxyType({}))
-    """Key: `owner/slug`, and `owner/slug@pin`. Nobody whose name the control API has for itself is here."""
+    """Key: `owner/slug`, and `owner/slug@pin`. Nobody of the `reserved` is here."""
     by_slug: Mapping[str, Entry | None] = field(default_factory=lambda: MappingProxyType({}))
     """None where several owners have the slug: then the short host name means none of them."""
+    reserved: frozenset[str] = RESERVED_OWNERS
+    """Owners whose names the control API has for itself."""
 
     def with_group(self, api_id: ApiId, group: Group) -> Table:
-        return _table({**self.by_id, api_id: group})
+        return self._of({**self.by_id, api_id: group})
 
     def without(self, api_id: ApiId) -> Table:
-        return _table({key: group for key, group in self.by_id.items() if key != api_id})
+        return self._of({key: group for key, group in self.by_id.items() if key != api_id})
 
     def lookup(self, api_id: ApiId, version: str = "") -> Entry | None:
         group = self.by_id.get(api_id)
@@ -198,16 +200,15 @@ class Table:
         known = full if "/" in name else {key.rpartition("/")[2]: key for key in full}
         return [known[match] for match in difflib.get_close_matches(name[:130], known, n=3, cutoff=0.6)]
 
-
-def _table(groups: dict[ApiId, Group]) -> Table:
-    by_slug: dict[str, Entry | None] = {}
-    by_path: dict[bytes, Entry] = {}
-    for group in groups.values():
-        slug = group.plain.route.slug
-        by_slug[slug] = None if slug in by_slug else group.plain
-        if group.plain.route.owner in RESERVED_OWNERS:
-            continue
-        for entries in (group.by_version, group.by_pin):
-            by_path.update((entry.prefix[1:], entry) for entry in entries.values())
-        by_path[group.name.encode()] = group.plain
-    return Table(MappingProxyType(groups), MappingProxyType(by_path), MappingProxyType(by_slug))
+    def _of(self, groups: dict[ApiId, Group]) -> Table:
+        by_slug: dict[str, Entry | None] = {}
+        by_path: dict[bytes, Entry] = {}
+        for group in groups.values():
+            slug = group.plain.route.slug
+            by_slug[slug] = None if slug in by_slug else group.plain
+            if group.plain.route.owner in self.reserved:
+                continue
+            for entries in (group.by_version, group.by_pin):
+                by_path.update((entry.prefix[1:], entry) for entry in entries.values())
+            by_path[group.name.encode()] = group.plain
+        return Table(MappingProxyType(groups), MappingProxyType(by_path), MappingProxyType(by_slug), self.reserved)

@@ -133,6 +133,17 @@ class TestSharedOrigin:
         assert greedy.items() <= dict(by_host.headers).items()
 
 
+class TestReserved:
+    @pytest.mark.parametrize("rig", [{"reserved": frozenset({"status"})}], indirect=True)
+    async def test_what_is_the_control_apis_is_never_its_namesakes(self, rig: Rig, echo_port: int) -> None:
+        """Whoever asks for it sends the token along, which an API must not see."""
+        rig.api("weather", echo_port, owner="status")
+        rig.api("weather", echo_port)
+        for _ in range(2):  # also once there are connections to the API, for the short way
+            assert (await rig.client.get("/status/weather/")).text == "control"
+            assert (await rig.client.get("/me/weather/")).headers["x-saw-path"] == "/"
+
+
 class TestApiOrigin:
     async def test_cross_site_is_refused_and_recorded(self, rig: Rig, echo_port: int) -> None:
         rig.api("x", echo_port)

@@ -111,6 +111,27 @@ def test_statistics_are_the_analytics(story: Story) -> None:
     assert logged.status_code < 300, logged.text
 
 
+def test_each_service_has_its_calls_at_the_root_of_its_port_too(story: Story) -> None:
+    services = story.services
+    token = {"Authorization": f"Bearer {(services.home / 'token').read_text().strip()}"}
+    asked: list[tuple[RunningServer, str, str, dict[str, Any] | None]] = [
+        (services.executor, "POST", "/deploy", {"id": "weather"}),
+        (services.executor, "GET", "/status/weather", None),
+        (services.analytics, "GET", "/stats/weather", None),
+        (services.analytics, "GET", "/history/weather", None),
+        (
+            services.analytics,
+            "POST",
+            "/log",
+            {"api": "weather", "method": "GET", "path": "/", "status": 200, "total_ms": 1},
+        ),
+    ]
+    for server, method, path, body in asked:
+        refused = httpx2.request(method, server.url + path, json=body, trust_env=False, timeout=60)
+        answer = httpx2.request(method, server.url + path, json=body, headers=token, trust_env=False, timeout=60)
+        assert (refused.status_code, answer.is_success) == (401, True), (path, answer.text)
+
+
 def test_the_live_figures_are_of_all_gateways(story: Story) -> None:
     def seen() -> int:
         return sum(story.services.client.api("weather")["traffic"]["history"])
