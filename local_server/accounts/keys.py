@@ -5,14 +5,14 @@ other servers of the same database it is in force as soon as they hear of it.
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from local_server.domain.account_errors import KeyNotFound, KeyNotInForce
 from local_server.domain.accounts import AuditEntry, Caller
-from local_server.domain.events import Event, KeysChanged
+from local_server.domain.events import ApiRemoved, Event, KeysChanged
 from local_server.domain.idempotency import Outcome, check_key, request_hash
 from local_server.domain.ids import ApiId, KeyId, UserId
 from local_server.domain.keys import SECRET_BYTES, SHOWN_CHARS, ApiKey, KeyState, Scope, digest_of, write_key
@@ -32,8 +32,11 @@ T = TypeVar("T")
 FLUSH_S = 5.0
 """`last_used_at` is written at most this often."""
 
+MOST_TOLD = 100
+"""Of keys by their ids, in one event: a notification between servers has 8000 bytes."""
+
 Publish = Callable[[Sequence[ApiKey]], None]
-"""Takes all keys there are, in one step."""
+"""Takes all keys there are, in one step. One that has not changed is the same object each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Keys:
         self._publish = publish
         self._random = random
         self._refreshing = asyncio.Lock()
+        self._known: dict[KeyId, ApiKey] = {}
+        """As they were published last."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._used: dict[KeyId, datetime] = {}
         self._name = random(8).hex()
@@ -229,13 +234,17 @@ class Keys:
     # -- Other servers -------------------------------------------------------------------------------------------
 
     async def follow(self, events: Subscription[Event]) -> None:
-        """Publish anew what others changed. Returns when there are no more events."""
+        """Publish anew what others changed, without the keys of APIs that are gone. Returns when there are no more
+        events."""
         async for event in events:
             told = [event, *events.waiting()]
-            if any(
-                isinstance(each, Lost) or (isinstance(each, KeysChanged) and each.by != self._name) for each in told
-            ):
+            others = [each for each in told if isinstance(each, KeysChanged) and each.by != self._name]
+            removed = {each.api_id for each in told if isinstance(each, ApiRemoved)}
+            if any(isinstance(each, Lost) for each in told) or not all(each.ids for each in others):
                 await self._refresh()
+            elif others or removed:
+                gone = {key.id for key in self._known.values() if key.api_id in removed}
+                await self._refresh(gone.union(*(each.ids for each in others)))
 
     # -- Last used -----------------------------------------------------------------------------------------------
 
@@ -275,19 +284,32 @@ class Keys:
         return await asyncio.shield(task)
 
     async def _written(self, act: Callable[[Tx], T]) -> T:
-        def told(tx: Tx) -> T:
+        def told(tx: Tx) -> tuple[T, set[KeyId]]:
             result = act(tx)
-            tx.emit(KeysChanged(self._name))
-            return result
+            changed = tx.keys.changed
+            if changed:
+                tx.emit(KeysChanged(self._name, tuple(sorted(changed)) if len(changed) <= MOST_TOLD else ()))
+            return result, changed
 
-        result = await self._storage.write(told, lasting=True)
-        await self._refresh()
+        result, changed = await self._storage.write(told, lasting=True)
+        await self._refresh(changed)
         return result
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, changed: Collection[KeyId] | None = None) -> None:
+        """Publish those that were `changed` as they are now; None: whichever. Reading all of them takes a while where
+        there are many thousands."""
         # One at a time: what was read first must not be published last.
         async with self._refreshing:
-            self._publish(await self._storage.read(lambda tx: tx.keys.all()))
+            if changed is None:
+                self._known = {key.id: key for key in await self._storage.read(lambda tx: tx.keys.all())}
+            elif changed:
+                found = await self._storage.read(lambda tx: {key_id: tx.keys.get(key_id) for key_id in changed})
+                for key_id, key in found.items():
+                    if key is not None:
+                        self._known[key_id] = key
+                    else:
+                        self._known.pop(key_id, None)
+            self._publish(tuple(self._known.values()))
 
     def _unseen(
         self, tx: Tx, key_id: str, grace: timedelta, caller: Caller, idempotency_key: str | None, now: datetime

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from local_server.domain.deployments import Failure, Generation, State
-from local_server.domain.ids import ApiId, OpId
+from local_server.domain.ids import ApiId, KeyId, OpId
 from local_server.domain.traffic import Counted
 
 LogStream = Literal["out", "err", "apimarket"]
@@ -139,6 +139,8 @@ class KeysChanged:
 
     by: str
     """Names the server that did it, and has done so when this is told."""
+    ids: tuple[KeyId, ...] = ()
+    """None: any of them may be others now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,16 +46,22 @@ class Callers:
         self._now = now
         self._enforce = enforce
         self._grants: Mapping[bytes, Grant] = MappingProxyType({})
-        self._by_id: Mapping[KeyId, Grant] = MappingProxyType({})
+        self._made: Mapping[KeyId, tuple[ApiKey, Grant]] = {}
+        """The same by id, each with the key that it was made of."""
         self._limits = Limits()
         self._shared: SharedLimits | None = None
         self.used: Callable[[KeyId, datetime], None] = _nobody
 
     def use_keys(self, keys: Iterable[ApiKey]) -> None:
-        """From now on these keys are known, and no others. One step: no request sees a state between."""
-        grants = {key.digest: grant_of(key) for key in keys}
-        self._by_id = MappingProxyType({grant.key_id: grant for grant in grants.values()})
-        self._grants = MappingProxyType(grants)
+        """From now on these keys are known, and no others. One step: no request sees a state between. What was made of
+        a key the last time stays, where it is the same object: of many thousands one changes at a time."""
+        made = self._made
+        self._made = {key.id: made[key.id] if self._is_known(key) else (key, grant_of(key)) for key in keys}
+        self._grants = MappingProxyType({key.digest: grant for key, grant in self._made.values()})
+
+    def _is_known(self, key: ApiKey) -> bool:
+        known = self._made.get(key.id)
+        return known is not None and known[0] is key
 
     def share_limits(self, counter: Counter) -> SharedLimits:
         """From now on limits are counted with `counter`, and here while it fails."""
@@ -78,7 +84,7 @@ class Callers:
 
     def has_ended(self, key_id: KeyId) -> bool:
         """Whether the key is in force no more: revoked, expired, or gone."""
-        grant = self._by_id.get(key_id)
+        _, grant = self._made.get(key_id, (None, None))
         return grant is None or grant.revoked or (grant.ends_at is not None and grant.ends_at <= self._now())
 
     def outlived(self, trace: Trace) -> bool:

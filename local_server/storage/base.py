@@ -88,6 +88,9 @@ class KeysReader(Protocol):
 
 
 class KeysStore(KeysReader, Protocol):
+    changed: set[KeyId]
+    """What this transaction has added, replaced, revoked, or had follow."""
+
     def add(self, key: ApiKey) -> None: ...
     def replace(self, key_id: KeyId, by: ApiKey, grace_until: datetime) -> None:
         """Add `by`; the key it replaces is in force until `grace_until`."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from local_server.accounts.keys import KeyWish, NewKey
 from local_server.domain.account_errors import KeyFieldRefused, KeyNotFound, KeyNotInForce
+from local_server.domain.events import ApiRemoved, KeysChanged
 from local_server.domain.ids import KeyId
 from local_server.domain.keys import (
     Grant,
@@ -31,6 +32,7 @@ from local_server.domain.keys import (
 from local_server.domain.manifest import RateLimit
 from local_server.domain.market_errors import IdempotencyKeyReused
 from local_server.domain.registry_errors import ApiNotFound
+from local_server.events.bus import Bus
 from tests.accounts.conftest import API, HERE, NOON, OWNER, STRANGER, Desk
 
 HOUR = timedelta(hours=1)
@@ -38,6 +40,13 @@ HOUR = timedelta(hours=1)
 
 async def make(desk: Desk, **wish: object) -> NewKey:
     return await desk.keys.create(API, KeyWish(**wish), OWNER, address=HERE)  # type: ignore[arg-type]
+
+
+async def a_change(desk: Desk, published: int) -> None:
+    """Return when keys were published more often than so often."""
+    async with asyncio.timeout(10):
+        while len(desk.published) <= published:
+            await asyncio.sleep(0.005)
 
 
 class TestOnce:
@@ -236,6 +245,35 @@ class TestLife:
         assert await desk.storage.read(lambda tx: tx.keys.all()) == []
         with pytest.raises(ApiNotFound):
             await make(desk)
+
+    async def test_of_many_only_what_changed_is_read_and_made_anew(self, desk: Desk) -> None:
+        first, second = await make(desk), await make(desk)
+        before = {key.id: key for key in desk.published[-1]}
+        await desk.keys.revoke(second.key.id, OWNER, address=HERE)
+        after = {key.id: key for key in desk.published[-1]}
+        assert after.keys() == before.keys() == {first.key.id, second.key.id}
+        assert after[first.key.id] is before[first.key.id]
+        assert after[second.key.id].revoked_at == NOON
+
+    async def test_what_others_changed_is_published_by_its_ids_or_whole(self, desk: Desk) -> None:
+        mine, theirs, gone = [await make(desk) for _ in range(3)]
+        bus = Bus()
+        async with bus.subscribe() as events:
+            following = asyncio.create_task(desk.keys.follow(events))
+            for other, ids in ((theirs, (theirs.key.id,)), (mine, ())):
+                await desk.storage.write(lambda tx, key_id=other.key.id: tx.keys.revoke(key_id, NOON))
+                published = len(desk.published)
+                bus.publish(KeysChanged("another", ids))
+                await a_change(desk, published)
+                revoked = {key.id for key in desk.published[-1] if key.revoked_at}
+                assert revoked == ({theirs.key.id} if ids else {theirs.key.id, mine.key.id})
+            await desk.storage.write(lambda tx: tx.registry.remove(API.id))
+            published = len(desk.published)
+            bus.publish(ApiRemoved(API.id, API.slug))
+            await a_change(desk, published)
+            assert desk.published[-1] == []
+            following.cancel()
+        assert gone.key.revoked_at is None
 
     async def test_what_is_published_last_is_what_is_stored(self, desk: Desk) -> None:
         made = [await make(desk) for _ in range(8)]

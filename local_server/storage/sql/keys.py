@@ -32,6 +32,7 @@ _FOLLOW = """
     set quota_requests = :requests, quota_interval = :interval, quota_overage = :overage, plan = :plan,
         expires_at = :expires_at
     where quota_subject = :subject
+    returning id
 """
 
 _USED = """
@@ -68,16 +69,23 @@ class SqlKeysReader:
 
 
 class SqlKeysStore(SqlKeysReader):
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self.changed: set[KeyId] = set()
+
     def add(self, key: ApiKey) -> None:
+        self.changed.add(key.id)
         self._connection.execute(_ADD, key_row(self._dialect, key))
 
     def replace(self, key_id: KeyId, by: ApiKey, grace_until: datetime) -> None:
         self.add(by)
+        self.changed.add(key_id)
         self._connection.execute(
             _REPLACE, {"id": key_id, "replaced_by": by.id, "grace_until": self._dialect.time(grace_until)}
         )
 
     def revoke(self, key_id: KeyId, at: datetime) -> None:
+        self.changed.add(key_id)
         self._connection.execute(
             "update api_keys set revoked_at = :at where id = :id and revoked_at is null",
             {"id": key_id, "at": self._dialect.time(at)},
@@ -92,7 +100,7 @@ class SqlKeysStore(SqlKeysReader):
             "plan": plan,
             "expires_at": None if expires_at is None else self._dialect.time(expires_at),
         }
-        self._connection.change(_FOLLOW, params)
+        self.changed.update(KeyId(row["id"]) for row in self._connection.execute(_FOLLOW, params))
 
     def used(self, times: Mapping[KeyId, datetime]) -> None:
         # In one order everywhere, so that two servers that write at once never wait for each other in a ring.
