@@ -19,6 +19,7 @@ class Line(NamedTuple):
     stream: str
     text: str
     api: str = ""
+    replica: int = 0
 
 
 class LogHistory:
@@ -46,7 +47,7 @@ class LogHistory:
             if self._generation not in (None, line.generation):
                 continue
             text = log_line(line.text[:LONGEST_LINE])
-            self._lines.append(Line(line.at, line.generation, line.stream, text, line.api))
+            self._lines.append(Line(line.at, line.generation, line.stream, text, line.api, line.replica))
             if len(text) > self.widest:
                 self.widest = len(text)
         return self._shorten()

@@ -63,6 +63,18 @@ def silence(api: "ApiView") -> str:
     return "it did not answer five requests in a row: others are refused at once, until one that tries is answered"
 
 
+def replicas(api: "ApiView") -> str:
+    """`2 of 3 replicas`; nothing where it has one alone, or does not serve."""
+    if api.serving is None or api.replicas.wanted < 2:
+        return ""
+    return f"{api.replicas.serving} of {api.replicas.wanted} replicas"
+
+
+def shortage(api: "ApiView") -> str:
+    """That replicas are missing; nothing where none is."""
+    return f"{replicas(api)} serve" if replicas(api) and api.replicas.serving < api.replicas.wanted else ""
+
+
 def state_condition(state: str) -> Condition:
     return _CONDITIONS.get(state) or Condition("?", one_line(state), "dim")
 
@@ -192,6 +204,8 @@ def reload_note(api: "ApiView", now: datetime) -> Spans:
     if api.error:
         serving = f" · g{api.serving} still serving" if api.serving is not None else ""
         return [("✗ ", "bad"), (api.error, "text"), (serving, "dim")]
+    if shortage(api):
+        return [("◐ ", "warn"), (shortage(api), "text")]
     newest = api.generation
     if api.state == "stopped" or newest is None:
         return [(NONE, "dim")]

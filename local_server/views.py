@@ -10,7 +10,7 @@ from local_server.domain.registry import Api
 from local_server.domain.traffic import TrafficFigures
 from local_server.executor.routes import failure_view, generation_view
 from local_server.executor.service import Executor
-from local_server.wire.apis import ApiView, ContainerView, ExecutionView, TrafficView, UsageView
+from local_server.wire.apis import ApiView, ContainerView, ExecutionView, ReplicasView, TrafficView, UsageView
 
 USAGE_S = 2.0
 """Memory and CPU are asked of the engine at most this often for one API."""
@@ -62,6 +62,7 @@ class Views:
             progress=status.progress,
             generation=generation_view(status.newest) if status.newest else None,
             serving=status.serving,
+            replicas=ReplicasView(serving=status.replicas, wanted=status.replicas_wanted),
             circuit=self._circuit(api.id),
             shares=self._shares(api.id),
             directory=api.directory,

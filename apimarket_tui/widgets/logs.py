@@ -20,8 +20,8 @@ from apimarket_tui.words import Spans, Tone
 if TYPE_CHECKING:
     from local_server.wire.apis import LogLineView
 
-GUTTER = 19
-"""Cells before the text: time, generation, stream."""
+GUTTER = 22
+"""Cells before the text: time, generation, stream, and of several replicas which."""
 NAME_CELLS = 16
 """For the API's name, where there are several in place of the generation."""
 STREAMS: dict[str, tuple[str, Tone]] = {"out": ("│", "text"), "err": ("!", "bad"), "apimarket": ("›", "accent")}
@@ -43,10 +43,12 @@ class LogLines:
         line = self._history[index]
         new = first_visible or index == 0 or self._whose(self._history[index - 1]) != self._whose(line)
         mark, tone = STREAMS.get(line.stream, STREAMS["out"])
+        replica: Spans = [(f"#{line.replica} ", "dim")] if line.replica else []
         spans: Spans = [
             (f" {line.at:%H:%M:%S} ", "dim"),
             (self._whose(line) if new else " " * (NAME_CELLS + 1 if self._named else 6), "primary"),
             (f"{mark} ", "dim" if tone == "text" else tone),
+            *replica,
         ]
         pieces = json_line(line.text) if self.laid_out else None
         return [*spans, *pieces] if pieces is not None else [*spans, (line.text, tone)]

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from apimarket_tui.clean import clean, one_line
-from apimarket_tui.words import ago, bar, millis, outcome, rate, share, silence, size
+from apimarket_tui.words import ago, bar, millis, outcome, rate, replicas, share, shortage, silence, size
 
 if TYPE_CHECKING:
     from local_server.wire.apis import ApiView, GenerationView, TrafficView
@@ -98,6 +98,7 @@ def _failure(api: "ApiView") -> Content | None:
 
 def _facts(api: "ApiView", traffic: "TrafficView") -> Content:
     quiet = traffic.p95_ms is None
+    each = f"{api.replicas.wanted} replicas, each " if api.replicas.wanted > 1 else ""
     using = f" · uses {size(api.usage.memory_bytes)}, {api.usage.cpu_percent:.0f} % cpu" if api.usage else ""
     facts = [
         ("url", Content.styled(one_line(api.url), "$primary")),
@@ -106,7 +107,7 @@ def _facts(api: "ApiView", traffic: "TrafficView") -> Content:
         ("code", Content(one_line(api.directory))),
         ("entry", Content(one_line(api.entry or "detected"))),
         ("health", Content(one_line(api.health or "the port answers HTTP"))),
-        ("limits", Content(f"{api.memory_mb} MB · {api.cpus:g} cpu{using}")),
+        ("limits", Content(f"{each}{api.memory_mb} MB · {api.cpus:g} cpu{using}")),
         ("traffic", Content.styled("no requests in the last minute", "$dim") if quiet else Content(_minute(traffic))),
     ]
     about = ", ".join(one_line(part) for part in (api.summary, " ".join(f"#{tag}" for tag in api.tags)) if part)
@@ -129,6 +130,8 @@ def _serving(api: "ApiView") -> Content:
     told = (
         Content.styled(f"g{api.serving}", "$accent") if api.serving is not None else Content.styled("nothing", "$dim")
     )
+    if replicas(api):
+        told += Content.styled(f"  {replicas(api)}", "$warning" if shortage(api) else "$dim")
     if not api.shares:
         return told + Content.styled("  takes all traffic" if api.serving is not None else "", "$dim")
     shares = sorted(api.shares.items(), key=lambda share: -share[1])

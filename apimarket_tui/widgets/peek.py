@@ -11,7 +11,7 @@ from textual.message import Message
 from apimarket_tui.clean import one_line
 from apimarket_tui.widgets.bars import Rule
 from apimarket_tui.widgets.lines import LineView, TextLines
-from apimarket_tui.words import METHOD_TONE, Spans, condition, millis, silence, status_tone
+from apimarket_tui.words import METHOD_TONE, Spans, condition, millis, shortage, silence, status_tone
 
 if TYPE_CHECKING:
     from local_server.wire.apis import ApiView, ExecutionView
@@ -96,6 +96,9 @@ class Peek(Vertical):
                 lines.append([(f"   g{api.serving} is still serving", "dim")])
             if api.failure is not None and api.failure.hint:
                 lines.append([("   ", "text"), (api.failure.hint, "dim")])
+        elif shortage(api):
+            lines.append([(" ◐ ", "warn"), (shortage(api), "text")])
+            lines.append([("   l", "primary"), (" shows why in its log", "dim")])
         elif api.state == "stopped":
             lines.append([(" stopped · ", "dim"), ("s", "primary"), (" starts it", "dim")])
         elif api.progress:

@@ -114,6 +114,8 @@ def _url(api: ApiDocument) -> str:
 
 def _not_told_by_follower(line: LogLineDocument) -> bool:
     """Whether a line is news: reloads, mistakes and progress stand in the log too, for those who only read the log."""
+    if line.get("replica", 0):
+        return True
     return line["stream"] != "apimarket" or not (line["generation"] == 0 or line["text"].startswith(("⟳", "✗")))
 
 

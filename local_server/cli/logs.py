@@ -74,10 +74,13 @@ def logs(
 
 
 def log_line(line: LogLineDocument) -> str:
-    """`12:01:07 g14 text`; what is not plain output is told apart by colour."""
+    """`12:01:07 g14 text`, `12:01:07 g14#2 text` of the second of several replicas; what is not plain output is told
+    apart by colour."""
     colour = {"err": "yellow", "apimarket": "cyan"}.get(line["stream"])
     text = paint(clean(line["text"]).replace("\n", " "), colour)
-    return f"{paint(clock(line['at']), dim=True)} {paint('g' + str(line['generation']), dim=True)} {text}"
+    replica = line.get("replica", 0)
+    who = f"g{line['generation']}" + (f"#{replica}" if replica else "")
+    return f"{paint(clock(line['at']), dim=True)} {paint(who, dim=True)} {text}"
 
 
 class Tail:

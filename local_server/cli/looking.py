@@ -45,7 +45,7 @@ def listing(apis: list[ApiDocument]) -> str:
             [
                 paint(api["name"], bold=True),
                 clean(api["runtime"]),
-                state_word(api),
+                state_word(api) + _share(api),
                 f"{traffic['requests_per_s']:.1f}",
                 milliseconds(traffic["p95_ms"]),
                 f"{traffic['error_rate'] * 100:.1f}%" if traffic["p95_ms"] is not None else "–",
@@ -62,6 +62,17 @@ def state_word(api: ApiDocument) -> str:
     return paint(f"{glyph} {clean(api['state'])}", colour)
 
 
+def _share(api: ApiDocument) -> str:
+    """` 2/3`: so many of its replicas serve; nothing where it has one."""
+    serving, wanted = _replicas(api)
+    return f" {serving}/{wanted}" if wanted > 1 and api["serving"] is not None else ""
+
+
+def _replicas(api: ApiDocument) -> tuple[int, int]:
+    replicas = api.get("replicas", {"serving": 1, "wanted": 1})  # a server of before has one
+    return replicas["serving"], replicas["wanted"]
+
+
 def last_reload(api: ApiDocument) -> str:
     generation = api["generation"]
     if generation is None:
@@ -73,8 +84,10 @@ def last_reload(api: ApiDocument) -> str:
 def why(api: ApiDocument) -> str:
     """One line: what is wrong, and what serves nevertheless; empty when nothing is."""
     if not api["error"]:
-        open_circuit = api.get("circuit", "closed") != "closed"
-        return "it does not answer; requests are refused until one that tries is answered" if open_circuit else ""
+        if api.get("circuit", "closed") != "closed":
+            return "it does not answer; requests are refused until one that tries is answered"
+        serving, wanted = _replicas(api)
+        return f"{serving} of {wanted} replicas serve" if serving < wanted and api["serving"] is not None else ""
     return line_of(api["error"]) + (f" · g{api['serving']} still serving" if api["serving"] is not None else "")
 
 
@@ -100,6 +113,7 @@ def description(api: ApiDocument) -> str:
         ("version", clean(api["version"]) + (" in apimarket.toml" if api["directory"] else ", the newest")),
         ("engine", clean(api["engine"]) + isolation),
         ("serving", f"g{api['serving']}" if api["serving"] is not None else "nothing"),
+        ("replicas", _all_replicas(api)),
         ("reload", _reload(api)),
         ("traffic", _traffic(api)),
         ("uses", _usage(api)),
@@ -115,6 +129,11 @@ def description(api: ApiDocument) -> str:
     elif trouble := why(api):
         lines += ["", f"{paint('✗', 'red')} {trouble}"]
     return "\n".join([f"{paint(api['owner'] + '/' + api['name'], bold=True)}", *lines])
+
+
+def _all_replicas(api: ApiDocument) -> str:
+    serving, wanted = _replicas(api)
+    return f"{serving} of {wanted} serve" if wanted > 1 else ""
 
 
 def _list_in(message: str) -> str:

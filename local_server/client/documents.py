@@ -47,6 +47,11 @@ class ContainerDocument(TypedDict):
     trees: str
 
 
+class ReplicasDocument(TypedDict):
+    serving: int
+    wanted: int
+
+
 class ApiDocument(TypedDict):
     id: str
     name: str
@@ -63,6 +68,7 @@ class ApiDocument(TypedDict):
     progress: str
     generation: GenerationDocument | None
     serving: int | None
+    replicas: ReplicasDocument
     circuit: str
     shares: dict[str, int]
     directory: str
@@ -95,6 +101,7 @@ class LogLineDocument(TypedDict):
     stream: str
     text: str
     at: str
+    replica: int
 
 
 class ExecutionDocument(TypedDict):

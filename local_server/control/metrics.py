@@ -100,6 +100,8 @@ def _traffic(runtime: Runtime, names: Mapping[ApiId, str]) -> list[Family]:
     seconds = Family("apimarket_request_duration_seconds", "histogram", "Time until an API's whole answer was sent.")
     in_flight = Family("apimarket_requests_in_flight", "gauge", "Requests and WebSockets under way.")
     circuits = Family("apimarket_circuit_open", "gauge", "1 while requests are refused because an API does not answer.")
+    serving = Family("apimarket_replicas_serving", "gauge", "Replicas of an API that take requests.")
+    wanted = Family("apimarket_replicas_wanted", "gauge", "Replicas of an API that should.")
     for api_id, meter in runtime.meter.of(names).items():
         _add(requests, seconds, meter, names[api_id])
     for api_id, count in runtime.gateway.routing.in_flight().items():
@@ -107,7 +109,10 @@ def _traffic(runtime: Runtime, names: Mapping[ApiId, str]) -> list[Family]:
             in_flight.add(count, api=names[api_id])
     for api_id, name in names.items():
         circuits.add(int(runtime.gateway.routing.circuit(api_id) != "closed"), api=name)
-    return [requests, seconds, in_flight, circuits]
+        status = runtime.executor.status(api_id)
+        serving.add(status.replicas, api=name)
+        wanted.add(status.replicas_wanted, api=name)
+    return [requests, seconds, in_flight, circuits, serving, wanted]
 
 
 def _add(requests: Family, seconds: Family, meter: ApiMeter, name: str) -> None:

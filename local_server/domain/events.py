@@ -56,6 +56,8 @@ class LogLine:
     stream: LogStream
     text: str
     at: datetime
+    replica: int = 0
+    """Which of several wrote it, counted from 1; 0: there is one alone, or it was none of them."""
 
 
 @dataclass(frozen=True, slots=True)

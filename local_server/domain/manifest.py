@@ -21,6 +21,11 @@ class Visibility(StrEnum):
     PUBLIC = "public"
 
 
+MOST_REPLICAS = 8
+"""Of one API on one machine: each has limits and a warm agent of its own, and while dependencies change there are
+twice as many."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunSpec:
     """`[run]`: how the program starts and what it may use."""
@@ -36,6 +41,7 @@ class RunSpec:
     cpus: float = 1.0
     timeout_s: float = 30.0
     replicas: int = 1
+    """How many run at once, each in a sandbox of its own."""
     egress: bool = True
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from local_server.domain import manifest_values as values
 from local_server.domain.manifest import (
+    MOST_REPLICAS,
     GatewaySpec,
     Manifest,
     PlanSpec,
@@ -144,7 +145,7 @@ def _run(table: Table, language: Runtime | None) -> RunSpec:
         memory_mb=table.number("memory_mb", 32, 65536, 512, "MB"),
         cpus=table.number("cpus", 0.1, 64, 1.0),
         timeout_s=table.number("timeout_s", 1, 3600, 30.0, "seconds"),
-        replicas=table.number("replicas", 1, 16, 1),
+        replicas=table.number("replicas", 1, MOST_REPLICAS, 1),
         egress=table.flag("egress", True),
     )
     if "entry" in table and "command" in table:

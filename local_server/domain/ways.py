@@ -14,6 +14,14 @@ class Upstream:
     digest: str
     host: str
     port: int
+    several: bool = False
+    """It runs in more than one place, or will."""
+    others: tuple[tuple[str, int], ...] = ()
+    """Where else it listens."""
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        return ((self.host, self.port), *self.others)
 
 
 @dataclass(frozen=True, slots=True)

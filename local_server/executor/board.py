@@ -5,7 +5,7 @@ Only the newest state of an API waits to be stored: however often it changes mea
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Generic
 from weakref import WeakKeyDictionary
@@ -66,10 +66,30 @@ class Board(Generic[LaneT]):
 
     # -- Traffic ------------------------------------------------------------------------------------------------------
 
-    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], version: str = "") -> LaneT:
-        lane = self._traffic.open(api_id, generation, digest, address, version)
-        self._upstreams[lane] = Upstream(generation, digest, *address)
+    def open(
+        self,
+        api_id: ApiId,
+        generation: int,
+        digest: str,
+        address: tuple[str, int],
+        version: str = "",
+        *,
+        several: bool = False,
+    ) -> LaneT:
+        lane = self._traffic.open(api_id, generation, digest, address, version, several=several)
+        self._upstreams[lane] = Upstream(generation, digest, *address, several=several)
         return lane
+
+    def spread(self, lane: LaneT, addresses: Sequence[tuple[str, int]]) -> None:
+        self._traffic.spread(lane, addresses)
+        before = self._upstreams[lane]
+        (host, port), *others = addresses
+        now = self._upstreams[lane] = replace(before, host=host, port=port, others=tuple(others))
+        for api_id, places in self._places.items():
+            for version, place in places.items():
+                if place.upstream is before:
+                    places[version] = replace(place, upstream=now)
+                    self._note(api_id)
 
     def route(self, route: Route, lane: LaneT | None) -> None:
         self._traffic.route(route, lane)

@@ -50,13 +50,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to start: exactly one of `entry` and `command`."""
+    """What to start: exactly one of `entry`, `command` and `built`."""
 
     directory: Path
     """The laid-out tree, on the host."""
     entry: str | None
     command: tuple[str, ...] | None
-    env: Mapping[str, str]
+    built: Path | None = None
+    """A compiled program, on the host."""
+    env: Mapping[str, str] = field(default_factory=dict)
     start_timeout_s: float = 30.0
 
 
@@ -85,6 +87,12 @@ class Box:
         self._tasks: set[asyncio.Task[None]] = set()
         self.failure: Failure | None = None
         self.runtime = ""
+        self.label = 0
+        """What its lines in the log are marked with: which replica it is, where there are several."""
+
+    @property
+    def replica(self) -> int:
+        return self.sandbox.replica
 
     @property
     def alive(self) -> bool:
@@ -145,6 +153,7 @@ class Box:
             raise StartFailed(Failure("engine", error.detail, hint=RETRY_HINT)) from error
 
     def _start_message(self, number: int, port: int, program: Program) -> Message:
+        command = [self.sandbox.inside(program.built)] if program.built else program.command
         return {
             "t": "start",
             "gen": number,
@@ -152,7 +161,7 @@ class Box:
             "host": self.sandbox.address(port)[0] if port == 0 else "0.0.0.0",  # noqa: S104 - inside the container
             "port": port,
             "entry": program.entry,
-            "command": list(program.command) if program.command else None,
+            "command": list(command) if command else None,
             "env": dict(program.env),
             "timeout_s": program.start_timeout_s,
         }
@@ -212,7 +221,7 @@ class Box:
         match message.get("t"):
             case "log":
                 stream: LogStream = "err" if message.get("stream") == "err" else "out"
-                self._log.add(number, stream, str(message.get("line", "")))
+                self._log.add(number, stream, str(message.get("line", "")), self.label)
             case "hello":
                 self._greeted(message)
             case "ready":

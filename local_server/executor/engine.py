@@ -67,6 +67,8 @@ class SandboxSpec:
     egress: bool = True
     version: str = ""
     """The immutable version that runs in it; empty: the working directory."""
+    replica: int = 1
+    """Which of the API's replicas it is, counted from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Sandbox(Protocol):
     id: str
     api_id: ApiId
     version: str
+    replica: int
     layer_key: str
 
     async def send(self, message: Message) -> None:

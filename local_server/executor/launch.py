@@ -29,6 +29,8 @@ class Launch:
     directory: Path
     """Where the tree is laid out."""
     timings: dict[str, float]
+    program: Program | None = None
+    """What is started, once it is known."""
     entry: str | None = None
     """The entry point, when none is named: first the one that served last, then the one that was found."""
     started: float | None = None
@@ -46,14 +48,25 @@ async def launch(shop: Workshop, api: Api, launching: Launch, box: Box, progress
     """Bring a generation to the point where it can take traffic. Cancelling ends it.
 
     Raises StartFailed, BuildFailed, SandboxFailed, SecretsMissing, SecretsSealed and what else Engine.build raises."""
-    program = await _program(shop.engine, api, launching, box, progress)
+    await prepare(shop, api, launching, progress)
+    return await start(api, launching, box)
+
+
+async def prepare(shop: Workshop, api: Api, launching: Launch, progress: Progress) -> None:
+    """Find out what to start, and compile it if need be. Raises what `launch` does."""
+    program = await _program(shop.engine, launching, progress)
     secrets = await shop.secrets.values(api, launching.manifest.run.secrets)
     # The same for every generation: agents keep processes warm that were started with it.
     env = {**launching.manifest.run.env, **secrets, "APIMARKET_API": api.full_name}
-    program = replace(program, env=env, start_timeout_s=shop.pace.start_s)
+    launching.program = replace(program, env=env, start_timeout_s=shop.pace.start_s)
+
+
+async def start(api: Api, launching: Launch, box: Box) -> Ready:
+    """Start what was prepared, and see whether it answers. Cancelling ends it. Raises StartFailed, SandboxFailed."""
+    assert launching.program is not None
     announced = time.perf_counter()
     number = launching.generation.number
-    ready = await box.start(number, program)
+    ready = await box.start(number, launching.program)
     waited_ms = (time.perf_counter() - announced) * 1000
     launching.timings["import"] = ready.import_ms
     launching.timings["ready"] = ready.ready_ms
@@ -75,8 +88,6 @@ def unmet(manifest: Manifest, isolated: bool) -> list[str]:
     """What the manifest asks for and does not get, in words for the log: nothing is left out in silence."""
     run = manifest.run
     words = []
-    if run.replicas > 1:
-        words.append(f"replicas = {run.replicas}: this version runs one")
     if not run.egress and not isolated:
         words.append("egress = false holds under Docker only; here the program can reach the network")
     return words
@@ -94,7 +105,7 @@ async def _check(api: Api, manifest: Manifest, box: Box, ready: Ready) -> str:
     )
 
 
-async def _program(engine: Engine, api: Api, launching: Launch, box: Box, progress: Progress) -> Program:
+async def _program(engine: Engine, launching: Launch, progress: Progress) -> Program:
     manifest = launching.manifest
     entry, command = manifest.run.entry, manifest.run.command
     if command is None and entry is None:
@@ -112,8 +123,9 @@ async def _program(engine: Engine, api: Api, launching: Launch, box: Box, progre
                 )
             )
     if command is None and manifest.runtime is Runtime.GO:
-        command, entry = await _compile(engine, manifest, launching, box, entry or ".", progress), None
-    return Program(launching.directory, entry, command, {})
+        built = await _compile(engine, manifest, launching, entry or ".", progress)
+        return Program(launching.directory, None, None, built)
+    return Program(launching.directory, entry, command)
 
 
 def _exists(directory: Path, entry: str | None) -> bool:
@@ -124,12 +136,10 @@ def _exists(directory: Path, entry: str | None) -> bool:
     return bool(name) and any((directory / file).exists() for file in files)
 
 
-async def _compile(
-    engine: Engine, manifest: Manifest, launching: Launch, box: Box, package: str, progress: Progress
-) -> tuple[str, ...]:
+async def _compile(engine: Engine, manifest: Manifest, launching: Launch, package: str, progress: Progress) -> Path:
     started = time.perf_counter()
     output = launching.directory.with_name(f"{launching.directory.name}.build") / "app"
     output.parent.mkdir(exist_ok=True)
     await engine.build(BuildRequest(manifest.runtime_version, launching.directory, package, output), progress)
     launching.timings["build"] = (time.perf_counter() - started) * 1000
-    return (box.sandbox.inside(output),)
+    return output

@@ -15,6 +15,7 @@ from local_server.domain.registry import Api
 from local_server.domain.routing import Availability, Route
 from local_server.domain.trees import Tree
 from local_server.executor.box import Box, Ready
+from local_server.executor.launch import Launch
 from local_server.executor.record import Record
 from local_server.executor.traffic import Lane
 from local_server.executor.workshop import Workshop
@@ -26,14 +27,28 @@ AVAILABILITY: dict[State, Availability] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A box in which a generation was ready."""
+
+    box: Box
+    ready: Ready
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Raises SandboxFailed when it cannot be reached."""
+        return self.box.sandbox.address(self.ready.port)
+
+
 @dataclass(eq=False, slots=True)
 class Live:
     """A generation that takes traffic, or did until a moment ago."""
 
     generation: Generation
-    tree: Tree
-    box: Box
-    ready: Ready
+    launching: Launch
+    """How it came to be, and how more of it are started."""
+    replicas: tuple[Replica, ...]
+    """Where it is ready: one at least, as many as `size` in the end."""
     lane: Lane
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the wait for an undo is over: one came, or a later generation took this place."""
@@ -45,6 +60,28 @@ class Live:
     @property
     def number(self) -> int:
         return self.generation.number
+
+    @property
+    def tree(self) -> Tree:
+        return self.launching.tree
+
+    @property
+    def size(self) -> int:
+        return self.launching.manifest.run.replicas
+
+    @property
+    def box(self) -> Box:
+        return self.replicas[0].box
+
+    @property
+    def missing(self) -> list[int]:
+        """Replicas that it should have and has not."""
+        there = {replica.box.replica for replica in self.replicas}
+        return [number for number in range(1, self.size + 1) if number not in there]
+
+    def standing(self) -> tuple[Replica, ...]:
+        """Those whose processes are still there."""
+        return tuple(replica for replica in self.replicas if replica.box.has(self.number))
 
 
 class Line:
@@ -62,13 +99,22 @@ class Line:
         """The number of a generation that was started for a loan."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def swap(self, generation: Generation, tree: Tree, box: Box, ready: Ready, pending: Failure | None = None) -> Live:
+    def swap(
+        self,
+        generation: Generation,
+        launching: Launch,
+        replicas: tuple[Replica, ...],
+        pending: Failure | None = None,
+    ) -> Live:
         """Point the traffic at a generation that is ready, in one step; the one before it gives way. `pending` is
         why it serves and not what the directory holds. Raises SandboxFailed when it cannot be reached."""
-        address = box.sandbox.address(ready.port)
-        version = self._record.row.version
-        lane = self._shop.traffic.open(generation.api_id, generation.number, generation.tree, address, version)
-        old, self.live = self.live, Live(generation, tree, box, ready, lane)
+        first, *others = (replica.address for replica in replicas)
+        version, traffic = self._record.row.version, self._shop.traffic
+        several = launching.manifest.run.replicas > 1
+        lane = traffic.open(generation.api_id, generation.number, generation.tree, first, version, several=several)
+        if others:
+            traffic.spread(lane, (first, *others))
+        old, self.live = self.live, Live(generation, launching, replicas, lane)
         self._record.change(State.RUNNING, pending)
         self.route()
         if old is not None:
@@ -81,22 +127,36 @@ class Line:
     def recall(self, tree: Tree) -> bool:
         """Swap back to the generation before, if it served this tree and its processes are still warm."""
         warm = self._previous
-        if warm is None or warm.tree.digest != tree.digest or warm.wanted.is_set() or not warm.box.has(warm.number):
+        if warm is None or warm.tree.digest != tree.digest or warm.wanted.is_set() or not warm.standing():
             return False
         self._previous = None
         warm.wanted.set()
-        live = self.swap(replace(warm.generation, outcome=Outcome.SERVING), warm.tree, warm.box, warm.ready)
+        live = self.swap(replace(warm.generation, outcome=Outcome.SERVING), warm.launching, warm.standing())
         self._record.serve(live.generation)
         return True
 
+    def join(self, live: Live, replica: Replica) -> None:
+        """One more replica of the generation that serves is ready."""
+        self._lead_to(live, tuple(sorted((*live.replicas, replica), key=lambda each: each.box.replica)))
+
     def lose(self, box: Box, number: int | None) -> Live | None:
-        """A ready generation (None: all of the box) ended by itself. Returns it if it was the one that serves."""
+        """A ready generation (None: all of the box) ended by itself. Returns it if it was the one that serves; it
+        serves on where it has other replicas."""
         live = self.live
-        if live is None or live.box is not box or number not in (None, live.number):
+        if live is None or number not in (None, live.number) or all(each.box is not box for each in live.replicas):
             return None
-        self.live = None
-        self.keep(live.lane.close())
+        left = tuple(each for each in live.replicas if each.box is not box)
+        if left:
+            self._lead_to(live, left)
+        else:
+            self.live = None
+            self.keep(live.lane.close())
         return live
+
+    def _lead_to(self, live: Live, replicas: tuple[Replica, ...]) -> None:
+        live.replicas = replicas
+        self._shop.traffic.spread(live.lane, [replica.address for replica in replicas])
+        self._record.tell()
 
     def route(self) -> None:
         """Tell the gateway what stands here."""
@@ -136,7 +196,7 @@ class Line:
 
     def warm(self, number: int) -> Live | None:
         """A generation that takes no new requests any more, and whose processes are not about to be ended."""
-        return next((old for old in self._giving_way if old.number == number and old.box.has(number)), None)
+        return next((old for old in self._giving_way if old.number == number and old.standing()), None)
 
     def keep(self, work: Coroutine[Any, Any, Any]) -> None:
         """Let something run on beside; `close` ends it."""
@@ -181,8 +241,8 @@ class Line:
         while old.guests:
             old.left.clear()
             await old.left.wait()
-        if self.live is not None and self.live.box is old.box and self.live.number == old.number:
+        if self.live is not None and self.live.number == old.number:
             return  # an undo has it back
         self._giving_way.discard(old)  # nobody may have it any more
-        await old.box.stop(old.number)
+        await asyncio.gather(*(replica.box.stop(old.number) for replica in old.replicas))
         await self._ended()

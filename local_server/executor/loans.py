@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from local_server.domain.deployments import Failure, Generation
+from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
+from local_server.domain.gateway_errors import ApiUnavailable
 from local_server.domain.manifest import Manifest
 from local_server.domain.registry import Api
 from local_server.domain.trees import Tree
@@ -18,6 +20,7 @@ from local_server.executor.box import Box, StartFailed
 from local_server.executor.boxes import Boxes
 from local_server.executor.launch import Launch, launch
 from local_server.executor.live import Line, Live
+from local_server.executor.past import Past
 from local_server.executor.snapshot import lay_out
 from local_server.executor.traffic import Lane
 from local_server.executor.workshop import Workshop
@@ -42,18 +45,43 @@ class Loans:
     """Of one API. `manifest_of` tells what a tree says of itself."""
 
     def __init__(
-        self, api: Api, shop: Workshop, line: Line, boxes: Boxes, manifest_of: Callable[[Tree], Awaitable[Manifest]]
+        self,
+        api: Api,
+        shop: Workshop,
+        line: Line,
+        boxes: Boxes,
+        past: Past,
+        manifest_of: Callable[[Tree], Awaitable[Manifest]],
     ) -> None:
         self._api = api
         self._shop = shop
         self._line = line
         self._boxes = boxes
+        self._past = past
         self._manifest_of = manifest_of
         self._turn = asyncio.Lock()
         self._loan: _Loan | None = None
         self._starting: asyncio.Task[_Loan] | None = None
         self._expiry: asyncio.Task[None] | None = None
         self._ending: asyncio.Future[None] | None = None
+
+    @asynccontextmanager
+    async def borrow(self, number: int) -> AsyncIterator[Lane]:
+        """A way to one of the kept generations, whether it serves or not, for as long as the context lasts. Raises
+        ApiUnavailable while none serves, GenerationNotFound, GenerationNotStarted."""
+        api = self._api
+        if self._line.live is None:
+            raise ApiUnavailable(
+                f"{api.full_name} is not answering", hint=f"Start it with: apimarket restart {api.slug}"
+            )
+        generation, tree = await self._past.generation(number)
+        if generation is None or tree is None:
+            raise GenerationNotFound(api.full_name, number)
+        try:
+            async with self.lend(generation, tree) as lane:
+                yield lane
+        except StartFailed as error:
+            raise GenerationNotStarted(api.full_name, number, error.failure) from None
 
     @asynccontextmanager
     async def lend(self, generation: Generation, tree: Tree) -> AsyncIterator[Lane]:
@@ -75,7 +103,8 @@ class Loans:
     @asynccontextmanager
     async def _beside_the_undo(self, warm: Live) -> AsyncIterator[Lane]:
         warm.guests += 1
-        lane = self._open(warm.generation, warm.box, warm.ready.port)
+        one = warm.standing()[0]
+        lane = self._open(warm.generation, one.box, one.ready.port)
         try:
             yield lane
         finally:

@@ -60,8 +60,9 @@ class LogBook:
         """Read back what an earlier server wrote."""
         self._lines.extend(await asyncio.to_thread(self._read_file))
 
-    def add(self, generation: int, stream: LogStream, text: str) -> None:
-        line = LogLine(self._api_id, generation, stream, printable(self.conceal(text)), self._system.now())
+    def add(self, generation: int, stream: LogStream, text: str, replica: int = 0) -> None:
+        """`replica`: which of several wrote it."""
+        line = LogLine(self._api_id, generation, stream, printable(self.conceal(text)), self._system.now(), replica)
         self._lines.append(line)
         self._pending.append(line)
         if self._flush_soon is None:
@@ -114,9 +115,7 @@ class LogBook:
         if self._path.exists() and self._path.stat().st_size > FILE_BYTES:
             self._path.replace(self._path.with_suffix(".1.jsonl"))
         with self._path.open("a", encoding="utf-8") as file:
-            file.writelines(
-                json.dumps([line.at.isoformat(), line.generation, line.stream, line.text]) + "\n" for line in lines
-            )
+            file.writelines(json.dumps(_row(line)) + "\n" for line in lines)
 
     def _read_file(self, most: int = MEMORY_LINES, generation: int | None = None) -> list[LogLine]:
         """The newest `most` lines on disk, or those of one generation among them."""
@@ -132,9 +131,14 @@ class LogBook:
 
     def _parse(self, text: str) -> LogLine | None:
         try:
-            at, generation, stream, line = json.loads(text)
+            at, generation, stream, line, *replica = json.loads(text)
             if stream not in get_args(LogStream):
                 return None
-            return LogLine(self._api_id, int(generation), stream, str(line), datetime.fromisoformat(at))
+            when = datetime.fromisoformat(at)
+            return LogLine(self._api_id, int(generation), stream, str(line), when, int(replica[0]) if replica else 0)
         except (ValueError, TypeError):  # the torn last line of a server that was killed
             return None
+
+
+def _row(line: LogLine) -> list[object]:
+    return [line.at.isoformat(), line.generation, line.stream, line.text, *([line.replica] if line.replica else [])]

@@ -110,6 +110,10 @@ class Record:
         self._write(lambda tx: tx.deployments.put(row), None)
         self.finish(generation)
 
+    def tell(self) -> None:
+        """How many replicas serve has changed, and nothing that is written down."""
+        self._shop.publish(self._state_changed())
+
     def say(self, progress: str) -> None:
         """What long work is doing; told at most four times a second."""
         self.progress = progress

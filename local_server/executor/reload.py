@@ -3,42 +3,43 @@
 The way of a save: look (read the directory, name it by its hash) -> lay out -> find the box -> start on its own port ->
 swap -> let the old one drain. Broken code never takes the old generation down, the latest save wins, and a save
 that changes nothing does nothing. When nothing serves and what the directory holds does not start (a crash loop, or
-broken code found by a server that starts), what served last comes back in its stead.
+broken code found by a server that starts), what served last comes back in its stead. Where several replicas serve,
+replicas.py keeps their number.
 
 An immutable version is run by the same runner: its origin (origins.py) is a tree that no look ever finds changed.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 
-from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, Outcome, State
+from local_server.domain.deployments import Deployment, DesiredState, Failure, Generation, State
 from local_server.domain.errors import ApimarketError
-from local_server.domain.exchange_errors import GenerationNotFound, GenerationNotStarted
-from local_server.domain.gateway_errors import ApiUnavailable
-from local_server.domain.ids import ApiId, Digest
+from local_server.domain.ids import Digest
 from local_server.domain.manifest import MANIFEST_NAME, Manifest, Visibility
-from local_server.domain.manifest_toml import parse
 from local_server.domain.registry import Api
 from local_server.domain.registry_errors import InvalidManifest
 from local_server.domain.trees import Tree
-from local_server.executor.box import Box, Ready, StartFailed
+from local_server.executor.adoption import Adopted
+from local_server.executor.box import Box
 from local_server.executor.boxes import Boxes
 from local_server.executor.crashes import RETRIED, Crashes
 from local_server.executor.engine import Sandbox, SandboxUsage
 from local_server.executor.failures import PASSING, failure_of
+from local_server.executor.launch import Launch
 from local_server.executor.live import Line, Live
 from local_server.executor.loans import Loans
 from local_server.executor.logs import LogBook
 from local_server.executor.origins import Origin
+from local_server.executor.past import Past
 from local_server.executor.record import Record, VersionRecord
+from local_server.executor.replicas import Replicas
 from local_server.executor.snapshot import Snapshot
 from local_server.executor.starter import Starter
 from local_server.executor.traffic import Lane
 from local_server.executor.workshop import Workshop
-from local_server.storage.base import ReadTx
 
 STOP_DRAIN_S = 5.0
 STAND_INS = 3
@@ -70,8 +71,10 @@ class Runner:
         self._looking: asyncio.Task[None] | None = None
         self._starter: Starter
         self._boxes = Boxes(api, shop, log, self._lost, lambda line: self._starter.progress(line), origin.version)
-        self._starter = Starter(api, shop, self.record, self._line, self._boxes, log, self._pending)
-        self._loans = Loans(api, shop, self._line, self._boxes, self._manifest_of)
+        self._replicas = Replicas(api, shop, self._line, self._boxes, log)
+        self._past = Past(api.id, shop, origin.version)
+        self._starter = Starter(api, shop, self.record, self._line, self._boxes, self._replicas, log, self._pending)
+        self._loans = Loans(api, shop, self._line, self._boxes, self._past, self._manifest_of)
 
     @property
     def live(self) -> Live | None:
@@ -119,23 +122,26 @@ class Runner:
         """Something of it could not be ended, since the engine did not answer; `retry` tries again."""
         return bool(self._boxes.left)
 
-    async def resume(self, sandbox: Sandbox) -> bool:
-        """Take over a sandbox in which an earlier server's last good generation may still answer."""
-        box = self._boxes.adopt(sandbox, self.api.manifest)
-        with suppress(ApimarketError):
-            ports = await box.generations()
-            kept = await self.record.kept(ports.keys())
-            for found, port in ports.items():
-                box.adopt(found, port)
-                if kept is None or found != kept[0].number:
-                    self._line.keep(box.stop(found))
-            if kept is not None:
-                generation, tree = kept
-                self.record.newest = generation
-                self._target = generation.tree
-                self._line.swap(generation, tree, box, Ready(ports[generation.number], "", 0.0, 0.0))
-                return True
-        return False
+    async def resume(self, sandboxes: Sequence[Sandbox]) -> bool:
+        """Take over sandboxes in which an earlier server's last good generation may still answer; whether it does."""
+        adopted = Adopted(self._boxes, sandboxes, self.api.manifest)
+        kept = await self.record.kept(await adopted.look())
+        if kept is not None:
+            generation, tree = kept
+            launching = await self._launched(generation, tree)
+            replicas = adopted.replicas(generation.number, launching.manifest.run.replicas)
+            with suppress(ApimarketError):
+                self._line.swap(generation, launching, replicas)
+                self.record.newest, self._target = generation, generation.tree
+        self._line.keep(adopted.settle(self.live))
+        self._replicas.attend()
+        return self.live is not None
+
+    async def _launched(self, generation: Generation, tree: Tree) -> Launch:
+        """How a generation of an earlier server was started."""
+        manifest = await self._manifest_of(tree)
+        directory = self._shop.trees(self.api.id, self._origin.version) / f"{generation.number}-{tree.digest[:12]}"
+        return Launch(generation, tree, manifest, directory, {})
 
     def announce(self) -> None:
         """Let the gateway know that the API exists."""
@@ -167,6 +173,7 @@ class Runner:
             self.record.change(State.STOPPING, desired=desired)
         await self._stop_looking()
         await self._loans.close()
+        await self._replicas.close()
         await self._line.close(min(STOP_DRAIN_S, self._shop.pace.drain_s))
         await self._boxes.close()
         self._target = self._undone = self._refused = None
@@ -179,41 +186,36 @@ class Runner:
         """The server ends: let go without a word to those who call. Under Docker the API runs on."""
         await self._stop_looking()
         await self._loans.close()
+        await self._replicas.close()
         await self._line.detach()
         await self._boxes.detach()
         await self.record.settled()
 
     async def undo(self) -> Generation | None:
         """Go back to the generation before this one; returns it, or None when there is none."""
-        before = await self._earlier(self.live) if self.live else None
+        before = await self._past.earlier(self.live) if self.live else None
         if before is None:
             return None
         await _cancel(self._attempt)
         generation, tree = before
         self._undone, self._target, self._refused = self._target, generation.tree, None
-        if not self._line.recall(tree):
+        if self._line.recall(tree):
+            self._replicas.attend()
+        else:
             self._attempt = self._begin(tree, await self._manifest_of(tree), time.perf_counter(), {})
         return generation
 
-    @asynccontextmanager
-    async def borrow(self, number: int) -> AsyncIterator[Lane]:
-        """A way to one of the kept generations, whether it serves or not, for as long as the context lasts. Raises
-        ApiUnavailable while none serves, GenerationNotFound, GenerationNotStarted."""
-        if self.live is None:
-            raise ApiUnavailable(
-                f"{self.api.full_name} is not answering", hint=f"Start it with: apimarket restart {self.api.slug}"
-            )
-        generation, tree = await self._shop.storage.read(lambda tx: _kept(tx, self.api.id, number))
-        if generation is None or tree is None:
-            raise GenerationNotFound(self.api.full_name, number)
-        try:
-            async with self._loans.lend(generation, tree) as lane:
-                yield lane
-        except StartFailed as error:
-            raise GenerationNotStarted(self.api.full_name, number, error.failure) from None
+    def borrow(self, number: int) -> AbstractAsyncContextManager[Lane]:
+        """`Loans.borrow`"""
+        return self._loans.borrow(number)
 
     async def usage(self) -> SandboxUsage | None:
-        return await self.live.box.sandbox.usage() if self.live else None
+        """Of all replicas together."""
+        replicas = self.live.replicas if self.live else ()
+        found = await asyncio.gather(*(replica.box.sandbox.usage() for replica in replicas))
+        usages = [usage for usage in found if usage is not None]
+        memory_bytes = sum(usage.memory_bytes for usage in usages)
+        return SandboxUsage(memory_bytes, sum(usage.cpu_seconds for usage in usages)) if usages else None
 
     # -- Looking -------------------------------------------------------------------------------------------------
 
@@ -250,7 +252,7 @@ class Runner:
         entry = tree.entries.get(MANIFEST_NAME)
         if entry is None or entry.sha256 == self._manifest_read:
             return
-        text = await self._manifest_text(entry.sha256)
+        text = await self._past.text(entry.sha256)
         try:
             self.api = self._line.api = await self._origin.take_manifest(self.api, text)
         except InvalidManifest:
@@ -298,7 +300,7 @@ class Runner:
         of the `hopeless`; and if nothing may be started now at all, that is waited for."""
         if self.live is None and failure.kind not in PASSING:
             last_good = self.record.row.last_good
-            for generation, tree in (await self._served(last_good, hopeless))[:STAND_INS]:
+            for generation, tree in (await self._past.served(last_good, hopeless))[:STAND_INS]:
                 if await self._again_up(tree) is None:
                     self.log.add(0, "apimarket", f"the code of g{generation.number} serves instead")
                     return
@@ -316,6 +318,10 @@ class Runner:
         fallen = self._line.lose(box, number)
         if fallen is None:
             return
+        if fallen is self.live:
+            self._replicas.lost(fallen, box)
+            return
+        self._replicas.attend()
         failure = box.failure or Failure("exit", "The program ended")
         self.log.add(fallen.number, "apimarket", f"✗ {failure.headline}")
         self.record.change(State.STARTING, failure)
@@ -350,46 +356,13 @@ class Runner:
         self.wake()
         await self._stand_in(failure, {fallen.tree.digest})
 
-    # -- What was before -----------------------------------------------------------------------------------------
-
-    async def _earlier(self, live: Live) -> tuple[Generation, Tree] | None:
-        """The newest generation before this one that served with another tree."""
-        found = await self._served(None, {live.generation.tree})
-        return next((pair for pair in found if pair[0].number < live.number), None)
-
-    async def _served(self, first: int | None, without: set[Digest]) -> list[tuple[Generation, Tree]]:
-        """Generations that served, newest first but `first` before all, one a tree."""
-        api_id = self.api.id
-        if self._origin.version:
-            return []  # nothing may stand in for a version
-
-        def question(tx: ReadTx) -> list[tuple[Generation, Tree]]:
-            seen, found = set(without), []
-            kept = tx.deployments.generations(api_id)
-            for generation in sorted(kept, key=lambda kept: (kept.number == first, kept.number), reverse=True):
-                served = generation.outcome in (Outcome.DRAINED, Outcome.SERVING)
-                if served and generation.tree not in seen and (tree := tx.deployments.tree(generation.tree)):
-                    seen.add(generation.tree)
-                    found.append((generation, tree))
-            return found
-
-        return await self._shop.storage.read(question)
-
-    async def _manifest_of(self, tree: Tree) -> Manifest:
-        """What a tree that is not the directory's newest says of itself."""
-        entry = tree.entries.get(MANIFEST_NAME)
-        if entry is not None:
-            with suppress(InvalidManifest, OSError):
-                return parse(await self._manifest_text(entry.sha256))
-        return self.api.manifest
-
-    async def _manifest_text(self, sha256: str) -> str:
-        return await asyncio.to_thread(self._shop.blobs.path(sha256).read_text, "utf-8", "replace")
-
     # -- Small parts ---------------------------------------------------------------------------------------------
 
     async def _close_idle(self) -> None:
         await self._boxes.close_idle()
+
+    async def _manifest_of(self, tree: Tree) -> Manifest:
+        return await self._past.manifest(tree, self.api.manifest)
 
     async def _stop_looking(self) -> None:
         looking, self._looking = self._looking, None
@@ -403,11 +376,6 @@ async def _cancel(task: "asyncio.Task[None] | None") -> None:
     if task is not None and not task.done():
         task.cancel()
         await asyncio.wait({task})
-
-
-def _kept(tx: ReadTx, api_id: ApiId, number: int) -> tuple[Generation | None, Tree | None]:
-    generation = tx.deployments.generation(api_id, number)
-    return generation, tx.deployments.tree(generation.tree) if generation else None
 
 
 def _detect_ms(snapshot: Snapshot, wall_ns: int) -> float:

@@ -143,6 +143,13 @@ def generation_view(generation: Generation) -> GenerationView:
 
 def log_views(api: Api, lines: Sequence[LogLine]) -> list[LogLineView]:
     return [
-        LogLineView(api=api.slug, generation=line.generation, stream=line.stream, text=line.text, at=line.at)
+        LogLineView(
+            api=api.slug,
+            generation=line.generation,
+            stream=line.stream,
+            text=line.text,
+            at=line.at,
+            replica=line.replica,
+        )
         for line in lines
     ]

@@ -51,6 +51,10 @@ class Status:
     progress: str
     newest: Generation | None
     serving: int | None
+    replicas: int = 0
+    """How many of it serve."""
+    replicas_wanted: int = 1
+    """And how many should."""
 
 
 class Executor:
@@ -96,7 +100,7 @@ class Executor:
 
         def begin(runner: Runner) -> None:
             row = runner.record.row
-            self._begin(self._start(runner, adopted.get((row.api_id, row.version))))
+            self._begin(self._start(runner, adopted.get((row.api_id, row.version), [])))
 
         for api in apis:
             if api.directory:
@@ -226,8 +230,11 @@ class Executor:
         if runner is None:
             return Status(DesiredState.STOPPED, State.STOPPED, None, "", None, None)
         record = runner.record
-        serving = runner.live.number if runner.live else None
-        return Status(record.row.desired_state, record.state, record.failure, record.progress, record.newest, serving)
+        live, wanted = runner.live, runner.api.manifest.run.replicas
+        told = record.row.desired_state, record.state, record.failure, record.progress, record.newest
+        if live is None:
+            return Status(*told, None, 0, wanted)
+        return Status(*told, live.number, len(live.replicas), live.size)
 
     def log(self, api: Api) -> LogBook:
         runner = self._shown(api.id)
@@ -245,7 +252,8 @@ class Executor:
         return await runner.usage() if runner else None
 
     def container(self, api_id: ApiId) -> tuple[str, str] | None:
-        """(id, directory of the trees inside) of the container that serves; None where none does."""
+        """(id, directory of the trees inside) of the container that serves, of several the first; None where none
+        does."""
         runner = self._shown(api_id)
         if runner is None or runner.live is None or self.engine_name != "docker":
             return None
@@ -305,17 +313,17 @@ class Executor:
         runner.announce()
         return runner
 
-    async def _start(self, runner: Runner, sandbox: Sandbox | None) -> None:
+    async def _start(self, runner: Runner, sandboxes: Sequence[Sandbox]) -> None:
         async with self._room:
-            if sandbox is not None and await runner.resume(sandbox):
+            if sandboxes and await runner.resume(sandboxes):
                 runner.run()
                 return
             runner.run()
             await runner.first_outcome()
 
-    async def _adopt(self, wanted: set[tuple[ApiId, str]]) -> dict[tuple[ApiId, str], Sandbox]:
+    async def _adopt(self, wanted: set[tuple[ApiId, str]]) -> dict[tuple[ApiId, str], list[Sandbox]]:
         """What an earlier server left of the wanted APIs and versions; all else of it is ended."""
-        adopted: dict[tuple[ApiId, str], Sandbox] = {}
+        adopted: dict[tuple[ApiId, str], list[Sandbox]] = {}
         if not self._health.available:
             return adopted
         try:
@@ -325,8 +333,8 @@ class Executor:
             return adopted
         for sandbox in found:
             whose = sandbox.api_id, sandbox.version
-            if whose in wanted and whose not in adopted:
-                adopted[whose] = sandbox
+            if whose in wanted:
+                adopted.setdefault(whose, []).append(sandbox)
             else:
                 await sandbox.stop()
         return adopted

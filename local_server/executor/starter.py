@@ -15,10 +15,11 @@ from local_server.domain.trees import Tree
 from local_server.executor.box import Box, StartFailed
 from local_server.executor.boxes import Boxes, same_runtime
 from local_server.executor.failures import failure_of
-from local_server.executor.launch import Launch, launch, unmet
+from local_server.executor.launch import Launch, prepare, unmet
 from local_server.executor.live import Line, Live
 from local_server.executor.logs import LogBook
 from local_server.executor.record import Record
+from local_server.executor.replicas import Replicas
 from local_server.executor.snapshot import lay_out, remove_older
 from local_server.executor.workshop import Workshop
 
@@ -34,13 +35,22 @@ class Starter:
     """Starts the generations of one API, one at a time."""
 
     def __init__(
-        self, api: Api, shop: Workshop, record: Record, line: Line, boxes: Boxes, log: LogBook, pending: Pending
+        self,
+        api: Api,
+        shop: Workshop,
+        record: Record,
+        line: Line,
+        boxes: Boxes,
+        replicas: Replicas,
+        log: LogBook,
+        pending: Pending,
     ) -> None:
         self._api = api
         self._shop = shop
         self._record = record
         self._line = line
         self._boxes = boxes
+        self._replicas = replicas
         self._log = log
         self._pending = pending
         self._trees = shop.trees(api.id, record.row.version)
@@ -67,7 +77,7 @@ class Starter:
             box = where if where and where.alive else None
             if box is None:
                 key = await self._boxes.key(launching.directory, manifest)
-                box = self._boxes.ready(key)
+                box = self._boxes.first(key, manifest.run.replicas)
             if box is None:
                 launching, box = await self._change_box(launching, key, started)
                 started = launching.started or started
@@ -111,14 +121,13 @@ class Starter:
 
     async def _serve(self, launching: Launch, box: Box, started: float) -> None:
         launching.tried = True
-        ready = await launch(self._shop, self._api, launching, box, self.progress)
-        number = launching.generation.number
-        if not box.has(number):  # it ended between its first answer and now
-            raise StartFailed(box.failure or Failure("exit", "The program ended right after its start"))
+        await prepare(self._shop, self._api, launching, self.progress)
+        replicas = await self._replicas.start(launching, box, all_of_them=self._line.live is not None)
         swapping = time.perf_counter()
         # From here to the end nothing awaits: a generation that is ready comes to serve whole, or is cancelled whole.
         generation = replace(launching.generation, outcome=Outcome.SERVING, deps_key=box.sandbox.layer_key)
-        live = self._line.swap(generation, launching.tree, box, ready, self._pending())
+        live = self._line.swap(generation, launching, replicas, self._pending())
+        self._replicas.attend()
         launching.served = True
         self._entry = launching.entry
         launching.timings["swap"] = _since(swapping)
@@ -135,7 +144,7 @@ class Starter:
         generation = Generation(self._api.id, number, tree.digest, "", Outcome.STARTING, now)
         self._record.begin(generation, tree)
         directory = self._trees / f"{number}-{tree.digest[:12]}"
-        return Launch(generation, tree, manifest, directory, dict(timings), self._entry)
+        return Launch(generation, tree, manifest, directory, dict(timings), entry=self._entry)
 
     async def _lay_out(self, launching: Launch) -> None:
         began = time.perf_counter()
@@ -165,7 +174,7 @@ class Starter:
         timings = live.generation.timings_ms
         phases = " · ".join(f"{name} {ms:.0f}" for name, ms in timings.items() if name != "total")
         self._log.add(live.number, "apimarket", f"⟳ g{live.number} {timings.get('total', 0.0):.0f} ms ({phases})")
-        for remark in [*live.ready.advice, *remarks]:
+        for remark in [*live.replicas[0].ready.advice, *remarks]:
             self._log.add(live.number, "apimarket", remark)
 
     def progress(self, line: str) -> None:

@@ -1,5 +1,6 @@
 """What the executor needs of a gateway: to point an API's traffic at a generation, and to know when one is idle."""
 
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from local_server.domain.ids import ApiId
@@ -27,8 +28,22 @@ LaneT = TypeVar("LaneT", bound=Lane)
 class Traffic(Protocol[LaneT]):
     """A gateway, which takes back only lanes that it opened itself."""
 
-    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], version: str = "") -> LaneT:
-        """A lane to a generation that is ready, of the directory or of a version. Connects lazily."""
+    def open(
+        self,
+        api_id: ApiId,
+        generation: int,
+        digest: str,
+        address: tuple[str, int],
+        version: str = "",
+        *,
+        several: bool = False,
+    ) -> LaneT:
+        """A lane to a generation that is ready, of the directory or of a version. Connects lazily. With `several` it
+        runs in more than one place, or will, and `spread` says where."""
+
+    def spread(self, lane: LaneT, addresses: Sequence[tuple[str, int]]) -> None:
+        """From now on a lane that was opened for several leads to these, one at least. One step; what is under way on
+        others is broken off."""
 
     def route(self, route: Route, lane: LaneT | None) -> None:
         """From now on requests for the route's API, or for the version of it, go to `lane`; with None they are held

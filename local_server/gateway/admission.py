@@ -75,11 +75,11 @@ class Admission:
 
     async def after_connect_failure(self, route: Route, lane: Lane, failure: ConnectFailed) -> Entry:
         """The entry to try instead of `lane`. Raises UpstreamFailed if nothing takes its place shortly."""
-        entry = self.current(route)
+        entry, moves = self.current(route), lane.moves
         if entry.lane is lane:
             await self.holds.wait_for_change(route.api_id, CRASH_GRACE_S)
             entry = self.current(route)
-        if entry.lane is lane:
+        if entry.lane is lane and lane.moves == moves:
             raise UpstreamFailed(
                 f"{full_name(route)} takes no connections: it {failure}", hint=LOGS_HINT.format(route.slug)
             )

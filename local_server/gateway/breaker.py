@@ -7,10 +7,8 @@ answer, whatever its status says: a program that says 500 to everything is there
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
 
 FAILURES = 5
 """As many in a row open the circuit."""
@@ -20,6 +18,43 @@ PROBED_S = 1
 """What others are told to wait while that one is under way."""
 
 CircuitState = Literal["closed", "open", "half_open"]
+
+
+class Circuit(Protocol):
+    """What a lane's breaker is to those who send requests on it: that of one program, or of several together."""
+
+    changed: Changed
+    """Told of every opening and closing; must not block."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    @property
+    def state(self) -> CircuitState: ...
+
+    @property
+    def failures(self) -> int:
+        """In a row, up to now."""
+
+    @property
+    def reason(self) -> str:
+        """Why the last one failed, to come after `it`."""
+
+    def wait_s(self, token: object, now_s: float) -> float:
+        """0: the request may go, and may be the one that finds out; else how long to wait. It has to end with
+        `succeeded`, `failed` or `let_go`."""
+
+    def succeeded(self) -> None:
+        """An answer began."""
+
+    def failed(self, token: object, reason: str, now_s: float) -> None:
+        """None did."""
+
+    def let_go(self, token: object) -> None:
+        """The request ended without showing anything of the API. May follow the others."""
+
+
+Changed = Callable[["Breaker"], Any]
 
 
 class Breaker:
@@ -33,7 +68,7 @@ class Breaker:
         self.reason = ""
         """Why the last one failed, to come after `it`."""
         self.closed = True
-        self.changed: Callable[[Breaker], None] = _nobody
+        self.changed: Changed = _nobody
         """Told of every opening and closing; must not block."""
 
     @property
@@ -47,13 +82,18 @@ class Breaker:
         `succeeded`, `failed` or `let_go`."""
         if self.closed or self._probe is token:
             return 0.0
+        rest_s = self.rest_s(now_s)
+        if not rest_s:
+            self._probe = token
+        return rest_s
+
+    def rest_s(self, now_s: float) -> float:
+        """How long it is left alone; 0: it may be asked, if only to see."""
+        if self.closed:
+            return 0.0
         if self._probe is not None:
             return PROBED_S
-        rest_s = self._opened_s + REST_S - now_s
-        if rest_s > 0:
-            return rest_s
-        self._probe = token
-        return 0.0
+        return max(0.0, self._opened_s + REST_S - now_s)
 
     def succeeded(self) -> None:
         """An answer began."""

@@ -10,7 +10,10 @@ from local_server.gateway.pool import Pool
 
 if TYPE_CHECKING:
     from local_server.domain.ids import ApiId
+    from local_server.gateway.breaker import Circuit
     from local_server.gateway.cache import Shelf
+    from local_server.gateway.pool import Connections
+    from local_server.gateway.upstream import Connection
 
 
 class Traveller(Protocol):
@@ -38,14 +41,22 @@ class Lane:
         self.generation = generation
         self.digest = digest
         self.address = address
-        self.pool = Pool(address)
+        self.pool: Connections = Pool(address)
         self.shelf = shelf
         """What it answered, and may be answered again."""
-        self.breaker = Breaker()
+        self.breaker: Circuit = Breaker()
+        self.several = False
+        """Whether it leads, or may come to lead, to more than one program."""
         self.shared = False
         """Gateways in other processes lead here too, and nobody knows who is under way there."""
         self._travellers: set[Traveller] = set()
         self._empty: asyncio.Event | None = None
+        self.moves = 0
+        """How often it has come to lead elsewhere."""
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        return (self.address,)
 
     @property
     def in_flight(self) -> int:
@@ -65,6 +76,31 @@ class Lane:
         self._travellers.discard(traveller)
         if self._empty is not None and not self._travellers:
             self._empty.set()
+
+    # -- Where there are several, of them (replicas.py) ---------------------------------------------------------------
+
+    @property
+    def others(self) -> bool:
+        """Whether there is somebody else to ask than who failed a moment ago."""
+        return False
+
+    def part(self, breaker: Breaker) -> str:
+        """Which of them has this breaker, to come after the generation; empty where there is one."""
+        return ""
+
+    def seat(self, traveller: Traveller) -> tuple[str, int]:
+        """Where somebody who has entered is to connect. Raises ConnectFailed."""
+        return self.address
+
+    def reached(self, whose: Connection | Traveller) -> None:
+        """An answer began, on a connection of the pool or at a seat."""
+        self.breaker.succeeded()
+
+    def missed(self, traveller: Traveller, reason: str) -> None:
+        """None did, at a seat."""
+        self.breaker.failed(traveller, reason, asyncio.get_running_loop().time())
+
+    # -- Its end ------------------------------------------------------------------------------------------------------
 
     async def drain(self, timeout_s: float) -> bool:
         """Wait until nobody is under way, then close idle connections. False if somebody still was after

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from local_server.gateway.connecting import ConnectFailed, connect
 from local_server.gateway.response_head import KnownHeads
@@ -50,6 +50,26 @@ class KeepAliveRecord:
         """The server closed a connection unasked."""
         if idle_s < HASTY_CLOSE_S:
             self._hasty = True
+
+
+class Connections(Protocol):
+    """What a lane's pool is to those who send requests on it: that of one program, or of several together."""
+
+    retain: bool
+    closed: bool
+
+    def __len__(self) -> int:
+        """Of those that are idle."""
+
+    def take(self, replayable: bool) -> Connection | None: ...
+
+    def put_back(self, connection: Connection) -> None: ...
+
+    async def open(self) -> Connection: ...
+
+    def give(self, connection: Connection) -> None: ...
+
+    def close_idle(self) -> None: ...
 
 
 class Pool:

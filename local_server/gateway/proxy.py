@@ -45,6 +45,8 @@ class Exchange:
         self._request = request
         self._trace = trace
         self._fresh = fresh
+        self._asked_another = False
+        """Whether it went on to another replica after one broke it off: not to all of them, one by one."""
         self._receive = request.receive
         self._connection: Connection | None = None
         self._task: asyncio.Task[object] | None = None
@@ -142,6 +144,9 @@ class Exchange:
         if connection is not None and not connection.answered and self._replayable:
             self._entry = self._admission.current(route)
             if self._entry.lane is not lane or connection.uses > 1:
+                return True
+            if lane.others and not self._asked_another:
+                self._asked_another = True
                 return True
         raise broken_off(route, failure, started=self._started)
 
@@ -258,7 +263,7 @@ class Exchange:
         trace, send = self._trace, self._request.send
         trace.first_byte_s = perf_counter()
         trace.status = connection.status
-        lane.breaker.succeeded()
+        lane.reached(connection)
         request, fill = self._request, self._request.fill
         note_change(lane.shelf, self._entry.route, request.method, request.target, connection.status)
         confirmed = fill.begin(connection.status, connection.headers) if fill is not None else None

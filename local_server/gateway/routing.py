@@ -13,14 +13,15 @@ from local_server.domain.version_errors import VersionNotFound
 from local_server.gateway.admission import full_name
 from local_server.gateway.breaker import REST_S
 from local_server.gateway.lane import Lane
+from local_server.gateway.replicas import SpreadLane
 from local_server.gateway.table import Entry, Table, make_group
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from local_server.domain.ids import ApiId
     from local_server.domain.routing import Route
-    from local_server.gateway.breaker import CircuitState
+    from local_server.gateway.breaker import Breaker, CircuitState
     from local_server.gateway.cache import Cache
     from local_server.gateway.hosts import Site
 
@@ -46,13 +47,31 @@ class Routing:
 
     # -- For the executor ---------------------------------------------------------------------------------------------
 
-    def open(self, api_id: ApiId, generation: int, digest: str, address: tuple[str, int], version: str = "") -> Lane:
-        """A lane to a generation that is ready, of the directory or of a version. Connects lazily."""
-        lane = Lane(api_id, generation, digest, address, self.cache.shelf(), version)
+    def open(
+        self,
+        api_id: ApiId,
+        generation: int,
+        digest: str,
+        address: tuple[str, int],
+        version: str = "",
+        *,
+        several: bool = False,
+    ) -> Lane:
+        """A lane to a generation that is ready, of the directory or of a version. Connects lazily. With `several` it
+        runs in more than one place, or will, and `spread` says where."""
+        kind = SpreadLane if several else Lane
+        lane = kind(api_id, generation, digest, address, self.cache.shelf(), version)
         lane.shared = self.shared
-        lane.breaker.changed = lambda _: self._circuit_changed(lane)
+        lane.breaker.changed = lambda breaker: self._circuit_changed(lane, breaker)
         self._lanes = {known for known in self._lanes if not known.closed} | {lane}
         return lane
+
+    def spread(self, lane: Lane, addresses: Sequence[tuple[str, int]]) -> None:
+        """From now on a lane that was opened for several leads to these, one at least. One step; what is under way on
+        others is broken off."""
+        assert isinstance(lane, SpreadLane)
+        lane.lead_to(addresses)
+        self._changed(lane.api_id)
 
     def route(self, route: Route, lane: Lane | None) -> None:
         """From now on requests for the route's API, or for the version of it, go to `lane`; with None they are held
@@ -137,15 +156,16 @@ class Routing:
         entry = self.lookup(api_id)
         return entry.lane.breaker.state if entry is not None and entry.lane is not None else "closed"
 
-    def _circuit_changed(self, lane: Lane) -> None:
-        entry, breaker = self.lookup(lane.api_id), lane.breaker
+    def _circuit_changed(self, lane: Lane, breaker: Breaker) -> None:
+        entry = self.lookup(lane.api_id)
         name = full_name(entry.route) if entry is not None else lane.api_id
+        which = f"{lane.generation}{lane.part(breaker)}"
         if breaker.closed:
-            logger.info("%s, generation %d, answers again", name, lane.generation)
+            logger.info("%s, generation %s, answers again", name, which)
         elif not lane.closed:
             logger.warning(
-                "%s, generation %d, did not answer %d requests in a row: it %s. It is left alone for %g s at a time",
-                name, lane.generation, breaker.failures, breaker.reason, REST_S,
+                "%s, generation %s, did not answer %d requests in a row: it %s. It is left alone for %g s at a time",
+                name, which, breaker.failures, breaker.reason, REST_S,
             )  # fmt: skip
 
     async def close(self) -> None:

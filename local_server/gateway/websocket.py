@@ -116,17 +116,18 @@ class Tunnel:
             lane.enter(self)
             try:
                 upstream = await self._connect(lane)
-                lane.breaker.succeeded()
+                lane.reached(self)
                 return lane, upstream
             except ConnectFailed as error:
-                lane.breaker.failed(self, str(error), asyncio.get_running_loop().time())
+                lane.missed(self, str(error))
                 lane.leave(self)
-                self._entry = await self._admission.after_connect_failure(self._entry.route, lane, error)
+                if not lane.others:
+                    self._entry = await self._admission.after_connect_failure(self._entry.route, lane, error)
             except BaseException as error:
                 if isinstance(error, InvalidStatus):
-                    lane.breaker.succeeded()
+                    lane.reached(self)
                 elif isinstance(error, ApimarketError):
-                    lane.breaker.failed(self, "did not take up a WebSocket", asyncio.get_running_loop().time())
+                    lane.missed(self, "did not take up a WebSocket")
                 lane.breaker.let_go(self)
                 lane.leave(self)
                 raise
@@ -141,12 +142,13 @@ class Tunnel:
         )
         loop = asyncio.get_running_loop()
         self._trace.sent_s = perf_counter()
+        address = lane.seat(self)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 # No pings of ours: on this machine a dead peer closes its socket, and a busy one must not be cut off.
                 _, upstream = await loop.create_connection(
                     lambda: ClientConnection(protocol, ping_interval=None, close_timeout=CLOSE_TIMEOUT_S),
-                    *lane.address,
+                    *address,
                 )
         except OSError as error:
             raise ConnectFailed(error.strerror or "did not answer") from None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from local_server.domain.events import Event, WayMoved
 from local_server.domain.ids import ApiId
-from local_server.domain.ways import Place, Way
+from local_server.domain.ways import Place, Upstream, Way
 from local_server.events.bus import Bus, Lost, Subscription
 from local_server.gateway.lane import Lane
 from local_server.gateway.routing import Routing
@@ -82,13 +82,13 @@ class WayFollower:
         route, upstream = place.route, place.upstream
         if upstream is None:
             return None
-        address = upstream.host, upstream.port
-        known = self._lanes.get((route.api_id, route.version))
-        if known is not None and (known.address, known.generation, known.digest) == (
-            address, upstream.generation, upstream.digest,
-        ):  # fmt: skip
-            return known
-        return self._routing.open(route.api_id, upstream.generation, upstream.digest, address, route.version)
+        first, generation, digest = upstream.addresses[0], upstream.generation, upstream.digest
+        lane = self._lanes.get((route.api_id, route.version))
+        if lane is None or not _leads_to(lane, upstream):
+            lane = self._routing.open(route.api_id, generation, digest, first, route.version, several=upstream.several)
+        if lane.addresses != upstream.addresses:
+            self._routing.spread(lane, upstream.addresses)
+        return lane
 
     def _forget(self, api_ids: Iterable[ApiId]) -> None:
         for api_id in api_ids:
@@ -105,3 +105,9 @@ class WayFollower:
     async def _drain(self, lane: Lane) -> None:
         await lane.drain(self._drain_s)
         await lane.close()
+
+
+def _leads_to(lane: Lane, upstream: Upstream) -> bool:
+    """Whether it is a lane to that generation; of several replicas it keeps those that are still there."""
+    same = (lane.generation, lane.digest) == (upstream.generation, upstream.digest)
+    return same and (lane.addresses == upstream.addresses or (upstream.several and lane.several))

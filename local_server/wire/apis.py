@@ -53,6 +53,13 @@ class ContainerView(BaseModel):
     """The directory in it where the files of its generations lie, each in one that is named NUMBER-DIGEST."""
 
 
+class ReplicasView(BaseModel):
+    """How many of what serves serve, of how many should."""
+
+    serving: int = 0
+    wanted: int = 1
+
+
 class ApiView(BaseModel):
     """`status NAME --json`, and each row of `ls --json`."""
 
@@ -76,6 +83,7 @@ class ApiView(BaseModel):
     """The newest."""
     serving: int | None = None
     """Number of the generation that answers now."""
+    replicas: ReplicasView = Field(default_factory=ReplicasView)
     circuit: str = "closed"
     """closed; open: it did not answer five requests in a row, and the gateway refuses others for it until it does;
     half_open: one is trying just now"""
@@ -97,7 +105,7 @@ class ApiView(BaseModel):
     traffic: TrafficView = Field(default_factory=TrafficView)
     usage: UsageView | None = None
     container: ContainerView | None = None
-    """Of what serves; None: nothing does, or it runs in no container."""
+    """Of what serves, of several replicas the first; None: nothing does, or it runs in no container."""
 
 
 class RegisterApi(BaseModel):
@@ -168,6 +176,8 @@ class LogLineView(BaseModel):
     """out, err, apimarket"""
     text: str
     at: datetime
+    replica: int = 0
+    """Which of several wrote it, counted from 1; 0: there is one alone, or it was none of them."""
 
 
 class ExecutionView(BaseModel):

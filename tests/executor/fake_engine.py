@@ -157,6 +157,7 @@ class FakeSandbox:
         self.id = agent.id
         self.api_id: ApiId = agent.spec.api_id
         self.version = agent.spec.version
+        self.replica = agent.spec.replica
         self.layer_key = agent.spec.layer.key
         self.agent = agent
         self._machine = machine

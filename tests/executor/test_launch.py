@@ -12,9 +12,6 @@ class TestUnmet:
     def test_an_ordinary_manifest_gets_what_it_asks_for(self) -> None:
         assert unmet(manifest(), isolated=False) == []
 
-    def test_replicas_are_counted(self) -> None:
-        assert unmet(manifest(replicas=3), isolated=True) == ["replicas = 3: this version runs one"]
-
     def test_a_closed_network_needs_docker(self) -> None:
         assert unmet(manifest(egress=False), isolated=True) == []
         assert "Docker only" in unmet(manifest(egress=False), isolated=False)[0]

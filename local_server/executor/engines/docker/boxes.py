@@ -8,9 +8,9 @@ from local_server.domain.manifest import Runtime
 from local_server.executor.agents.support import copied_agent, support_directory
 from local_server.executor.engine import SandboxSpec
 from local_server.executor.engines.docker.hardening import LABEL, Box, Mount
+from local_server.executor.engines.docker.identity import ContainerIdentity, Place
 from local_server.executor.engines.docker.installer import LAYER_INSIDE
 from local_server.executor.engines.docker.labels import PROTOCOL
-from local_server.executor.engines.docker.sandbox import ContainerIdentity, Place
 
 AGENT_INSIDE, SUPPORT_INSIDE = "/srv/agent", "/srv/support"
 TREES_INSIDE = "/srv/api/trees"
@@ -26,6 +26,7 @@ def sandbox_box(
     own = {
         "api": spec.api_id,
         "version": spec.version,
+        "replica": str(spec.replica),
         "name": spec.name,
         "layer": spec.layer.key,
         "runtime": spec.runtime.value,
@@ -93,7 +94,7 @@ _RUNTIMES = {Runtime.PYTHON: _python, Runtime.NODE: _node, Runtime.GO: _go}
 def sandbox_identity(spec: SandboxSpec, container: str, ports: range) -> ContainerIdentity:
     places = _places(spec.runtime, spec.trees, spec.layer.path)
     return ContainerIdentity(
-        container, spec.api_id, spec.layer.key, spec.name, spec.memory_mb, places, ports, spec.version
+        container, spec.api_id, spec.layer.key, spec.name, spec.memory_mb, places, ports, spec.version, spec.replica
     )
 
 
@@ -111,8 +112,10 @@ def adopted_identity(labels: Mapping[str, str], container: str) -> ContainerIden
         first, last = map(int, own["ports"].split("-"))
         ports = range(first, last + 1)
         memory_mb = int(own["memory_mb"])
-        api_id, version = ApiId(own["api"]), own.get("version", "")
-        return ContainerIdentity(container, api_id, own["layer"], own["name"], memory_mb, places, ports, version)
+        api_id, version, replica = ApiId(own["api"]), own.get("version", ""), int(own.get("replica", "1"))
+        return ContainerIdentity(
+            container, api_id, own["layer"], own["name"], memory_mb, places, ports, version, replica
+        )
     except (KeyError, ValueError):
         return None
 

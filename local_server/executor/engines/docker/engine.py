@@ -43,6 +43,7 @@ from local_server.executor.engines.docker.daemon import Client, Daemon, DaemonFa
 from local_server.executor.engines.docker.events import watch_out_of_memory
 from local_server.executor.engines.docker.go import DockerGo
 from local_server.executor.engines.docker.hardening import Box, give_to_container
+from local_server.executor.engines.docker.identity import ContainerIdentity
 from local_server.executor.engines.docker.images import Images, image_id, image_name
 from local_server.executor.engines.docker.installer import DockerInstaller
 from local_server.executor.engines.docker.labels import Labels
@@ -54,7 +55,7 @@ from local_server.executor.engines.docker.networks import (
     remove_network,
     remove_unused_networks,
 )
-from local_server.executor.engines.docker.sandbox import ContainerIdentity, DockerSandbox
+from local_server.executor.engines.docker.sandbox import DockerSandbox
 from local_server.executor.engines.ports import random_block
 from local_server.executor.layers.declared import read_declared
 from local_server.executor.layers.store import Layers, layer_key
@@ -142,7 +143,8 @@ class DockerEngine:
         box = replace(box, published=published)
         async with self._starts[spec.api_id]:
             await self._remove_strays(spec.api_id)
-            return await self._create(box, spec.name, lambda container: sandbox_identity(spec, container, ports), facts)
+            name = spec.name if spec.replica == 1 else f"{spec.name}.{spec.replica}"
+            return await self._create(box, name, lambda container: sandbox_identity(spec, container, ports), facts)
 
     async def _start_builder(self, box: Box) -> DockerSandbox:
         facts = await self._daemon.facts()

@@ -8,13 +8,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from local_server.domain.executor_errors import EngineUnavailable, SandboxFailed
-from local_server.domain.ids import ApiId
 from local_server.executor.engine import Message, SandboxExit, SandboxUsage
 from local_server.executor.engines.docker.attach import Attached, attach
 from local_server.executor.engines.docker.containers import (
@@ -24,8 +22,10 @@ from local_server.executor.engines.docker.containers import (
     never_restart,
     remove_container,
 )
-from local_server.executor.engines.docker.daemon import Daemon, Refused, query
+from local_server.executor.engines.docker.daemon import Daemon, Refused
+from local_server.executor.engines.docker.identity import ContainerIdentity
 from local_server.executor.engines.docker.links import CLOSED
+from local_server.executor.engines.docker.usage import container_usage
 from local_server.executor.engines.lines import Mailbox, log_message
 from local_server.executor.engines.ports import PortPool
 
@@ -51,26 +51,6 @@ class Guard(Protocol):
         """Returns why it is not up; empty: it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A host directory and where the container sees it."""
-
-    host: Path
-    inside: str
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerIdentity:
-    id: str
-    api_id: ApiId
-    layer_key: str
-    name: str
-    memory_mb: int
-    places: tuple[Place, ...]
-    ports: range
-    version: str = ""
-
-
 class DockerSandbox:
     def __init__(
         self, daemon: Daemon, identity: ContainerIdentity, *, dial: bool, guard: "Guard | None" = None
@@ -79,6 +59,7 @@ class DockerSandbox:
         self.id = identity.id
         self.api_id = identity.api_id
         self.version = identity.version
+        self.replica = identity.replica
         self.layer_key = identity.layer_key
         self._identity = identity
         self._daemon = daemon
@@ -272,11 +253,7 @@ class DockerSandbox:
     # -- ports, paths, figures -------------------------------------------------------------------------------------
 
     def inside(self, host_path: Path) -> str:
-        for place in self._identity.places:
-            if host_path.is_relative_to(place.host):
-                rest = host_path.relative_to(place.host).as_posix()
-                return place.inside if rest == "." else f"{place.inside}/{rest}"
-        raise ValueError(f"{host_path} is not mounted in the container of {self._identity.name}")
+        return self._identity.inside(host_path)
 
     def lease_port(self) -> int:
         return self._ports.lease()
@@ -291,23 +268,7 @@ class DockerSandbox:
         return (state.address, port) if self._dial else ("127.0.0.1", state.published[port])
 
     async def usage(self) -> SandboxUsage | None:
-        if self._exit is not None:
-            return None
-        # Not through the SDK: asked twice within a second the daemon lets the second wait, and threads are few. Without
-        # `one-shot` it always waits, to compute a rate nobody asked for.
-        path = query(f"/containers/{self.id}/stats", **{"stream": "0", "one-shot": "1"})
-        try:
-            stream = await self._daemon.open("GET", path)
-        except (Refused, EngineUnavailable):
-            return None
-        try:
-            async for stats in stream.json_lines():
-                return _read_usage(stats)
-        except (OSError, EOFError, ValueError):
-            return None
-        finally:
-            await stream.close()
-        return None
+        return None if self._exit is not None else await container_usage(self._daemon, self.id)
 
     # -- ending ----------------------------------------------------------------------------------------------------
 
@@ -345,13 +306,3 @@ class DockerSandbox:
             await asyncio.wait({self._pump})
         if self._guarded is not None:  # to its end: what it has started is nobody else's to remove
             await asyncio.wait({self._guarded})
-
-
-def _read_usage(stats: Mapping[str, Any]) -> SandboxUsage | None:
-    memory = stats.get("memory_stats") or {}
-    if "usage" not in memory:
-        return None
-    details = memory.get("stats") or {}
-    # What the docker command subtracts too: file pages the kernel may drop at any time (cgroup v2, v1).
-    cache = details.get("inactive_file", details.get("total_inactive_file", 0))
-    return SandboxUsage(max(0, memory["usage"] - cache), stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9)

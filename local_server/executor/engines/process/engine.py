@@ -109,6 +109,7 @@ class ProcessEngine:
             spec.memory_mb,
             view,
             spec.version,
+            spec.replica,
         )
 
     def _command(self, spec: SandboxSpec, go_agent: Path | None) -> tuple[list[str], dict[str, str]]:

@@ -50,6 +50,7 @@ class Program:
     memory_mb: int | None = None
     view: View | None = None
     version: str = ""
+    replica: int = 1
 
 
 class ProcessSandbox:
@@ -57,6 +58,7 @@ class ProcessSandbox:
         self.id = program.id
         self.api_id = program.api_id
         self.version = program.version
+        self.replica = program.replica
         self.layer_key = program.layer_key
         self._program = program
         self._process: asyncio.subprocess.Process | None = None
