@@ -136,7 +136,7 @@ class Line:
         return True
 
     def join(self, live: Live, replica: Replica) -> None:
-        """One more replica of the generation that serves is ready."""
+        """One more replica of the generation that serves is ready. Raises SandboxFailed when it cannot be reached."""
         self._lead_to(live, tuple(sorted((*live.replicas, replica), key=lambda each: each.box.replica)))
 
     def lose(self, box: Box, number: int | None) -> Live | None:
@@ -154,8 +154,8 @@ class Line:
         return live
 
     def _lead_to(self, live: Live, replicas: tuple[Replica, ...]) -> None:
-        live.replicas = replicas
         self._shop.traffic.spread(live.lane, [replica.address for replica in replicas])
+        live.replicas = replicas
         self._record.tell()
 
     def route(self) -> None:

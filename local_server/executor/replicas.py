@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, replace
 
 from local_server.domain.deployments import Failure
+from local_server.domain.errors import ApimarketError
 from local_server.domain.registry import Api
 from local_server.executor.box import Box, StartFailed
 from local_server.executor.boxes import Boxes
@@ -159,7 +160,11 @@ class Replicas:
         if self._line.live is not live:
             replica.box.end(live.number)
             return False
-        self._line.join(live, *_lasting((replica,), launching))
+        try:
+            self._line.join(live, *_lasting((replica,), launching))
+        except ApimarketError:
+            replica.box.end(live.number)
+            raise
         return True
 
     def _tell(self, live: Live, number: int, what: str) -> None:

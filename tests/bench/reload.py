@@ -2,7 +2,7 @@
 
 Every row is measured in the same run on the same machine, with the same way of saving and of asking: a line with a
 number in it is replaced, and the URL is asked every millisecond until the number comes back. Requests that fail
-meanwhile are counted. Run: scripts/bench reload [--saves 10] [--engine docker] [--engine process]
+meanwhile are counted. Run: scripts/bench reload [--saves 10] [--engine docker] [--engine process] [--replicas 3]
 """
 
 import argparse
@@ -165,7 +165,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def ours(engine: str, templates: list[str], saves: int) -> Iterator[Row]:
+def ours(engine: str, templates: list[str], saves: int, replicas: int) -> Iterator[Row]:
     home = Path(tempfile.mkdtemp(prefix="apimarket-bench-"))
     try:
         with server(engine, home) as client:
@@ -173,10 +173,26 @@ def ours(engine: str, templates: list[str], saves: int) -> Iterator[Row]:
                 project = home / "projects" / template
                 client.scaffold({"name": f"bench-{template}", "template": template, "directory": str(project)})
                 url = client.api(f"bench-{template}")["url"]
-                yield measure(f"{template} · {engine}", url, Saver(project), saves)
+                name = f"{template} · {engine}"
+                if replicas > 1:
+                    name += f" × {replicas}"
+                    run_several(client, f"bench-{template}", project / "apimarket.toml", replicas)
+                yield measure(name, url, Saver(project), saves)
                 client.stop(f"bench-{template}")
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def run_several(client: Client, name: str, manifest: Path, replicas: int) -> None:
+    """Change the manifest, and wait until so many serve."""
+    text = manifest.read_text()
+    line = f"replicas = {replicas}"
+    manifest.write_text(text.replace("[run]", f"[run]\n{line}") if "[run]" in text else f"{text}\n[run]\n{line}\n")
+    deadline = time.perf_counter() + PATIENCE_S
+    while client.api(name)["replicas"] != {"serving": replicas, "wanted": replicas}:
+        if time.perf_counter() > deadline:
+            raise SystemExit(f"{replicas} replicas of {name} did not come to serve within {PATIENCE_S:.0f} s")
+        time.sleep(0.05)
 
 
 def peer(name: str, template: str, command: list[str], saves: int) -> Row:
@@ -194,6 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--saves", type=int, default=10)
     parser.add_argument("--engine", action="append", choices=["docker", "process"])
+    parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--template", action="append", choices=TEMPLATES)
     options = parser.parse_args()
     templates = options.template or list(TEMPLATES)
@@ -205,7 +222,7 @@ def main() -> None:
         base = statistics.median(row.times_ms)
         print(row.line(base), flush=True)
     for engine in options.engine or ["process", "docker"]:
-        for row in ours(engine, templates, options.saves):
+        for row in ours(engine, templates, options.saves, options.replicas):
             print(row.line(base), flush=True)
 
 

@@ -274,7 +274,7 @@ class TestNetwork:
     async def test_networks_beyond_the_daemons_pools_get_a_subnet_of_their_own(self) -> None:
         found = list(subnets("apimarket-1"))
         assert len(set(found)) == len(found) == 16
-        assert all(subnet.startswith("10.213.") and subnet.endswith("/28") for subnet in found)
+        assert all(subnet.startswith("10.213.") and subnet.endswith("/27") for subnet in found)
         assert network_name("i", "a", egress=True) != network_name("i", "b", egress=True)
         assert network_name("i", "a", egress=False) == network_name("i", "a", egress=True) + "-internal"
 
