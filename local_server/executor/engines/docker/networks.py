@@ -57,7 +57,8 @@ def create_in_own_subnet(client: Client, name: str, labels: Mapping[str, str], *
 
 
 def subnets(name: str) -> Iterator[str]:
-    """Candidates of 32 addresses each, for twice as many containers as an API may have, within 10.213.0.0/16, beginning at a place the name decides."""
+    """Candidates of 32 addresses each, for twice as many containers as an API may have, within 10.213.0.0/16, beginning
+    at a place the name decides."""
     first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     for attempt in range(_ATTEMPTS):
         index = (first + attempt * 257) % _SUBNETS
