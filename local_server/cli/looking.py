@@ -87,7 +87,8 @@ def why(api: ApiDocument) -> str:
         if api.get("circuit", "closed") != "closed":
             return "it does not answer; requests are refused until one that tries is answered"
         serving, wanted = _replicas(api)
-        return f"{serving} of {wanted} replicas serve" if serving < wanted and api["serving"] is not None else ""
+        short = 1 < wanted > serving and api["serving"] is not None
+        return f"{serving} of {wanted} replicas serve" if short else ""
     return line_of(api["error"]) + (f" · g{api['serving']} still serving" if api["serving"] is not None else "")
 
 

@@ -37,6 +37,7 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (documents.TrafficDocument, apis.TrafficView),
     (documents.UsageDocument, apis.UsageView),
     (documents.ContainerDocument, apis.ContainerView),
+    (documents.ReplicasDocument, apis.ReplicasView),
     (documents.ApiDocument, apis.ApiView),
     (documents.TemplateDocument, apis.TemplateView),
     (documents.LogLineDocument, apis.LogLineView),
