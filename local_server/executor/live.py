@@ -76,12 +76,17 @@ class Live:
     @property
     def missing(self) -> list[int]:
         """Replicas that it should have and has not."""
-        there = {replica.box.replica for replica in self.replicas}
-        return [number for number in range(1, self.size + 1) if number not in there]
+        return others(self.size, *(replica.box for replica in self.replicas))
 
     def standing(self) -> tuple[Replica, ...]:
         """Those whose processes are still there."""
         return tuple(replica for replica in self.replicas if replica.box.has(self.number))
+
+
+def others(size: int, *boxes: Box) -> list[int]:
+    """The numbers of the replicas that make up that size together with those in the boxes, whatever theirs are."""
+    taken = {box.replica for box in boxes}
+    return [number for number in range(1, size + 1) if number not in taken][: size - len(boxes)]
 
 
 class Line:

@@ -17,7 +17,7 @@ from local_server.executor.box import Box, StartFailed
 from local_server.executor.boxes import Boxes
 from local_server.executor.failures import failure_of
 from local_server.executor.launch import Launch, prepare, start
-from local_server.executor.live import Line, Live, Replica
+from local_server.executor.live import Line, Live, Replica, others
 from local_server.executor.logs import LogBook
 from local_server.executor.snapshot import lay_out
 from local_server.executor.workshop import Pace, Workshop
@@ -68,8 +68,7 @@ class Replicas:
             ready = await start(self._api, launching, box)
             return _lasting((Replica(box, ready),), launching)
         began = time.perf_counter()
-        others = [number for number in range(1, size + 1) if number != box.replica]
-        tasks = [asyncio.create_task(self._start_beside(launching, box, number)) for number in others]
+        tasks = [asyncio.create_task(self._start_beside(launching, box, number)) for number in others(size, box)]
         try:
             first = Replica(box, await start(self._api, launching, box))
             waited_ms = (time.perf_counter() - began) * 1000

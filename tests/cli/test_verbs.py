@@ -41,6 +41,15 @@ class TestListing:
         assert "g1 68 ms" in row
         assert row.endswith(f"{server.url}/me/hello")
 
+    def test_it_says_how_many_replicas_serve_and_that_some_are_missing(self, run: Run, server: FakeServer) -> None:
+        server.add("hello", replicas={"serving": 2, "wanted": 3})
+
+        _, row, trouble = run("ls").stdout.splitlines()
+
+        assert "● running 2/3" in row
+        assert trouble == "✗ hello: 2 of 3 replicas serve"
+        assert "replicas 2 of 3 serve" in run("status", "hello").stdout
+
     def test_trouble_stands_under_the_table(self, run: Run, server: FakeServer) -> None:
         server.add("hello", error="SyntaxError (main.py:1)", serving=7)
 

@@ -141,7 +141,7 @@ class TestEnding:
 
 class TestAdopting:
     async def test_the_next_server_goes_on_where_sandboxes_outlive_one(self, case: EngineCase, source: Path) -> None:
-        sandbox, reader = await case.sandbox(source)
+        sandbox, reader = await case.sandbox(source, replica=2)
         url = await case.serve(sandbox, reader, 1, source)
         await case.engine.close()
         assert sandbox.exit is not None
@@ -152,8 +152,8 @@ class TestAdopting:
                 assert adopted == []
                 assert await is_gone(url, "one")
                 return
-            assert [(found.id, found.api_id, found.layer_key) for found in adopted] == [
-                (sandbox.id, case.api_id, sandbox.layer_key)
+            assert [(found.id, found.api_id, found.replica, found.layer_key) for found in adopted] == [
+                (sandbox.id, case.api_id, 2, sandbox.layer_key)
             ]
             hello = await Reader(adopted[0]).until("hello")
             assert [gen["gen"] for gen in hello["gens"]] == [1]

@@ -18,7 +18,7 @@ WAY = Way(
     API.id,
     (
         Place(Route(API.id, "alice", "weather", "stopped", "it is stopped"), None),
-        Place(SERVING, Upstream(7, "a" * 64, "172.18.0.2", 8000)),
+        Place(SERVING, Upstream(7, "a" * 64, "172.18.0.2", 8000, several=True, others=(("172.18.0.3", 8001),))),
     ),
     Steering((("dev", 90), ("1.0.0", 10)), {"1": "1.0.0"}, {"1.0.0": Notice(NOON, NOON + timedelta(days=30), "2.0.0")}),
 )

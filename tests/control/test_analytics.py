@@ -210,6 +210,8 @@ class TestMetrics:
         assert found[f'apimarket_request_duration_seconds_count{{api="ana/{NAME}"}}'] == 1
         assert found[f'apimarket_requests_in_flight{{api="ana/{NAME}"}}'] == 0
         assert found[f'apimarket_circuit_open{{api="ana/{NAME}"}}'] == 0
+        assert found[f'apimarket_replicas_serving{{api="ana/{NAME}"}}'] == 1
+        assert found[f'apimarket_replicas_wanted{{api="ana/{NAME}"}}'] == 1
         assert found['apimarket_generations_total{outcome="serving"}'] >= 1
         assert found["apimarket_engine_up"] == 1
         assert found["apimarket_executions_dropped_total"] == 0

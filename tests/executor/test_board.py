@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,18 @@ async def test_what_changes_again_at_once_is_written_once(kept: Kept) -> None:
             last = serve(board, ("10.0.0.1", 8000 + number))
         await kept.until({"": last})
         assert kept.told.count(WayMoved(API.id)) == 1
+
+
+async def test_where_it_runs_several_times_every_place_is_told(kept: Kept) -> None:
+    async with executor(kept) as board:
+        lane = board.open(API.id, 1, "d", FIRST, several=True)
+        board.route(SERVING, lane)
+        one = Upstream(1, "d", *FIRST, several=True)
+        await kept.until({"": one})
+        board.spread(lane, [FIRST, SECOND])
+        await kept.until({"": replace(one, others=(SECOND,))})
+        board.spread(lane, [SECOND])
+        await kept.until({"": Upstream(1, "d", *SECOND, several=True)})
 
 
 class TestEnd:

@@ -45,6 +45,15 @@ class TestLogBook:
         assert [line.text for event in written for line in event.lines] == [f"line {n}" for n in range(1000)]
         assert len(written) <= 3
 
+    async def test_which_replica_wrote_a_line_is_there_again_after_a_restart(self, tmp_path: Path) -> None:
+        first = book(tmp_path)
+        first.add(3, "out", "alone")
+        first.add(4, "out", "among others", 2)
+        await first.close()
+        second = book(tmp_path)
+        await second.open()
+        assert [(line.text, line.replica) for line in second.tail(10)] == [("alone", 0), ("among others", 2)]
+
     async def test_it_is_there_again_after_a_restart(self, tmp_path: Path) -> None:
         first = book(tmp_path)
         first.add(3, "err", "before")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local_server.domain.deployments import Outcome, State
+from local_server.executor.fleet import Move
 from local_server.executor.replicas import LONGEST_PAUSE_S, Patience
 from local_server.gateway.hosts import SERVER
 from tests.executor.fake_engine import FakeSandbox
@@ -311,3 +312,17 @@ class TestPatience:
         one.ready_at = 0.0
         one.fell(PACE, PACE.crash_window_s + 1)
         assert one.pause_s(PACE) == PACE.crash_backoff_s[0]
+
+
+class TestVersion:
+    async def test_one_runs_as_many_as_its_own_files_say(self, world: World) -> None:
+        await world.executor.deploy_version(world.api, "1.0.0", Move("1.0.0"))
+        fleet = await world.executor.versions.fleet(world.api)
+        runner = await fleet.runner("1.0.0")
+        await until(lambda: runner.live is not None and not runner.live.missing)
+        (world.project / "apimarket.toml").write_text(manifest(1))
+        await until(lambda: serving(world) == (1, 1))
+        assert runner.live is not None
+        assert len(runner.live.replicas) == 3
+        kinds = sorted((sandbox.version, sandbox.replica) for sandbox in alive(world) if sandbox.version)
+        assert kinds == [("1.0.0", 1), ("1.0.0", 2), ("1.0.0", 3)]

@@ -10,7 +10,7 @@ from apimarket_tui.live import FleetChanged, Live
 from apimarket_tui.screens.local import LocalScreen
 from apimarket_tui.widgets.bars import Banner
 from local_server.client.errors import ApimarketClientError, ServerUnreachableError
-from local_server.wire.apis import TrafficView
+from local_server.wire.apis import ReplicasView, TrafficView
 from local_server.wire.events import ApiUpdated, EngineUpdated, RequestsLogged, TrafficUpdated
 
 from .fake_backend import NOW, FakeBackend, a_server, an_api, some_requests, some_traffic
@@ -173,6 +173,20 @@ async def test_an_api_that_does_not_answer_is_silent_and_says_what_to_do() -> No
         pilot.app.backend.emit(ApiUpdated(api=api.model_copy(update={"circuit": "closed"})))  # type: ignore[attr-defined]
         await until(pilot, lambda: "● up" in screen_text(pilot.app))
         assert "did not answer" not in screen_text(pilot.app)
+
+
+async def test_missing_replicas_are_told_in_the_table_below_it_and_in_detail() -> None:
+    api = an_api("several", replicas={"serving": 2, "wanted": 3})
+    async with running(FakeBackend([api]), size=(120, 40)) as pilot:
+        assert screen_text(pilot.app).count("2 of 3 replicas serve") == 2
+        await press(pilot, "enter")
+        assert "2 of 3 replicas" in screen_text(pilot.app)
+        assert "3 replicas, each 512 MB" in screen_text(pilot.app)
+        whole = api.model_copy(update={"replicas": ReplicasView(serving=3, wanted=3)})
+        pilot.app.backend.emit(ApiUpdated(api=whole))  # type: ignore[attr-defined]
+        await until(pilot, lambda: "3 of 3 replicas" in screen_text(pilot.app))
+        await press(pilot, "escape")
+        assert "replicas" not in screen_text(pilot.app)
 
 
 async def test_where_the_url_leads_stands_with_what_serves() -> None:

@@ -173,6 +173,15 @@ class TestPane:
             shown = [line.split()[1:] for line in screen_text(pilot.app).splitlines()[2:4]]
         assert shown == [["fx-rates", "│", "of", "fx", "0"], ["billing", "│", "of", "billing", "1"]]
 
+    async def test_a_replica_stands_before_what_it_wrote(self) -> None:
+        backend = FakeBackend()
+        first, second = lines(2, "said")
+        backend.log_lines = [first, second.model_copy(update={"replica": 2})]
+        async with running(backend) as pilot:
+            await press(pilot, "l")
+            await until(pilot, lambda: "#2 said 1" in screen_text(pilot.app))
+            assert "│ said 0" in screen_text(pilot.app)
+
     async def test_a_million_lines_scroll_without_a_wait(self) -> None:
         backend = FakeBackend()
         async with running(backend) as pilot:
