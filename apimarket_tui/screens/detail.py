@@ -19,8 +19,9 @@ from apimarket_tui.panes.files import FilesPane
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.panes.pane import Pane
+from apimarket_tui.panes.plans import PlansPane
 from apimarket_tui.panes.requests import RequestsPane
-from apimarket_tui.panes.secrets import SecretsPane
+from apimarket_tui.panes.settings import SettingsPane
 from apimarket_tui.panes.versions import VersionsPane
 from apimarket_tui.screens.frame import bindings, stands
 from apimarket_tui.screens.log_screen import LogScreen
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from apimarket_tui.actions import Action
     from local_server.wire.apis import ApiView, ExecutionView, LogLineView
 
-TABS = ("overview", "logs", "requests", "metrics", "files", "keys", "secrets", "versions")
+TABS = ("overview", "logs", "requests", "metrics", "files", "versions", "keys", "plans", "settings")
 LOG_START = 5_000
 """Lines read when the screen opens; later ones come as events."""
 REQUESTS_KEPT = 1_000
@@ -68,9 +69,10 @@ class DetailScreen(LogScreen):
             yield RequestsPane(self.current_api)
             yield MetricsPane(self.current_api)
             yield FilesPane(self.current_api)
-            yield KeysPane(self.current_api)
-            yield SecretsPane(self.current_api)
             yield VersionsPane(self.current_api)
+            yield KeysPane(self.current_api)
+            yield PlansPane(self.current_api)
+            yield SettingsPane(self.current_api)
 
     def on_mount(self) -> None:
         super().on_mount()

@@ -7,7 +7,7 @@ from apimarket_tui.widgets.table import Column, LineTable
 from apimarket_tui.words import Spans
 
 if TYPE_CHECKING:
-    from local_server.wire.market import PlanView
+    from local_server.wire.market import PlanView, WrittenPlanView
 
 COLUMNS = (
     Column("code", "PLAN", 8, 20),
@@ -22,7 +22,7 @@ class PlanTable(LineTable["PlanView"]):
         super().__init__(COLUMNS, lambda plan: plan.code, plan_cell, id=id)
 
 
-def plan_cell(plan: "PlanView", column: str, width: int) -> Spans:
+def plan_cell(plan: "PlanView | WrittenPlanView", column: str, width: int) -> Spans:
     match column:
         case "code":
             return [(one_line(plan.code), "strong")]

@@ -49,6 +49,12 @@ class WordedTable(Vertical, Generic[Row]):
             nothing.update(word)
 
 
+def block(lines: Sequence[str]) -> str:
+    """Lines that stay under each other where text is centred."""
+    width = max(map(len, lines))
+    return "\n".join(line.ljust(width) for line in lines)
+
+
 def refusal(trouble: Trouble) -> Content:
     detail = Content.assemble(("✗ ", "$error"), one_line(trouble.detail))
     return detail + Content.styled(f"\n\n{one_line(trouble.hint)}", "$dim") if trouble.hint else detail

@@ -1,13 +1,19 @@
-"""`show` and `subscribers`: one API of a marketplace, as everybody sees it and as its owner does."""
+"""`show`, `plans` and `subscribers`: one API of a marketplace, as everybody sees it and as its owner does."""
 
 import click
 
 from local_server.cli.connection import print_json
 from local_server.cli.market import full_name
 from local_server.cli.outcome import verb
-from local_server.cli.remotes import market_of, market_option
+from local_server.cli.remotes import client_of, market_of, market_option, remote_option
 from local_server.cli.text import clean, day_of, line_of, milliseconds, paint, table
-from local_server.client.market_documents import ListedVersionDocument, ListingDocument, PlanDocument, UsageRowDocument
+from local_server.client.market_documents import (
+    ListedVersionDocument,
+    ListingDocument,
+    PlanDocument,
+    UsageRowDocument,
+    WrittenPlanDocument,
+)
 
 _SHOWN_ENDPOINTS = 30
 
@@ -26,6 +32,23 @@ def show(api: str, readme: bool, remote: str | None, as_json: bool) -> None:
         click.echo(clean(found["readme"]) or f"{line_of(name)} has no README.")
     else:
         click.echo(_described(found, market.url))
+
+
+@verb()
+@click.argument("name")
+@remote_option
+def plans(name: str, remote: str | None, as_json: bool) -> None:
+    """The plans in the manifest of the API NAME of yours. What is offered of them: show OWNER/NAME."""
+    found = client_of(remote).plans(name)
+    if as_json:
+        print_json(found)
+    elif found:
+        click.echo(table(["PLAN", "PRICE", "QUOTA", "BEYOND"], [_plan(one) for one in found]))
+    else:
+        click.echo(
+            f"The manifest of {line_of(name)} names no plan: it is offered for nothing, without an end.\n"
+            'Write one into apimarket.toml: [[plan]] code = "pro" price = "4.50 EUR/month" quota = "1000/month"'
+        )
 
 
 @verb()
@@ -78,7 +101,7 @@ def _tables(found: ListingDocument) -> list[str]:
     return tables
 
 
-def _plan(one: PlanDocument) -> list[str]:
+def _plan(one: PlanDocument | WrittenPlanDocument) -> list[str]:
     beyond = "–" if one["quota"] is None else "refused" if one["overage"] == "block" else "let in"
     if one["overage_price"] is not None:
         beyond = f"{one['overage_price']} each"

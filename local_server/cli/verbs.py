@@ -44,6 +44,7 @@ VERBS: dict[str, Verb] = {
     "subscribe": Verb("market:subscribe", "Subscribe to an API, and get its key.", MARKET),
     "subscriptions": Verb("market:subscriptions", "Your subscriptions: list, change, cancel.", MARKET),
     "usage": Verb("market:usage", "What you used, what is left, what it costs.", MARKET),
+    "plans": Verb("listing:plans", "What an API of yours is to be subscribed for.", MARKET),
     "subscribers": Verb("listing:subscribers", "Who subscribed to an API of yours.", MARKET),
     "reviews": Verb("market:reviews", "What those who used an API say of it.", MARKET),
     "publish": Verb("publishing:publish", "Publish what an API runs now.", EXCHANGE),

@@ -20,6 +20,7 @@ from local_server.wire.market import (
     SubscriptionView,
     UsageRow,
     WriteReview,
+    WrittenPlanView,
 )
 from local_server.wire.sync import PublishedApiView
 
@@ -95,6 +96,10 @@ class AsyncMarket(ABC):
 
     async def cancel_subscription(self, subscription_id: str, when: str = "period_end") -> SubscriptionView:
         answer: SubscriptionView = await self._send(calls.cancel_subscription(subscription_id, when))
+        return answer
+
+    async def plans(self, name: str) -> list[WrittenPlanView]:
+        answer: list[WrittenPlanView] = await self._send(calls.plans(name))
         return answer
 
     async def subscribers(self, name: str) -> list[UsageRow]:

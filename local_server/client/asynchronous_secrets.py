@@ -5,7 +5,7 @@ from typing import Any
 
 from local_server.client import secret_calls as calls
 from local_server.client.calls import Call
-from local_server.wire.secrets import SecretChanged, SecretView
+from local_server.wire.secrets import SecretChanged, SecretView, VariableView
 
 
 class AsyncSecrets(ABC):
@@ -14,6 +14,10 @@ class AsyncSecrets(ABC):
 
     async def secrets(self, name: str) -> list[SecretView]:
         answer: list[SecretView] = await self._send(calls.secrets(name))
+        return answer
+
+    async def variables(self, name: str) -> list[VariableView]:
+        answer: list[VariableView] = await self._send(calls.variables(name))
         return answer
 
     async def put_secret(self, name: str, secret: str, value: str) -> SecretChanged:

@@ -100,5 +100,9 @@ def cancel_subscription(subscription_id: str, when: str) -> Call:
     return Call("POST", path, "market:SubscriptionView", body={"when": when})
 
 
+def plans(name: str) -> Call:
+    return Call("GET", f"{ROOT}/apis/{quote(name, safe='/@')}/plans", "market:WrittenPlanView", many=True)
+
+
 def subscribers(name: str) -> Call:
     return Call("GET", f"{ROOT}/apis/{quote(name, safe='/@')}/subscribers", "market:UsageRow", many=True)

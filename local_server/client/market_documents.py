@@ -74,6 +74,15 @@ class PlanDocument(TypedDict):
     since: str
 
 
+class WrittenPlanDocument(TypedDict):
+    code: str
+    price: str
+    price_minor: int
+    quota: str | None
+    overage: str
+    overage_price: str | None
+
+
 class MeasuredDocument(TypedDict):
     requests: int
     success_rate: float | None

@@ -9,6 +9,10 @@ def secrets(name: str) -> Call:
     return Call("GET", api_path(name, "/secrets"), "secrets:SecretView", many=True)
 
 
+def variables(name: str) -> Call:
+    return Call("GET", api_path(name, "/env"), "secrets:VariableView", many=True)
+
+
 def put_secret(name: str, secret: str, value: str) -> Call:
     return Call("PUT", _secret(name, secret), "secrets:SecretChanged", body={"value": value})
 

@@ -65,5 +65,8 @@ class Market(ABC):
     def cancel_subscription(self, subscription_id: str, when: str = "period_end") -> "doc.SubscriptionDocument":
         return cast("doc.SubscriptionDocument", self.send(calls.cancel_subscription(subscription_id, when)))
 
+    def plans(self, name: str) -> "list[doc.WrittenPlanDocument]":
+        return cast("list[doc.WrittenPlanDocument]", self.send(calls.plans(name)))
+
     def subscribers(self, name: str) -> "list[doc.UsageRowDocument]":
         return cast("list[doc.UsageRowDocument]", self.send(calls.subscribers(name)))

@@ -1,4 +1,4 @@
-"""HTTP of secrets: which there are, and their values in one direction only."""
+"""HTTP of what a program finds in its environment: variables, and secrets, whose values go in one direction only."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from local_server.domain.accounts import Caller
 from local_server.domain.registry import Api
 from local_server.executor.secrets import Secrets
 from local_server.registry.reference import register_convertor
-from local_server.wire.secrets import PutSecret, SecretChanged, SecretView
+from local_server.wire.secrets import PutSecret, SecretChanged, SecretView, VariableView
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,21 @@ class SecretPorts:
 
 def make_router(ports: SecretPorts) -> APIRouter:
     register_convertor()
-    router = APIRouter(prefix="/apis/{id:api}/secrets", tags=["secrets"])
+    router = APIRouter(prefix="/apis/{id:api}", tags=["secrets"])
 
-    @router.get("")
+    @router.get("/env")
+    async def list_variables(request: Request, id: str) -> list[VariableView]:
+        """The variables that the API's manifest gives its program, by name. Secrets are not among them."""
+        variables = (await ports.find(request, id)).manifest.run.env
+        return [VariableView(name=name, value=variables[name]) for name in sorted(variables)]
+
+    @router.get("/secrets")
     async def list_secrets(request: Request, id: str) -> list[SecretView]:
         """The API's secrets by name, those that lack a value too. Values are never shown."""
         found = await ports.secrets(request).of(await ports.find(request, id))
         return [SecretView(name=one.name, updated_at=one.updated_at, used=one.used) for one in found]
 
-    @router.put("/{name}")
+    @router.put("/secrets/{name}")
     async def put_secret(request: Request, id: str, name: str, body: PutSecret) -> SecretChanged:
         """Keep a value, encrypted. What uses it starts afresh with it, with nothing dropped."""
         api, value = await ports.find(request, id), body.value.get_secret_value()
@@ -43,7 +49,7 @@ def make_router(ports: SecretPorts) -> APIRouter:
         )
         return SecretChanged(name=name, restarts=restarts)
 
-    @router.delete("/{name}")
+    @router.delete("/secrets/{name}")
     async def remove_secret(request: Request, id: str, name: str) -> SecretChanged:
         """Forget a value. What serves keeps what it was started with; without the value it does not start again."""
         api = await ports.find(request, id)

@@ -248,6 +248,13 @@ def _add_subscriptions(router: APIRouter, ports: MarketPorts) -> None:
         done = await subscriptions.cancel(subscription, body.when == "now", caller, address=address_of(request))
         return views.subscription_view(done)
 
+    @router.get("/apis/{id:api}/plans")
+    async def list_plans(request: Request, id: str) -> list[wire.WrittenPlanView]:
+        """The plans in the manifest of an API of yours, in its order. What is offered of them stands in its listing; an
+        API without any is offered for nothing, without an end."""
+        api = await ports.find(request, id)
+        return [views.written_plan_view(terms) for terms in api.manifest.plans]
+
     @router.get("/apis/{id:api}/subscribers")
     async def list_subscribers(request: Request, id: str) -> list[wire.UsageRow]:
         """Who has subscribed to an API of yours, newest first, and what each used in the present period."""

@@ -6,6 +6,7 @@ from itertools import accumulate
 from local_server.domain.catalogue import Card
 from local_server.domain.catalogue_copy import PATHS_CHARS
 from local_server.domain.catalogue_search import Facets
+from local_server.domain.manifest import PlanSpec
 from local_server.domain.metering import Charges
 from local_server.domain.money import format_minor, format_unit_price
 from local_server.domain.plans import Plan
@@ -95,20 +96,25 @@ def _milliseconds(value_us: float | None) -> float | None:
     return None if value_us is None else value_us / 1000
 
 
-def plan_view(plan: Plan) -> wire.PlanView:
-    terms = plan.terms
+def written_plan_view(terms: PlanSpec) -> wire.WrittenPlanView:
     price = terms.overage_price
-    return wire.PlanView(
-        code=plan.code,
-        version=plan.version,
+    return wire.WrittenPlanView(
+        code=terms.code,
         price=f"{format_minor(terms.price_minor, terms.currency)}/{terms.interval}",
         price_minor=terms.price_minor,
-        currency=terms.currency,
-        interval=terms.interval,
         quota=None if terms.quota is None else f"{terms.quota}/{terms.quota_interval}",
         overage=terms.overage,
         overage_price=None if price is None else format_unit_price(price, terms.currency),
+    )
+
+
+def plan_view(plan: Plan) -> wire.PlanView:
+    return wire.PlanView(
+        version=plan.version,
+        currency=plan.terms.currency,
+        interval=plan.terms.interval,
         since=plan.created_at,
+        **written_plan_view(plan.terms).model_dump(),
     )
 
 

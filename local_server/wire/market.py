@@ -82,6 +82,21 @@ class PlanView(BaseModel):
     since: datetime
 
 
+class WrittenPlanView(BaseModel):
+    """A plan as `apimarket.toml` has it: what a published version offers may differ."""
+
+    code: str
+    price: str
+    """`4.50 EUR/month`"""
+    price_minor: int
+    quota: str | None
+    """`1000/month`; None: no end"""
+    overage: str
+    """block, bill"""
+    overage_price: str | None
+    """Of each request beyond the quota: `0.002 EUR`."""
+
+
 class MeasuredView(BaseModel):
     """The last 30 days' calls."""
 

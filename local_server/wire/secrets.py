@@ -1,4 +1,5 @@
-"""Secrets over HTTP: names and times. No answer ever holds a value."""
+"""What a program finds in its environment: variables, and secrets by name and time. No answer ever holds a secret's
+value."""
 
 from datetime import datetime
 
@@ -22,6 +23,13 @@ class SecretView(BaseModel):
     """None: apimarket.toml names it, and it has no value yet."""
     used: bool
     """apimarket.toml names it: the program sees it."""
+
+
+class VariableView(BaseModel):
+    """Of the table `env` in an API's manifest, which anybody who has its files may read."""
+
+    name: str
+    value: str
 
 
 class SecretChanged(BaseModel):

@@ -116,6 +116,9 @@ class TestSubscribing:
         assert "4.50 EUR" in run("usage").stdout
         monkeypatch.setenv("APIMARKET_TOKEN", running.token)
         assert "bob" in run("subscribers", "weather").stdout
+        assert ["pro", "4.50", "EUR/month"] in [
+            line.split()[:3] for line in run("plans", "weather").stdout.splitlines()
+        ]
         monkeypatch.setenv("APIMARKET_TOKEN", bob)
         written = run("reviews", "ana/weather", "--rate", "4", "--text", "-", typed=HOSTILE)
         assert written.exit_code == 0, written.output

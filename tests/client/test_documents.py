@@ -91,6 +91,7 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (market_documents.CatalogueChangeDocument, market.CatalogueChange),
     (market_documents.CatalogueDocument, market.CatalogueFeed),
     (market_documents.PlanDocument, market.PlanView),
+    (market_documents.WrittenPlanDocument, market.WrittenPlanView),
     (market_documents.MeasuredDocument, market.MeasuredView),
     (market_documents.ReviewSummaryDocument, market.ReviewSummaryView),
     (market_documents.ListedVersionDocument, market.ListedVersionView),

@@ -265,12 +265,17 @@ class TestSubscriptions:
             assert running.ask(method, where, body, token=None).status == 401
         assert running.ask("GET", "/api/v1/apis/ana%2Fweather/subscribers", token=stranger).status == 404
         assert running.ask("GET", "/api/v1/apis/weather/subscribers", token=stranger).status == 404
+        assert running.ask("GET", "/api/v1/apis/weather/plans", token=stranger).status == 404
 
     def test_the_owner_sees_use_by_subscriber(self, running: Running, weather: Path) -> None:
         token = an_account(running)
         made = subscribe(running, token, plan="pro")
         call(running, made["key"])
         wait_for(lambda: used(running, token) == 1)
+        written = running.ask("GET", "/api/v1/apis/weather/plans").json
+        offered = running.ask("GET", f"{WEATHER}/plans", token=None).json
+        assert [plan["code"] for plan in written] == ["free", "pro"]
+        assert written == [{key: plan[key] for key in written[0]} for plan in offered]
         rows = running.ask("GET", "/api/v1/apis/weather/subscribers").json
         (row,) = [row for row in rows if row["subscription"] == made["subscription"]["id"]]
         assert (row["used"], row["plan"], row["cost"]) == (1, "pro", "4.50 EUR")

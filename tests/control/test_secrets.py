@@ -16,13 +16,19 @@ VALUE = "planted-value-1"
 def api(running: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     directory = tmp_path_factory.mktemp("projects") / NAME
     directory.mkdir()
-    manifest = f'[api]\nname = "{NAME}"\nruntime = "python"\n[run]\nentry = "main:app"\nsecrets = ["TOKEN"]\n'
+    run = 'entry = "main:app"\nsecrets = ["TOKEN"]\nenv = { UNITS = "metric", B = "" }\n'
+    manifest = f'[api]\nname = "{NAME}"\nruntime = "python"\n[run]\n{run}'
     (directory / "apimarket.toml").write_text(manifest)
     (directory / "main.py").write_text("app = None\n")
     (directory / "answer.txt").write_text("says $TOKEN")
     assert running.ask("POST", "/api/v1/apis", {"directory": str(directory)}).status == 201
     yield directory
     running.ask("DELETE", f"/api/v1/apis/{NAME}")
+
+
+def test_variables_are_told_with_their_values_and_secrets_are_not_among_them(running: Running, api: Path) -> None:
+    found = running.ask("GET", f"/api/v1/apis/{NAME}/env").json
+    assert found == [{"name": "B", "value": ""}, {"name": "UNITS", "value": "metric"}]
 
 
 def test_the_life_of_one(running: Running, api: Path) -> None:

@@ -23,13 +23,13 @@ from local_server.wire.apis import (
 )
 from local_server.wire.events import Resync, WireEvent
 from local_server.wire.exchanges import BodyView, CompareView, ExchangeView, HeaderChangeView, ReplayView
-from local_server.wire.market import MarketSearchView
+from local_server.wire.market import MarketSearchView, WrittenPlanView
 from local_server.wire.outbox import PulledView, PullVersion
-from local_server.wire.secrets import SecretChanged, SecretView
+from local_server.wire.secrets import SecretChanged, SecretView, VariableView
 from local_server.wire.server import Check, ServerView
 
 from .fake_files import FakeFiles
-from .fake_market import NOW, FakeMarket, Remote, search_copy
+from .fake_market import NOW, FakeMarket, Remote, search_copy, some_written_plans
 from .fake_outbox import FakeOutbox
 from .fake_versions import FakeVersions
 
@@ -485,6 +485,11 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions, FakeFiles):
         self.comparison: CompareView | None = None
         self.key_list = some_keys()
         self.secret_list = some_secrets()
+        self.variable_list = [
+            VariableView(name="STATIONS_URL", value="https://stations.example/v2"),
+            VariableView(name="UNITS", value="metric"),
+        ]
+        self.written_plans = some_written_plans()
         self.asked_once: list[tuple[CreateKey, str | None]] = []
         """Keys that were asked for, each with its Idempotency-Key."""
         self.rotated: list[tuple[str, str | None]] = []
@@ -592,6 +597,14 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions, FakeFiles):
             for number in range(newest.number - 1, max(newest.number - 9, 0), -1)
         ]
         return [newest, *older]
+
+    async def plans(self, name: str) -> list[WrittenPlanView]:
+        await self._reached("plans", name)
+        return self.written_plans
+
+    async def variables(self, name: str) -> list[VariableView]:
+        await self._reached("variables")
+        return self.variable_list
 
     async def secrets(self, name: str) -> list[SecretView]:
         await self._reached("secrets")

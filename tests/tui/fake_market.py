@@ -25,7 +25,9 @@ from local_server.wire.market import (
     SearchView,
     Subscribe,
     SubscriptionView,
+    UsageRow,
     WriteReview,
+    WrittenPlanView,
 )
 from local_server.wire.sync import PublishedApiView, RefsView, VersionLineView
 
@@ -122,6 +124,37 @@ def some_plans() -> list[PlanView]:
     ]
 
 
+def some_written_plans() -> list[WrittenPlanView]:
+    """What is offered, but for a price that changed, and one plan that is new."""
+    written = [WrittenPlanView.model_validate(plan.model_dump()) for plan in some_plans()]
+    team = WrittenPlanView(
+        code="team", price="49 EUR/month", price_minor=4_900, quota=None, overage="block", overage_price=None
+    )
+    return [written[0], written[1].model_copy(update={"price": "5.50 EUR/month", "price_minor": 550}), team]
+
+
+def some_users() -> list[UsageRow]:
+    def user(name: str, plan: str, state: str, used: int, beyond: int, cost: str) -> UsageRow:
+        return UsageRow(
+            subscriber=name,
+            subscription=f"sub_{name}",
+            plan=plan,
+            state=state,
+            used=used,
+            beyond=beyond,
+            cost=cost,
+            period_start=NOW - timedelta(days=12),
+            period_end=NOW + timedelta(days=18),
+        )
+
+    return [
+        user("ivo", "pro", "active", 131_400, 31_400, "67.30 EUR"),
+        user("kim", "free", "active", 912, 0, "0 EUR"),
+        user("lena", "free", "canceled", 14, 0, "0 EUR"),
+        user("otto", "pro", "past_due", 2_040, 0, "4.50 EUR"),
+    ]
+
+
 def a_listing(card: ListingCard, **fields: object) -> ListingView:
     values: dict[str, object] = {
         "api": card,
@@ -211,6 +244,7 @@ class Remote:
         """The Idempotency-Key that each of them had."""
         self.reviews = some_reviews()
         self.subscriptions = some_subscriptions()
+        self.users = some_users()
         self.changed: list[tuple[str, dict[str, object]]] = []
         """What was asked to become of subscriptions."""
         self.page = 100
@@ -246,7 +280,9 @@ class FakeMarket:
 
     async def listing(self, name: str) -> ListingView:
         await self._asked("listing")
-        card = next(card for card in self.remote.cards if card.name == name)
+        card = next((card for card in self.remote.cards if card.name == name), None)
+        if card is None:
+            raise ApimarketClientError(f"There is no {name}", code="not_listed", status=404, title="No such API")
         return a_listing(card, readme=self.remote.readme)
 
     async def reviews(self, name: str, limit: int = 20, after: str | None = None) -> ReviewsView:
@@ -256,6 +292,10 @@ class FakeMarket:
     async def subscriptions(self) -> list[SubscriptionView]:
         await self._asked("subscriptions")
         return self.remote.subscriptions
+
+    async def subscribers(self, name: str) -> list[UsageRow]:
+        await self._asked("subscribers")
+        return self.remote.users
 
     async def change_subscription(self, subscription_id: str, body: ChangeSubscription) -> SubscriptionView:
         await self._asked("change_subscription")

@@ -18,7 +18,7 @@ from local_server.client.errors import ApimarketClientError
 from local_server.wire.events import OutboxUpdated
 
 from .fake_backend import NOW, FakeBackend, a_server
-from .fake_market import MARKET_URL
+from .fake_market import MARKET_URL, a_card
 from .fake_outbox import an_entry, an_outbox
 from .screen_text import screen_text
 
@@ -157,6 +157,27 @@ def sync(*pressed: str) -> Step:
     return step
 
 
+def plans(*pressed: str) -> Step:
+    """Weather's plans, published on a marketplace where some subscribed; and keys pressed there."""
+
+    async def step(pilot: Pilot[Any]) -> None:
+        app: ApimarketApp = pilot.app  # type: ignore[assignment]
+        await app.accounts.sign_in(MARKET_URL, "ana", "correct horse")
+        app.live.take_outbox(an_outbox())
+        app.backend.elsewhere.cards.append(a_card("ana/weather", "Weather"))  # type: ignore[attr-defined]
+        await tab("plans")(pilot)
+        await until(pilot, lambda: "market.example: " in screen_text(app))
+        await press(pilot, *pressed)
+
+    return step
+
+
+async def _no_plans(pilot: Pilot[Any]) -> None:
+    pilot.app.backend.written_plans = []  # type: ignore[attr-defined]
+    await tab("plans")(pilot)
+    await until(pilot, lambda: "No plans" in screen_text(pilot.app))
+
+
 def publish(*pressed: str) -> Step:
     async def step(pilot: Pilot[Any]) -> None:
         await keys("P")(pilot)
@@ -293,8 +314,10 @@ SCREENS: dict[str, Step] = {
     "detail-keys": tab("keys"),
     "detail-keys-new": tab("keys", "n"),
     "detail-keys-shown": _key_shown,
-    "detail-secrets": tab("secrets"),
-    "detail-secrets-set": tab("secrets", "enter"),
+    "detail-plans": plans(),
+    "detail-plans-none": _no_plans,
+    "detail-settings": tab("settings"),
+    "detail-settings-set": tab("settings", "enter"),
     "detail-versions": tab("versions"),
     "detail-versions-asked": tab("versions", "down", "w"),
     "diff": tab("versions", "down", "down", "equals_sign", *["down"] * 2),

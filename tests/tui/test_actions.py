@@ -11,8 +11,9 @@ from apimarket_tui.offers import Offer
 from apimarket_tui.panes.files import FilesPane
 from apimarket_tui.panes.keys import KeysPane
 from apimarket_tui.panes.metrics import MetricsPane
+from apimarket_tui.panes.plans import PlansPane
 from apimarket_tui.panes.requests import RequestsPane
-from apimarket_tui.panes.secrets import SecretsPane
+from apimarket_tui.panes.settings import SettingsPane
 from apimarket_tui.panes.versions import VersionsPane
 from apimarket_tui.screens.conflict import ConflictScreen
 from apimarket_tui.screens.console import ConsoleScreen
@@ -39,7 +40,8 @@ OWNERS: dict[str, type] = {
     "metrics": MetricsPane,
     "files": FilesPane,
     "keys": KeysPane,
-    "secrets": SecretsPane,
+    "plans": PlansPane,
+    "settings": SettingsPane,
     "versions": VersionsPane,
     "diff": DiffScreen,
     "market": MarketScreen,
@@ -70,7 +72,8 @@ def test_every_action_has_its_method(action: actions.Action) -> None:
         ("metrics", "detail", "row"),
         ("files", "detail"),  # `e` is the file there, rather than the API
         ("keys", "detail", "row"),
-        ("secrets", "detail", "row"),
+        ("plans", "detail", "row"),
+        ("settings", "detail", "row"),
         ("versions", "detail", "row"),
         ("exchange",),
         ("market", "offer"),
