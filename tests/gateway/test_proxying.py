@@ -216,8 +216,7 @@ class TestNoSuchApi:
     @pytest.mark.parametrize("path", ["/me", "/me/", "//me/x/", "/%6de/x/", "/me/x%2f", "*", "/me/../me/x"])
     async def test_odd_paths_are_nobodys(self, rig: Rig, echo_port: int, path: str) -> None:
         rig.api("x", echo_port)
-        method = "OPTIONS" if path == "*" else "GET"
-        answer = await rig.raw(_get(rig, path, method=method))
+        answer = await rig.raw(_get(rig, path))
         assert answer.startswith((b"HTTP/1.1 404", b"HTTP/1.1 400"))
 
     @pytest.mark.parametrize("host", ["nobody.localhost", "two.other.localhost", "two.localhost"])
