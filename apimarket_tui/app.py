@@ -61,10 +61,12 @@ class ApimarketApp(App[int]):
         by_session: bool = False,
         **pace: float,
     ) -> None:
-        """`home` is where sessions are kept, `connect` makes the client of another server; `by_session`: the backend's
-        server lets nobody in without one; `pace` may set Live's `batch_s`, `heartbeat_s` and `retry_s`."""
+        """`home` is where sessions and the calls of the console are kept, `connect` makes the client of another
+        server; `by_session`: the backend's server lets nobody in without one; `pace` may set Live's `batch_s`,
+        `heartbeat_s` and `retry_s`."""
         super().__init__()
         self.backend, self.clock, self.by_session = backend, clock, by_session
+        self.home = home
         self.live = Live(backend, self.post_message, clock, **pace)
         self.kept = Kept(clock)
         self.accounts = Accounts(home, connect or _nowhere, backend.url, clock)

@@ -10,6 +10,12 @@ CONSOLE: tuple[Action, ...] = (
     Action("fields", ("tab",), "fields", "Next field", "console", palette=False),
     Action("show-headers", ("h",), "headers", "Show the answer's headers, or its body again", "console"),
     Action("copy-call", ("y",), "copy curl", "Copy the request as a curl command", "console"),
+    Action("import", ("i",), "import", "Choose an operation of an OpenAPI document, filled with examples", "console"),
+    Action("save-call", ("w",), "write", "Write the answer, or the request, into a file", "console"),
+    Action("next-ask", ("right_square_bracket",), "parts", "Query, headers, body, auth", "console", palette=False),
+    Action("last-ask", ("left_square_bracket",), "part", "The part before", "console", bar=False, palette=False),
+    Action("more-answer", ("plus",), "more answer", "Give the answer more room", "console", bar=False, palette=False),
+    Action("less-answer", ("underscore",), "less", "Give the answer less room", "console", bar=False, palette=False),
 )
 
 DOCTOR: tuple[Action, ...] = (

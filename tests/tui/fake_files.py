@@ -1,5 +1,6 @@
 """The files of an API, as a server tells of them: some changed, some left out, and a manifest."""
 
+import json
 from collections.abc import Awaitable, Callable
 
 from local_server.client.errors import ApimarketClientError
@@ -84,6 +85,22 @@ def some_files(**fields: object) -> FilesView:
         ),
     }
     return FilesView.model_validate(values | fields)
+
+
+def some_contract() -> bytes:
+    """What weather says of itself at /openapi.json."""
+    told = (
+        ("get", "/now", "The weather now"),
+        ("get", "/forecast/{city}", "The next hours"),
+        ("get", "/stations", "Every station"),
+        ("get", "/stations/{id}", "One station"),
+        ("post", "/reports", "Say what you see"),
+        ("delete", "/reports/{id}", "Take a report back"),
+    )
+    paths: dict[str, dict[str, object]] = {}
+    for method, path, summary in told:
+        paths.setdefault(path, {})[method] = {"summary": summary}
+    return json.dumps({"openapi": "3.1.0", "paths": paths}).encode()
 
 
 class FakeFiles:

@@ -15,9 +15,11 @@ from apimarket_tui.panes.files import FilesPane
 from apimarket_tui.screens.detail import TABS
 from apimarket_tui.widgets.peek import Peek
 from local_server.client.errors import ApimarketClientError
+from local_server.client.results import CallResult
 from local_server.wire.events import OutboxUpdated
 
 from .fake_backend import NOW, FakeBackend, a_server
+from .fake_files import some_contract
 from .fake_market import MARKET_URL, a_card
 from .fake_outbox import an_entry, an_outbox
 from .screen_text import screen_text
@@ -260,6 +262,18 @@ async def _answered(pilot: Pilot[Any]) -> None:
     await press(pilot, "enter")
 
 
+async def _operations(pilot: Pilot[Any]) -> None:
+    app: ApimarketApp = pilot.app  # type: ignore[assignment]
+    backend: FakeBackend = app.backend  # type: ignore[assignment]
+    content = [("content-type", "application/json")]
+    backend.answer = CallResult(200, "OK", content, some_contract(), 5.0)
+    await press(pilot, "3", "escape")
+    app.screen.query_one("#url", Input).value = "weather"
+    await press(pilot, "i", "enter")
+    await until(pilot, lambda: "operations" in screen_text(app) and "One station" in screen_text(app))
+    await press(pilot, "down")
+
+
 async def _refused(pilot: Pilot[Any]) -> None:
     app: ApimarketApp = pilot.app  # type: ignore[assignment]
     app.backend.refusals["scaffold"] = ApimarketClientError(  # type: ignore[attr-defined]
@@ -354,6 +368,7 @@ SCREENS: dict[str, Step] = {
     "conflict-confirm": sync("enter", "K"),
     "console": keys("3"),
     "console-answer": _answered,
+    "console-operations": _operations,
     "doctor": keys("5"),
     "wizard": keys("n"),
     "wizard-refused": _refused,
