@@ -51,7 +51,8 @@ class CallScreen(FrameScreen):
         raise NotImplementedError
 
     def refuse(self, why: str) -> None:
-        self.show_status(Content.styled(f"✗ {one_line(why)}", "$error"))
+        """Say why what was asked for is not done."""
+        raise NotImplementedError
 
     # -- Files
 
@@ -64,7 +65,7 @@ class CallScreen(FrameScreen):
             return
         self._to_replace = None
         answer = self.answer_here()
-        what = "file: .http or .sh the request, else the answer" if answer is not None else "file: .http or .sh"
+        what = "a file; the request as .http or .sh" if answer is not None else "a file: .http or .sh"
         self.ask(what, name_for(out, answer), partial(self._save, out, answer))
 
     def _save(self, out: Outgoing, answer: CallResult | None, name: str) -> str:
@@ -73,7 +74,7 @@ class CallScreen(FrameScreen):
             write(path, content_of(path, out, answer), replace=path == self._to_replace)
         except FileExistsError:
             self._to_replace = path
-            return f"{path.name} is there already; enter again replaces it"
+            return "it is there; enter again replaces it"
         except (OSError, ValueError) as error:
             return getattr(error, "strerror", None) or str(error)
         self.market.tell(f"written to {path}")

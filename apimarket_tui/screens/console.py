@@ -244,13 +244,24 @@ class ConsoleScreen(CallScreen):
             text = TextLines([[("The answer is not kept beyond the run that it came in: ctrl+s asks again", "dim")]])
         elif isinstance(answer, Trouble):
             self.show_status(Content.styled("✗ no answer", "$error"))
-            width = max(view.scrollable_content_region.width, 20)
-            told = [part for line in clean(answer.text).splitlines() for part in textwrap.wrap(line, width)]
-            text = TextLines([[(line, "text")] for line in told])
+            text = self._wrapped(answer.text)
         else:
             self.show_status(*_status(answer))
             text = TextLines(header_lines(answer) if self._show_headers else body_lines(answer))
         view.show(text, text.widest)
+
+    def _wrapped(self, text: str) -> TextLines:
+        width = max(self.query_one("#content").size.width - 2, 20)
+        told = [part for line in clean(text).splitlines() for part in textwrap.wrap(line, width)]
+        return TextLines([[(line, "text")] for line in told])
+
+    def refuse(self, why: str) -> None:
+        """In the line of the status; what has no room there stands below it too."""
+        told = f"✗ {one_line(why)}"
+        self.show_status(Content.styled(told, "$error"))
+        if len(told) > self.query_one("#status").size.width - 5:
+            text = self._wrapped(why)
+            self.query_one("#content", LineView).show(text, text.widest)
 
     def do_show_headers(self) -> None:
         self._show_headers = not self._show_headers

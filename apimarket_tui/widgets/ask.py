@@ -86,5 +86,10 @@ class AskPane(Vertical):
     def _show_marks(self) -> None:
         """A dot where something goes along."""
         for index, part in enumerate(PARTS):
-            filled = self.auth != "none" if part == "auth" else bool(self.text(part).strip())
+            filled = self.auth != "none" if part == "auth" else _says_something(part, self.text(part))
             self.tabs.retitle(index, part.title() + ("•" if filled else ""))
+
+
+def _says_something(part: str, text: str) -> bool:
+    """Lines of query and headers that begin with `#` do not go along."""
+    return any(line.strip() and (part == "body" or not line.lstrip().startswith("#")) for line in text.splitlines())
