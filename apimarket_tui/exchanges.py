@@ -22,7 +22,7 @@ def exchange_lines(exchange: "ExchangeView") -> list[Spans]:
         [],
         *body_lines(exchange.request_body),
         [],
-        _answered(exchange.status, exchange.total_ms, exchange.generation),
+        _answered(exchange),
         *header_lines(exchange.response_headers),
         [],
     ]
@@ -32,7 +32,7 @@ def exchange_lines(exchange: "ExchangeView") -> list[Spans]:
 
 
 def replay_lines(replay: "ReplayView") -> list[Spans]:
-    lines = [_answered(replay.status, replay.total_ms, replay.generation)]
+    lines = [_answered(replay)]
     if not replay.complete:
         lines.append([("! the answer broke off, or went on for too long: this is its beginning", "warn")])
     return [*lines, *header_lines(replay.headers), [], *body_lines(replay.body)]
@@ -42,8 +42,8 @@ def compare_lines(compared: "CompareView") -> list[Spans]:
     """What the two answers do not have in common."""
     first, second = compared.first, compared.second
     lines: list[Spans] = [
-        [("- ", "bad"), *_answered(first.status, first.total_ms, first.generation)],
-        [("+ ", "ok"), *_answered(second.status, second.total_ms, second.generation), ("  serves now", "dim")],
+        [("- ", "bad"), *_answered(first)],
+        [("+ ", "ok"), *_answered(second), ("  serves now", "dim")],
         [],
     ]
     if compared.same:
@@ -76,6 +76,6 @@ def body_lines(body: "BodyView") -> list[Spans]:
     return lines
 
 
-def _answered(status: int, total_ms: float, generation: int) -> Spans:
-    who = f"g{generation}" if generation else "the gateway"
-    return [(str(status or "–"), status_tone(status)), (f"  {millis(total_ms)}  {who}", "text")]
+def _answered(one: "ExchangeView | ReplayView") -> Spans:
+    who = one.version or (f"g{one.generation}" if one.generation else "the gateway")
+    return [(str(one.status or "–"), status_tone(one.status)), (f"  {millis(one.total_ms)}  {who}", "text")]

@@ -54,7 +54,7 @@ class ExchangeScreen(FrameScreen):
             (str(request.status or "–"), f"bold {tone}"),
             (f"  {millis(request.total_ms)}  {request.started_at:%H:%M:%S}", "$dim"),
         )
-        self.query_one("#what", Rule).show(left, Content.styled(f"g{request.generation}", "$accent"))
+        self.query_one("#what", Rule).show(left, Content.styled(request.version or f"g{request.generation}", "$accent"))
         self._show()
         self.focus_main()
         self.run_worker(self._load(), name="exchange")

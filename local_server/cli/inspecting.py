@@ -94,7 +94,7 @@ def listing(rows: Sequence[ExchangeSummaryDocument]) -> str:
         [
             short_id(row["id"]),
             clock(row["started_at"]),
-            clean(row["version"]) or (f"g{row['generation']}" if row["generation"] else "–"),
+            _answered_by(row, "–"),
             status_word(row["status"]),
             milliseconds(row["total_ms"]),
             binary_size(row["bytes_out"]),
@@ -105,12 +105,17 @@ def listing(rows: Sequence[ExchangeSummaryDocument]) -> str:
     return table(["ID", "TIME", "GEN", "STATUS", "TOOK", "SIZE", "REQUEST"], written)
 
 
+def _answered_by(one: ExchangeSummaryDocument | ExchangeDocument | ReplayDocument, nothing: str) -> str:
+    """A version counts generations of its own, so that its number alone is told."""
+    return clean(one.get("version", "")) or (f"g{one['generation']}" if one["generation"] else nothing)
+
+
 def _target(row: ExchangeSummaryDocument) -> str:
     return row["path"] + ("?" + row["query"] if row["query"] else "")
 
 
 def description(exchange: ExchangeDocument) -> str:
-    answered = f"g{exchange['generation']}" if exchange["generation"] else "the gateway"
+    answered = _answered_by(exchange, "the gateway")
     head = paint(line_of(f"{exchange['method']} {_target(exchange)}"), bold=True)
     facts = f"{status_word(exchange['status'])}  {milliseconds(exchange['total_ms'])}  answered by {answered}"
     lines = [head, f"{facts}  {clock(exchange['started_at'])}  {paint(clean(exchange['id']), dim=True)}", ""]
@@ -124,7 +129,7 @@ def description(exchange: ExchangeDocument) -> str:
 
 
 def answer_text(answer: ReplayDocument) -> str:
-    who = f"g{answer['generation']}" if answer["generation"] else "the gateway"
+    who = _answered_by(answer, "the gateway")
     ending = "" if answer["complete"] else paint("  broke off before its end", "yellow")
     head = f"{status_word(answer['status'])}  {milliseconds(answer['total_ms'])}  answered by {who}{ending}"
     return "\n".join([head, "", *_headers(answer["headers"]), *_body(answer["body"])])
@@ -145,7 +150,7 @@ def comparison(found: CompareDocument) -> str:
 
 
 def _side(sign: str, answer: ReplayDocument) -> str:
-    who = f"g{answer['generation']}" if answer["generation"] else "the gateway"
+    who = _answered_by(answer, "the gateway")
     head = paint(f"{sign} {who}", _SIGNS[sign], bold=True)
     return f"{head}  {status_word(answer['status'])}  {milliseconds(answer['total_ms'])}"
 

@@ -247,6 +247,7 @@ class CompareExchangeDocument(TypedDict):
 
 class ReplayDocument(TypedDict):
     generation: int
+    version: str
     status: int
     headers: list[tuple[str, str]]
     body: BodyDocument

@@ -87,6 +87,8 @@ class Answer:
     total_us: int
     complete: bool
     """It came to its end in the time that a replay may take."""
+    version: str = ""
+    """Which immutable version answered, where it was one: `generation` is then one of the version's own."""
 
 
 def header(headers: Headers, name: str) -> str:

@@ -98,4 +98,5 @@ async def replay(
         digest=audience.digest.hexdigest(),
         total_us=int((perf_counter() - started_s) * 1_000_000),
         complete=audience.complete,
+        version=trace.version,
     )

@@ -114,14 +114,16 @@ class Inspection:
         return exchange
 
     async def _serving(self, api: Api, exchange: Exchange) -> Answer:
-        return self._told(api, exchange, await self._gateway.replay(exchange))
+        return await self._told(api, exchange, await self._gateway.replay(exchange))
 
     async def _of(self, api: Api, exchange: Exchange, generation: int) -> Answer:
         async with self._executor.borrow(api, generation) as lane:
-            return self._told(api, exchange, await self._gateway.replay(exchange, lane))
+            return await self._told(api, exchange, await self._gateway.replay(exchange, lane))
 
-    def _told(self, api: Api, exchange: Exchange, answer: Answer) -> Answer:
+    async def _told(self, api: Api, exchange: Exchange, answer: Answer) -> Answer:
         request = f"{exchange.execution.method} {redact_query(exchange.target)}"
         line = f"replayed {request}: {answer.status} in {answer.total_us / 1000:.0f} ms"
-        self._executor.log(api).add(answer.generation, "apimarket", line)
+        executor = self._executor
+        log = await executor.versions.log(api, answer.version) if answer.version else executor.log(api)
+        log.add(answer.generation, "apimarket", line)
         return answer

@@ -72,6 +72,7 @@ def body_view(body: Body, headers: Headers) -> BodyView:
 def replay_view(answer: Answer) -> ReplayView:
     return ReplayView(
         generation=answer.generation,
+        version=answer.version,
         status=answer.status,
         headers=redact_headers(answer.headers),
         body=body_view(answer.body, answer.headers),

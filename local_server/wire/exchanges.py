@@ -75,6 +75,8 @@ class CompareExchange(BaseModel):
 class ReplayView(BaseModel):
     generation: int
     """Which one answered; 0 where none did, and the gateway tells why."""
+    version: str = ""
+    """Which immutable version answered, where it was one: `generation` is then one of the version's own."""
     status: int
     headers: list[tuple[str, str]]
     body: BodyView

@@ -92,6 +92,20 @@ class TestOne:
         ):
             assert told in shown[0]
 
+    def test_a_version_that_answered_is_named(self, run: Run, running: Running) -> None:
+        made = running.ask("POST", "/api/v1/apis/hello/deploy", {"version": "1.0.0", "weight": 0})
+        assert made.status == 202
+        wait_for(lambda: running.ask("GET", "/ana/hello@1.0.0/kept", token=None).status == 200)
+        found = run("hello", "last", "--path", "/kept")
+        assert "answered by 1.0.0" in found.stdout
+        assert run("hello", "-n", "1").stdout.splitlines()[1].split()[2] == "1.0.0"
+        asked = json.loads(run("hello", "last", "--path", "/kept", "--json").stdout)["id"]
+        assert "answered by 1.0.0" in run("hello", asked, "--replay").stdout
+        first, second = run("hello", asked, "--against", "1").stdout.splitlines()[:2]
+        assert (first.split()[:2], second.split()[:2]) == (["-", "g1"], ["+", "1.0.0"])
+        line = running.ask("GET", "/api/v1/apis/hello/logs?version=1.0.0").json[-1]["text"]
+        assert line.startswith("replayed GET /kept: 200")
+
     def test_nothing_in_it_steers_the_terminal(self, run: Run, request_id: str) -> None:
         for args in ([], ["--replay"], ["--against", "1"], ["--curl"]):
             shown = run("hello", request_id, *args).stdout
