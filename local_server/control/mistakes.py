@@ -1,6 +1,6 @@
 """What is wrong with a request, in words: where, what was found there, and what is allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from local_server.domain.redaction import redact_value
@@ -38,6 +38,18 @@ _ALLOWED = {
     "uuid_parsing": "a UUID",
 }
 _TIME = "a time, as 2030-01-31T12:00:00Z"
+
+
+def mistakes(
+    errors: Iterable[Mapping[str, Any]], body: Any, media_type: str, *, hidden: bool = False
+) -> list[dict[str, str]]:
+    """Pydantic's errors, each as `mistake` tells it. `body` is the request's: bytes where its `media_type` kept it from
+    being read as JSON, which is then all that there is to say of it."""
+    if not isinstance(body, bytes):
+        return [mistake(found, body, hidden=hidden) for found in errors]
+    sent = f'found "{_cut(media_type)}"' if media_type else "it is missing"
+    others = [mistake(found, None, hidden=hidden) for found in errors if found["loc"][0] != "body"]
+    return [{"where": "header.content-type", "message": f"{sent}; allowed: application/json"}, *others]
 
 
 def mistake(found: Mapping[str, Any], body: Any, *, hidden: bool = False) -> dict[str, str]:
@@ -87,4 +99,8 @@ def _shown(where: str, value: Any) -> str:
     """As JSON, cut, and without what may be a secret."""
     readable = value.decode(errors="replace") if isinstance(value, bytes) else value
     written = redact_value(where.rpartition(".")[2], readable).encode(errors="replace").decode()
-    return written if len(written) <= MOST_SHOWN_CHARS else written[: MOST_SHOWN_CHARS - 1] + "…"
+    return _cut(written)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN_CHARS else text[: MOST_SHOWN_CHARS - 1] + "…"

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from local_server.control.mistakes import mistake
+from local_server.control.mistakes import mistakes
 from local_server.domain.account_errors import LoginRefused, TokenRequired, TooManyAttempts
 from local_server.domain.errors import ApimarketError
 from local_server.domain.storage_errors import StorageUnavailable
@@ -38,16 +38,16 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    hidden = _hides_input(request)
-    mistakes = [mistake(found, error.body, hidden=hidden) for found in error.errors()]
-    detail = "; ".join(f"{each['where']}: {each['message']}" for each in mistakes)
+    media_type = request.headers.get("content-type", "")
+    told = mistakes(error.errors(), error.body, media_type, hidden=_hides_input(request))
+    detail = "; ".join(f"{each['where']}: {each['message']}" for each in told)
     problem = Problem(
         title="The request is not as it should be",
         status=422,
         detail=detail,
         code="invalid_request",
         hint="What each call takes is at /docs.",
-        mistakes=mistakes,
+        mistakes=told,
     )
     return _answer(request, problem)
 

@@ -50,6 +50,22 @@ def test_a_secret_is_never_shown(running: Running) -> None:
         assert (answer.status, b"7777" in answer.body) == (422, False)
 
 
+@pytest.mark.parametrize(
+    ("media_type", "message"),
+    [
+        ("application/x-www-form-urlencoded", 'found "application/x-www-form-urlencoded"; allowed: application/json'),
+        ("text/plain; " + "x" * 99, f'found "text/plain; {"x" * 47}…"; allowed: application/json'),
+        ("", "it is missing; allowed: application/json"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/v1/auth/login", "/api/v1/apis/scaffold", "/analytics/log"])
+def test_json_that_is_sent_as_something_else(running: Running, path: str, media_type: str, message: str) -> None:
+    """As curl sends it with -d alone."""
+    answer = running.ask("POST", path, {"name": "secret"}, {"Content-Type": media_type})
+    assert answer.json["mistakes"] == [{"where": "header.content-type", "message": message}]
+    assert (answer.status, b"secret" in answer.body) == (422, False)
+
+
 def test_one_that_may_have_several_shapes_is_told_by_its_members_alone(running: Running) -> None:
     entry = {"api": "hello", "method": "GET", "path": "/", "status": 99, "total_ms": 1}
     message = "found 99; allowed: a number from 100 on"
