@@ -4,8 +4,10 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import psutil
 
 from local_server.domain.executor_errors import ToolchainMissing
 from local_server.domain.manifest import Runtime
@@ -20,9 +22,17 @@ INOTIFY = Path("/proc/sys/fs/inotify/max_user_watches")
 SAFE_SQLITE = (3, 51, 3)
 
 
-def examine(home: Path, engine: str, health: EngineHealth, limits: SharedLimits | None = None) -> list[Check]:
-    """Every check, most important first. Blocking: asks the toolchains their version."""
-    checks = [_engine(engine, health), *_limits(limits), _disk(home), _permissions(home), _python(), _sqlite()]
+def examine(
+    home: Path,
+    engine: str,
+    health: EngineHealth,
+    memory_mb: Mapping[str, int],
+    limits: SharedLimits | None = None,
+) -> list[Check]:
+    """Every check, most important first. `memory_mb`: what each API that runs may use, all its replicas together.
+    Blocking: asks the toolchains their version."""
+    checks = [_engine(engine, health), *_limits(limits), _memory(memory_mb, psutil.virtual_memory().total >> 20)]
+    checks += [_disk(home), _permissions(home), _python(), _sqlite()]
     checks += _toolchains(engine)
     checks += _watches()
     return checks
@@ -66,6 +76,16 @@ def _toolchains(engine: str) -> Iterator[Check]:
             yield Check(name=runtime, status="warning", detail=error.detail, fix=fix)
         else:
             yield Check(name=runtime, status="ok", detail=f"{found.version} ({found.program})")
+
+
+def _memory(memory_mb: Mapping[str, int], total_mb: int) -> Check:
+    may_use = sum(memory_mb.values())
+    detail = f"the APIs that run may use {may_use / 1024:.1f} GiB in all; this machine has {total_mb / 1024:.1f} GiB"
+    if may_use > total_mb:
+        largest = max(memory_mb, key=lambda name: memory_mb[name])
+        fix = f"Lower memory_mb or replicas in the apimarket.toml of {largest}, or stop some: apimarket stop NAME"
+        return Check(name="memory", status="warning", detail=detail, fix=fix)
+    return Check(name="memory", status="ok", detail=detail)
 
 
 def _disk(home: Path) -> Check:

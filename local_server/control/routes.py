@@ -75,7 +75,7 @@ async def doctor(request: Request) -> list[Check]:
     runtime = runtime_of(request)
     executor = runtime.executor
     return await asyncio.to_thread(
-        examine, runtime.settings.home, executor.engine_name, executor.health, runtime.limits
+        examine, runtime.settings.home, executor.engine_name, executor.health, executor.memory_mb(), runtime.limits
     )
 
 

@@ -15,6 +15,7 @@ from local_server.domain.registry import Api
 from local_server.domain.routing import Availability, Route
 from local_server.domain.trees import Tree
 from local_server.executor.box import Box, Ready
+from local_server.executor.engine import SandboxUsage
 from local_server.executor.launch import Launch
 from local_server.executor.record import Record
 from local_server.executor.traffic import Lane
@@ -81,6 +82,13 @@ class Live:
     def standing(self) -> tuple[Replica, ...]:
         """Those whose processes are still there."""
         return tuple(replica for replica in self.replicas if replica.box.has(self.number))
+
+    async def usage(self) -> SandboxUsage | None:
+        """Of all replicas together; None when it cannot be told of any."""
+        found = await asyncio.gather(*(replica.box.sandbox.usage() for replica in self.replicas))
+        usages = [usage for usage in found if usage is not None]
+        memory_bytes = sum(usage.memory_bytes for usage in usages)
+        return SandboxUsage(memory_bytes, sum(usage.cpu_seconds for usage in usages)) if usages else None
 
 
 def others(size: int, *boxes: Box) -> list[int]:

@@ -9,6 +9,7 @@ from local_server.domain.manifest import MANIFEST_NAME, Manifest
 from local_server.domain.manifest_toml import parse
 from local_server.domain.registry_errors import InvalidManifest
 from local_server.domain.trees import Tree
+from local_server.executor.launch import Launch
 from local_server.executor.live import Live
 from local_server.executor.workshop import Workshop
 from local_server.storage.base import ReadTx
@@ -61,6 +62,11 @@ class Past:
             with suppress(InvalidManifest, OSError):
                 return parse(await self.text(entry.sha256))
         return otherwise
+
+    async def launched(self, generation: Generation, tree: Tree, otherwise: Manifest) -> Launch:
+        """How a generation of an earlier server was started; `otherwise` as for `manifest`."""
+        directory = self._shop.trees(self._api_id, self._version) / f"{generation.number}-{tree.digest[:12]}"
+        return Launch(generation, tree, await self.manifest(tree, otherwise), directory, {})
 
     async def text(self, sha256: str) -> str:
         """Of one file that is kept."""

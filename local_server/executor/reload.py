@@ -28,7 +28,6 @@ from local_server.executor.boxes import Boxes
 from local_server.executor.crashes import RETRIED, Crashes
 from local_server.executor.engine import Sandbox, SandboxUsage
 from local_server.executor.failures import PASSING, failure_of
-from local_server.executor.launch import Launch
 from local_server.executor.live import Line, Live
 from local_server.executor.loans import Loans
 from local_server.executor.logs import LogBook
@@ -128,20 +127,14 @@ class Runner:
         kept = await self.record.kept(await adopted.look())
         if kept is not None:
             generation, tree = kept
-            launching = await self._launched(generation, tree)
-            replicas = adopted.replicas(generation.number, launching.manifest.run.replicas)
-            with suppress(ApimarketError):
-                self._line.swap(generation, launching, replicas)
-                self.record.newest, self._target = generation, generation.tree
+            launching = await self._past.launched(generation, tree, self.api.manifest)
+            if replicas := adopted.replicas(generation.number, launching.manifest.run.replicas):
+                with suppress(ApimarketError):
+                    self._line.swap(generation, launching, replicas)
+                    self.record.newest, self._target = generation, generation.tree
         self._line.keep(adopted.settle(self.live))
         self._replicas.attend()
         return self.live is not None
-
-    async def _launched(self, generation: Generation, tree: Tree) -> Launch:
-        """How a generation of an earlier server was started."""
-        manifest = await self._manifest_of(tree)
-        directory = self._shop.trees(self.api.id, self._origin.version) / f"{generation.number}-{tree.digest[:12]}"
-        return Launch(generation, tree, manifest, directory, {})
 
     def announce(self) -> None:
         """Let the gateway know that the API exists."""
@@ -210,12 +203,7 @@ class Runner:
         return self._loans.borrow(number)
 
     async def usage(self) -> SandboxUsage | None:
-        """Of all replicas together."""
-        replicas = self.live.replicas if self.live else ()
-        found = await asyncio.gather(*(replica.box.sandbox.usage() for replica in replicas))
-        usages = [usage for usage in found if usage is not None]
-        memory_bytes = sum(usage.memory_bytes for usage in usages)
-        return SandboxUsage(memory_bytes, sum(usage.cpu_seconds for usage in usages)) if usages else None
+        return await self.live.usage() if self.live else None
 
     # -- Looking -------------------------------------------------------------------------------------------------
 

@@ -251,6 +251,15 @@ class Executor:
         runner = self._shown(api_id)
         return await runner.usage() if runner else None
 
+    def memory_mb(self) -> dict[str, int]:
+        """What each API that runs may use, all its replicas and versions together."""
+        allowed: dict[str, int] = {}
+        for runner in (*self._runners.values(), *self.versions.runners()):
+            if runner.live is not None:
+                run, name = runner.live.launching.manifest.run, runner.api.slug
+                allowed[name] = allowed.get(name, 0) + run.memory_mb * run.replicas
+        return allowed
+
     def container(self, api_id: ApiId) -> tuple[str, str] | None:
         """(id, directory of the trees inside) of the container that serves, of several the first; None where none
         does."""

@@ -108,6 +108,7 @@ class TestStart:
         usage = await world.executor.usage(world.api.id)
         assert usage is not None
         assert usage.memory_bytes == 3 << 20
+        assert world.executor.memory_mb() == {"weather": 3 * 512}
 
 
 class TestSave:

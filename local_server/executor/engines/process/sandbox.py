@@ -187,9 +187,10 @@ class ProcessSandbox:
         if kind in {"exited", "failed"} and self._out_of_memory:
             self._out_of_memory = False
             message = {**message, "out_of_memory": True}
-        await self._mailbox.put(message)
         if kind in {"exited", "failed", "stopped"} and self._program.view is not None:
+            # Before anybody hears of it: it may be started again under its number.
             await asyncio.to_thread(self._program.view.clear, int(message["gen"]))
+        await self._mailbox.put(message)
 
     # -- its end ---------------------------------------------------------------------------------------------------
 
