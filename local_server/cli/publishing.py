@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import TypedDict
 
 import click
 
@@ -11,12 +12,7 @@ from local_server.cli.outcome import verb
 from local_server.cli.remotes import market_option, remote_of
 from local_server.cli.text import binary_size, clean, line_of, paint, table
 from local_server.client.errors import ApimarketClientError
-from local_server.client.outbox_documents import (
-    AlreadyDocument,
-    OutboxEntryDocument,
-    PublishDocument,
-    PublishPlanDocument,
-)
+from local_server.client.outbox_documents import OutboxEntryDocument, PublishPlanDocument
 from local_server.client.synchronous import Client
 from local_server.client.version_documents import VersionDocument
 from local_server.domain.errors import ApimarketError
@@ -62,24 +58,24 @@ def publish(
     body = {"version": version, "remote": remote, "dry_run": dry_run}
     try:
         answer = client.publish(name, body)
+        plan, entry = answer["plan"], answer["entry"]
     except ApimarketClientError as error:
         if (already := _already(error, version)) is None:
             raise
         if (waiting := _on_its_way(client, already)) is None:
             _end_already(already, remote_of(already["remote"]).client, as_json)
             return
-        answer = {"plan": None, "entry": None if dry_run else waiting}
-    entry = answer["entry"]
-    if not as_json and answer["plan"] is not None:
-        _show_plan(answer["plan"])
+        plan, entry = None, None if dry_run else waiting  # planned before, and on its way
+    if not as_json and plan is not None:
+        _show_plan(plan)
         if dry_run:
             click.echo(paint(f"  nothing was sent; to publish it: apimarket publish {clean(name)}", dim=True))
     there = None
     if entry is not None and wait:
-        entry = answer["entry"] = followed(client, entry, quiet=as_json)
+        entry = followed(client, entry, quiet=as_json)
         if entry["state"] == "applied":
             there = started_there(remote_of(entry["remote"]).client, entry)
-    _end(answer, there, as_json)
+    _end(plan, entry, there, as_json)
     if entry is not None and entry["state"] in ("conflict", "rejected"):
         sys.exit(1)
 
@@ -130,16 +126,25 @@ def _publish_directory(
         _end_already(already, Client(already["remote"], token, elsewhere=True), as_json)
         return
     entry, there = answer["entry"], None
-    if not as_json and answer["plan"] is not None:
+    if not as_json:
         _show_plan(answer["plan"])
     if entry is not None and entry["state"] == "applied":
         there = started_there(Client(entry["remote"], token, elsewhere=True), entry)
-    _end(answer, there, as_json)
+    _end(answer["plan"], entry, there, as_json)
     if entry is not None and entry["state"] != "applied":
         sys.exit(1)
 
 
-def _already(error: ApimarketClientError | ApimarketError, version: str | None) -> AlreadyDocument | None:
+class Already(TypedDict):
+    """What an earlier run published."""
+
+    name: str
+    version: str
+    remote: str
+    url: str
+
+
+def _already(error: ApimarketClientError | ApimarketError, version: str | None) -> Already | None:
     """What was published by an earlier run, if that is what is asked for: the same files under the same number. An
     edit that does not serve is none of that."""
     found = error.extra
@@ -149,7 +154,7 @@ def _already(error: ApimarketClientError | ApimarketError, version: str | None) 
     return {"name": name, "version": semver, "remote": remote, "url": f"{remote}/{name}@{semver}/"}
 
 
-def _on_its_way(client: Client, already: AlreadyDocument) -> OutboxEntryDocument | None:
+def _on_its_way(client: Client, already: Already) -> OutboxEntryDocument | None:
     """It waits in the outbox."""
     for entry in client.outbox()["entries"]:
         if (entry["name"], entry["version"], entry["remote"]) == (
@@ -159,7 +164,7 @@ def _on_its_way(client: Client, already: AlreadyDocument) -> OutboxEntryDocument
     return None
 
 
-def _end_already(already: AlreadyDocument, market: Client, as_json: bool) -> None:
+def _end_already(already: Already, market: Client, as_json: bool) -> None:
     """Say so. Exits with 1 where it does not start, as the run that published it did."""
     there = stands_there(market, already["name"], already["version"])
     if as_json:
@@ -174,11 +179,12 @@ def _end_already(already: AlreadyDocument, market: Client, as_json: bool) -> Non
         sys.exit(1)
 
 
-def _end(answer: PublishDocument, there: VersionDocument | None, as_json: bool) -> None:
+def _end(
+    plan: PublishPlanDocument | None, entry: OutboxEntryDocument | None, there: VersionDocument | None, as_json: bool
+) -> None:
     """Say what came of it. Exits with 1 where it was published and does not run."""
-    entry = answer["entry"]
     if as_json:
-        print_json({**answer, "there": there})
+        print_json({"plan": plan, "entry": entry, "there": there})
     elif entry is not None:
         click.echo(told(entry))
         if there is not None:

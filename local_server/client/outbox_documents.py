@@ -114,18 +114,8 @@ class PublishPlanDocument(TypedDict):
 
 
 class PublishDocument(TypedDict):
-    plan: PublishPlanDocument | None
-    """None: it was planned before, and is on its way."""
+    plan: PublishPlanDocument
     entry: OutboxEntryDocument | None
-
-
-class AlreadyDocument(TypedDict):
-    """What an earlier run published."""
-
-    name: str
-    version: str
-    remote: str
-    url: str
 
 
 class PulledDocument(TypedDict):
