@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("code", "PLAN", 6, 18),
     Column("price", "PRICE", 14, 18, right=True),
-    Column("quota", "QUOTA", 12, 16, right=True, rank=2),
+    Column("quota", "QUOTA", 13, 16, right=True, rank=2),
     Column("beyond", "BEYOND IT", 11, 18, rank=1),
     Column("offered", "OFFERED", 23, 40),
     Column("users", "USERS", 5, 7, right=True),

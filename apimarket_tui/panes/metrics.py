@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
 WINDOWS = ("1h", "24h", "7d", "30d")
 REFRESH_S = 5.0
+PAGE = 10
+"""Points."""
 MEMORY_SAMPLES = 60
 
 
 class MetricsPane(Pane, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("home", "point(-1000)", show=False),
+        Binding("pageup", f"point(-{PAGE})", show=False),
+        Binding("pagedown", f"point({PAGE})", show=False),
         Binding("end", "unpoint", show=False),
     ]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from apimarket_tui.asked import Asked
@@ -28,7 +28,12 @@ _SAME = Content.assemble(("They hold the same files\n\n", "bold"), ("c", "bold $
 class DiffScreen(FrameScreen):
     SCOPES: ClassVar[tuple[str, ...]] = ("diff", "global")
     TRAIL: ClassVar[tuple[str, ...]] = ("local", "…", "diff")
-    BINDINGS: ClassVar[list[BindingType]] = bindings(SCOPES)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(SCOPES),
+        # Long lines are read without going to them first.
+        Binding("left", "aside(-8)", show=False),
+        Binding("right", "aside(8)", show=False),
+    ]
 
     def __init__(self, api_id: str, first: str | None = None, second: str | None = None) -> None:
         """None: what the server takes in its place, a version before and the directory after."""
@@ -130,6 +135,9 @@ class DiffScreen(FrameScreen):
         head.show(Content.styled(one_line(file.path) if file is not None else "", "bold $foreground"))
 
     # -- Acting
+
+    def action_aside(self, columns: int) -> None:
+        self.query_one(LineView).action_scroll(columns, 0)
 
     def do_next_file(self) -> None:
         self.files.table.action_move(1)

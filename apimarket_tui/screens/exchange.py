@@ -129,12 +129,15 @@ class ExchangeScreen(FrameScreen):
 
     def do_compare(self) -> None:
         if self._may_replay("Difference"):
-            self.open_prompt("generation", str(self._likely_generation() or ""))
+            told = "which generation answers it too, beside what serves now, as: 13"
+            self.ask(told, str(self._likely_generation() or ""), self.answered)
 
     def _likely_generation(self) -> int:
-        """The one that answered; where it still serves, the one before."""
+        """The one that answered; where it still serves, the one before. Of what a version answered, the directory's."""
         api, answered = self.current_api(), self._request.generation
         serving = api.serving if api is not None else None
+        if self._request.version:
+            return serving or 0
         return answered if answered != serving else max(answered - 1, 1)
 
     def answered(self, text: str) -> str:

@@ -35,7 +35,7 @@ class Chart(LineCanvas, can_focus=False):
     """Takes `Charted`; the point that is read is given too, so that several charts move together."""
 
     class Pointed(Message):
-        """A point was clicked."""
+        """A point was clicked, or the mouse was drawn over it."""
 
         def __init__(self, point: int) -> None:
             super().__init__()
@@ -55,8 +55,15 @@ class Chart(LineCanvas, can_focus=False):
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
+        self._point_at(event.x)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if event.button:
+            self._point_at(event.x)
+
+    def _point_at(self, x: int) -> None:
         ranges = cell_ranges(self._points, self._plot_width)
-        cell = event.x - AXIS_CELLS
+        cell = x - AXIS_CELLS
         if 0 <= cell < len(ranges):
             self.post_message(self.Pointed(ranges[cell][1] - 1))
 

@@ -473,6 +473,7 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions, FakeFiles):
         self.older_lines: list[LogLineView] = []
         """What the server has beyond the lines it answers with: told only of one generation."""
         self.checks = CHECKS
+        self.request_rows: list[ExecutionView] | None = None
         self.template_list = TEMPLATES
         self.answer = CallResult(
             200,
@@ -634,6 +635,8 @@ class FakeBackend(FakeMarket, FakeOutbox, FakeVersions, FakeFiles):
 
     async def requests(self, name: str, limit: int = 100) -> list[ExecutionView]:
         await self._reached("requests")
+        if self.request_rows is not None:
+            return self.request_rows
         return some_requests(name)[:limit] if self.known[name].traffic.history else []
 
     async def stats(self, name: str, window: str = "24h") -> StatsView:

@@ -90,8 +90,22 @@ class TestScreen:
             await tab("requests", "c")(pilot)
             await until(pilot, lambda: pilot.app.clipboard == "curl -i http://127.0.0.1:8080/ana/weather/now")
 
+    async def test_what_a_version_answered_is_compared_with_the_directory(self) -> None:
+        backend = FakeBackend()
+        first = some_requests("weather", 1)[0].model_copy(update={"version": "1.2.0", "generation": 3})
+        backend.request_rows = [first]
+        async with running(backend, size=(120, 40)) as pilot:
+            await tab("requests", "enter", "d")(pilot)
+            assert "which generation answers it too" in screen_text(pilot.app)
+            await press(pilot, "enter")
+            await until(pilot, lambda: ("compare_exchange", f"{first.id} to 14") in backend.did)
+
 
 class TestLines:
+    def test_a_version_is_told_by_its_number(self) -> None:
+        replay = a_replay(3).model_copy(update={"version": "1.2.0"})
+        assert plain(replay_lines(replay)).splitlines()[0].endswith("  1.2.0")
+
     def test_a_cut_body_is_told_and_not_parsed(self) -> None:
         text = plain(body_lines(a_body('{"a": 1', truncated=True, bytes=70_000)))
         assert text == '{"a": 1\n… the beginning of 68 KB; no more is kept'

@@ -1,6 +1,7 @@
 """The Metrics tab: figures over time, read point by point, kept with their age."""
 
 import pytest
+from textual.events import MouseMove
 
 from apimarket_tui.panes.metrics import MetricsPane
 from apimarket_tui.plot import LogScale, Series, cell_of, cell_ranges, lines, peak, stacked
@@ -99,6 +100,20 @@ class TestPane:
             await pilot.click("#requests-chart", offset=(7, 4))
             await settle(pilot)
             assert "11:02  " in screen_text(pilot.app)
+
+    async def test_the_mouse_drawn_over_a_chart_reads_what_is_below_it(self) -> None:
+        async with running(size=(120, 40)) as pilot:
+            await press(pilot, "enter", *METRICS)
+            chart = pilot.app.screen.query_one("#requests-chart", Chart)
+            for button, seen in ((0, False), (1, True)):
+                chart.post_message(MouseMove(chart, 7, 4, 1, 0, button, False, False, False))
+                await settle(pilot)
+                assert ("11:02  " in screen_text(pilot.app)) == seen
+
+    async def test_a_page_is_ten_points(self) -> None:
+        async with running(size=(120, 40)) as pilot:
+            await press(pilot, "enter", *METRICS, "left", "pageup")
+            await until(pilot, lambda: "11:51  " in screen_text(pilot.app))
 
     async def test_out_of_view_nothing_is_asked(self) -> None:
         backend = FakeBackend()
