@@ -28,7 +28,7 @@ CHANGES = {
 }
 _SIGNS: dict[str, Tone] = {"+": "ok", "-": "bad", " ": "text", "\\": "dim"}
 _HUNK = re.compile(r"@@ -(\d{1,9})(?:,\d+)? \+(\d{1,9})(?:,\d+)? @@", re.ASCII)
-_RETURN = "␍"
+_RETURN = "^M"
 """Stands for a carriage return at the end of a line, so that lines that differ in nothing else do not look alike."""
 
 

@@ -117,7 +117,7 @@ class TestLines:
         assert texts == [
             "@@ -9,2 +11,2 @@",
             "   11   same",
-            "   10 - old␍",
+            "   10 - old^M",
             "   12 + old",
             "      \\  No newline at end of file",
         ]
