@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_PORT = 8080
 
 
 class Endpoint(NamedTuple):
@@ -41,7 +41,7 @@ def find(data_directory: Path | None = None) -> Endpoint:
     pid = written.get("pid")
     living = pid if isinstance(pid, int) and alive(pid) else None
     chosen = os.environ.get("APIMARKET_URL", "").strip()
-    url = chosen or str(written.get("url") or DEFAULT_URL)
+    url = chosen or str(written.get("url") or _default_url())
     token = os.environ.get("APIMARKET_TOKEN", "").strip()
     if not token and (chosen or living is not None):
         token = _token(directory, url)
@@ -71,6 +71,12 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _default_url() -> str:
+    """Where one that is started here will listen, as long as nobody says otherwise on its command line."""
+    port = os.environ.get("APIMARKET_PORT", "").strip().lstrip("0")
+    return f"http://127.0.0.1:{port if port.isdecimal() else DEFAULT_PORT}"
 
 
 def _server_file(directory: Path) -> dict[str, object]:

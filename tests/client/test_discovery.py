@@ -57,6 +57,14 @@ class TestFind:
     def test_nothing_written_means_the_default(self, home: Path) -> None:
         assert discovery.find() == ("http://127.0.0.1:8080", "", home, False, None)
 
+    @pytest.mark.parametrize(("port", "meant"), [("9191", 9191), ("0", 8080), ("any", 8080), ("", 8080)])
+    def test_the_default_is_where_one_would_be_started(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch, port: str, meant: int
+    ) -> None:
+        monkeypatch.setenv("APIMARKET_PORT", port)
+
+        assert discovery.find().url == f"http://127.0.0.1:{meant}"
+
     @pytest.mark.parametrize("written", ["", "[]", "{", '{"url": null, "pid": "x"}'])
     def test_a_damaged_file_means_the_default(self, home: Path, written: str) -> None:
         home.mkdir()
