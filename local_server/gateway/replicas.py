@@ -74,7 +74,8 @@ class Replica:
                 self.pool.close_idle()
 
     def retire(self) -> None:
-        """It is gone: no connection to it comes about any more."""
+        """It is gone: no connection to it comes about any more, and how it does is nobody's concern."""
+        self.breaker.changed = lambda breaker: None
         self.pool.closed = True
         self.pool.close_idle()
         for waiting in self._connecting:
@@ -177,6 +178,8 @@ class Replicas:
         errand.replica.under_way += 1
         try:
             connection = await errand.replica.open()
+        except ConnectFailed:
+            raise  # it tells something of the replica
         except BaseException:
             errand.replica.breaker.let_go(errand)
             raise

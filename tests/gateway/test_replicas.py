@@ -16,7 +16,7 @@ from local_server.domain.ids import ApiId
 from local_server.domain.routing import Route
 from local_server.gateway import admission
 from local_server.gateway import replicas as gateway_replicas
-from local_server.gateway.breaker import FAILURES
+from local_server.gateway.breaker import FAILURES, REST_S
 from local_server.gateway.lane import Lane
 
 from .conftest import Rig, raw_server, serving, until
@@ -235,6 +235,28 @@ class TestCircuits:
             programs[0].may_answer.set()
             assert {answer.status_code for answer in await asyncio.gather(*answers)} <= {200, 503}
             assert (await rig.client.get("/me/x/")).status_code == 200
+
+    async def test_one_that_was_tried_in_vain_rests_again(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with running(Program("a")) as (port,):
+            lane = spread(rig, closed_port(), port)
+            gone = lane.replicas.all[0]  # type: ignore[attr-defined]
+            for _ in range(FAILURES):
+                gone.failed(object(), "broke", -1000.0)
+            assert gone.breaker.rest_s(asyncio.get_running_loop().time()) == 0
+            assert set(await names(rig, 3)) == {"a"}
+            assert gone.breaker.rest_s(asyncio.get_running_loop().time()) > REST_S / 2
+
+    async def test_one_that_is_gone_is_not_complained_of(self, rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+        hung, other = Program("hung"), Program("other")
+        hung.may_answer.clear()
+        async with running(hung, other) as (a, b):
+            lane = spread(rig, a)
+            waiting = [asyncio.create_task(rig.client.get("/me/x/")) for _ in range(FAILURES + 1)]
+            await until(lambda: hung.asked == len(waiting))
+            with caplog.at_level("WARNING", "apimarket.gateway"):
+                rig.gateway.routing.spread(lane, [at(b)])
+                assert {answer.text for answer in await asyncio.gather(*waiting)} == {"other"}
+            assert not caplog.records
 
     async def test_one_that_is_silent_is_told_as_that(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         hung = Program("hung")
