@@ -41,6 +41,7 @@ LOCAL: tuple[Action, ...] = (
     ),
     Action("new", ("n",), "new", "New API, from a template or an existing directory", "local", "new NAME, add DIR"),
     Action("filter", ("slash",), "filter", "Show only APIs that match what you type", "local"),
+    Action("hold", ("f",), "freeze", "Hold the figures of the table still, or let them go on", "local", bar=False),
     Action("mark", ("space",), "mark", "Mark the API, or take the mark off; esc takes all off", "local", palette=False),
     Action("bulk", ("b",), "with all", "Do one thing with all that are marked, else with all that are shown", "local"),
     Action("grow", ("plus",), "more peek", "Give the lower panel more room", "local", bar=False, palette=False),

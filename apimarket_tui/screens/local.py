@@ -1,6 +1,9 @@
 """Mode 1: every API, live, and a look at the selected one below."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -31,7 +34,7 @@ from apimarket_tui.words import (
 )
 
 if TYPE_CHECKING:
-    from local_server.wire.apis import ApiView
+    from local_server.wire.apis import ApiView, TrafficView
 
 COLUMNS = (
     Column("name", "NAME", 10, 26),
@@ -48,6 +51,15 @@ PEEK_AFTER_S = 0.15
 """The cursor rests this long on an API before its requests are asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Every API and its figures at one moment."""
+
+    at: datetime
+    apis: "Mapping[str, ApiView]"
+    traffic: "Mapping[str, TrafficView]"
+
+
 class LocalScreen(FrameScreen):
     SCOPES: ClassVar[tuple[str, ...]] = ("local", "row", "global")
     TRAIL: ClassVar[tuple[str, ...]] = ("local",)
@@ -57,6 +69,8 @@ class LocalScreen(FrameScreen):
         super().__init__()
         self._filter = ""
         self._peek_step = 0
+        self._held: Held | None = None
+        """What is shown while the figures are frozen; None: what is."""
 
     def body(self) -> ComposeResult:
         with Vertical(id="apis"):
@@ -81,7 +95,9 @@ class LocalScreen(FrameScreen):
             self.show_standing()
 
     def current_api(self) -> "ApiView | None":
-        return self.table.selected
+        """As it is, also while the figures are frozen."""
+        shown = self.table.selected
+        return self.market.live.fleet.get(shown.id) if shown is not None else None
 
     def focus_main(self) -> None:
         self.table.focus()
@@ -93,6 +109,8 @@ class LocalScreen(FrameScreen):
             return
         live = self.market.live
         rows = live.fleet.matching(self._filter)
+        if self._held is not None:
+            rows = [self._held.apis[row.id] for row in rows if row.id in self._held.apis]
         self.table.show_rows(rows)
         self._show_nothing(len(rows))
         prompt = self.query_one(Prompt)
@@ -125,7 +143,7 @@ class LocalScreen(FrameScreen):
 
     def _cell(self, api: "ApiView", column: str, width: int) -> Spans:
         state = condition(api)
-        traffic = self.market.live.fleet.traffic(api)
+        traffic = self._held.traffic[api.id] if self._held is not None else self.market.live.fleet.traffic(api)
         stopped = api.state == "stopped"
         match column:
             case "name":
@@ -145,7 +163,7 @@ class LocalScreen(FrameScreen):
             case "memory":
                 return [(size(api.usage.memory_bytes) if api.usage else NONE, "dim")]
             case _:
-                return reload_note(api, self.market.clock())
+                return reload_note(api, self._held.at if self._held is not None else self.market.clock())
 
     # -- Acting
 
@@ -197,9 +215,20 @@ class LocalScreen(FrameScreen):
         self.table.mark()
         self._show_marks()
 
+    def do_hold(self) -> None:
+        fleet = self.market.live.fleet
+        if self._held is None:
+            apis = {api.id: api for api in fleet.all()}
+            self._held = Held(self.market.clock(), apis, {id: fleet.traffic(api) for id, api in apis.items()})
+        else:
+            self._held = None
+        self.show_fleet()
+        self.table.refresh()
+
     def do_bulk(self) -> None:
         marked = [api for api in self.market.live.fleet.all() if api.id in self.table.marks]
-        apis = marked or list(self.table.rows)
+        shown = {api.id for api in self.table.rows}
+        apis = marked or [api for api in self.market.live.fleet.all() if api.id in shown]
         if apis:
             self.market.bulk_acts.choose(apis)
 
@@ -207,7 +236,10 @@ class LocalScreen(FrameScreen):
         known = {api.id for api in self.market.live.fleet.all()}
         self.table.marks &= known
         marks = len(self.table.marks)
-        self.query_one(TopBar).set_trail((*self.TRAIL, f"{marks} marked") if marks else self.TRAIL)
+        told = [f"{marks} marked"] if marks else []
+        if self._held is not None:
+            told.append("❄ frozen, f goes on")
+        self.query_one(TopBar).set_trail((*self.TRAIL, *told))
 
     def do_new(self) -> None:
         self.market.open_wizard()

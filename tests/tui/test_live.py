@@ -194,3 +194,22 @@ async def test_where_the_url_leads_stands_with_what_serves() -> None:
     async with running(FakeBackend([api]), size=(120, 40)) as pilot:
         await press(pilot, "enter")
         assert "g3  the URL leads to 1.2.0 90 %  dev 10 %" in screen_text(pilot.app)
+
+
+async def test_frozen_figures_stay_and_acts_mean_what_is() -> None:
+    backend = FakeBackend([an_api("billing", traffic=some_traffic(140, 88)), an_api("geocode")])
+    async with running(backend) as pilot:
+        await until(pilot, lambda: "140" in screen_text(pilot.app))
+        await press(pilot, "f")
+        assert "frozen" in screen_text(pilot.app)
+        stopped = an_api("billing", state="stopped", desired_state="stopped", serving=None)
+        backend.emit(TrafficUpdated(apis={"api_billing": some_traffic(7, 9)}))
+        backend.emit(ApiUpdated(api=stopped))
+        await until(pilot, lambda: pilot.app.live.fleet.get("api_billing").state == "stopped")  # type: ignore[attr-defined]
+        assert "140" in screen_text(pilot.app).split("──")[0]
+        await press(pilot, "s")
+        await until(pilot, lambda: ("deploy", "billing") in backend.did)
+        assert "● up" in screen_text(pilot.app).splitlines()[2]
+        await press(pilot, "f")
+        await until(pilot, lambda: "◐ starting" in screen_text(pilot.app).splitlines()[2])
+        assert "frozen" not in screen_text(pilot.app)
