@@ -48,9 +48,7 @@ class LogScreen(FrameScreen):
         if pane.generation is not None:
             pane.show_only(None)
             return
-        index = pane.in_hand()
-        meant = pane.shown[index].generation if index is not None else 0
-        self.ask("of which generation", str(meant or ""), self._one_generation)
+        self.ask("of which generation", str(pane.generation_in_hand() or ""), self._one_generation)
 
     def _one_generation(self, text: str) -> str:
         number = text.strip().removeprefix("g")

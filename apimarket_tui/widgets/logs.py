@@ -132,6 +132,12 @@ class LogPane(Vertical):
         last = self.view.first_visible + self.view.scrollable_content_region.height - 1
         return min(last, len(self.shown) - 1) if len(self.shown) else None
 
+    def generation_in_hand(self) -> int:
+        """Of the line that is meant, or of the last before it that is one's; 0: there is none."""
+        index = self.in_hand()
+        numbers = (self.shown[at].generation for at in range(index if index is not None else -1, -1, -1))
+        return next((number for number in numbers if number), 0)
+
     @on(LineView.Clicked)
     def _clicked(self, event: LineView.Clicked) -> None:
         self.view.mark(event.index, scroll=False)

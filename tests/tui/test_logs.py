@@ -118,7 +118,7 @@ class TestPane:
         backend.older_lines = [
             line.model_copy(update={"at": NOW - timedelta(hours=1)}) for line in lines(2, "long", 13)
         ]
-        backend.log_lines = [*lines(3, "old", 13), *lines(3, "new", 14)]
+        backend.log_lines = [*lines(3, "old", 13), *lines(3, "new", 14), *lines(1, "nobody's", 0)]
         async with running(backend) as pilot:
             await press(pilot, "l")
             await until(pilot, lambda: "new 2" in screen_text(pilot.app))
@@ -139,7 +139,7 @@ class TestPane:
             assert "later of 14 0" not in screen_text(pilot.app)
             await press(pilot, "v")
             await until(pilot, lambda: "later of 14 0" in screen_text(pilot.app))
-            assert "8 lines  " in screen_text(pilot.app)
+            assert "9 lines  " in screen_text(pilot.app)
 
     async def test_json_is_laid_out_and_a_line_can_be_seen_whole(self) -> None:
         backend = FakeBackend()
