@@ -242,7 +242,7 @@ class TestLengths:
 
         async with raw_server(waits) as port:
             rig.api("x", port)
-            reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
             writer.write((CHUNKED + "1;a=").format(p=rig.port).encode())
 
             async def goes_on() -> None:
@@ -251,10 +251,10 @@ class TestLengths:
                     await asyncio.sleep(0.01)
 
             going = asyncio.create_task(goes_on())
-            answer = await asyncio.wait_for(reader.read(), 20)
+            record = await rig.record()  # who goes on sending may see the connection reset in place of the answer
             going.cancel()
             writer.transport.abort()
-            assert answer.startswith(b"HTTP/1.1 408")
+            assert record.status == 408
 
 
 class TestResetByTheApi:
