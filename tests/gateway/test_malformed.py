@@ -230,7 +230,7 @@ class TestLengths:
 
         async with raw_server(waits) as port:
             rig.api("x", port)
-            trailers = "".join(f"x-{n}: {'a' * 300}\r\n" for n in range(120))
+            trailers = "".join(f"x-{n}: a\r\n" for n in range(120))
             status, problem, _ = await ask(rig, CHUNKED + "1\r\na\r\n0\r\n" + trailers)
             assert (status, problem["code"]) == (431, "head_too_large")
 
