@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from local_server.domain.events import GenerationFinished
-from local_server.domain.executions import UNANSWERED, Execution, by_api
+from local_server.domain.executions import Execution, answer_times_us, by_api
 from local_server.domain.ids import ApiId
 from local_server.events.bus import Bus
 
@@ -29,7 +29,7 @@ class ApiMeter:
     def count(self, rows: Sequence[Execution]) -> None:
         for status, requests in Counter([row.status for row in rows]).items():
             self.classes[f"{status // 100}xx"] += requests
-        answered = [row.total_us for row in rows if row.outcome not in UNANSWERED]
+        answered = answer_times_us(rows)
         for total_us in answered:
             self.buckets[bisect_left(_BOUNDS_US, total_us)] += 1
         self.total_us += sum(answered)

@@ -40,6 +40,10 @@ UNANSWERED = frozenset({CallOutcome.UNAVAILABLE, CallOutcome.REFUSED})
 """Answered by the gateway, at once: counting these in latencies would make a failing API look fast."""
 
 
+_SWITCHED = 101
+"""A WebSocket is open for as long as its caller wants: that says nothing of how fast the API is."""
+
+
 class Execution(NamedTuple):
     """A tuple, since the gateway makes one of each request: made by position it costs a sixth of a frozen dataclass."""
 
@@ -77,3 +81,8 @@ def by_api(rows: Sequence[Execution]) -> Mapping[ApiId, Sequence[Execution]]:
     for row in rows:
         parts.setdefault(row.api_id, []).append(row)
     return parts
+
+
+def answer_times_us(rows: Sequence[Execution]) -> list[int]:
+    """What latencies are made of: of each that was answered, how long that took."""
+    return [row.total_us for row in rows if row.outcome not in UNANSWERED and row.status != _SWITCHED]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from local_server.domain.executions import ERRORS, UNANSWERED, Execution, by_api
+from local_server.domain.executions import ERRORS, Execution, answer_times_us, by_api
 from local_server.domain.histogram import bucket_of
 from local_server.domain.ids import ApiId
 
@@ -43,6 +43,6 @@ def counted_by_api(rows: Sequence[Execution]) -> Mapping[ApiId, Counted]:
 
 
 def _counted(rows: Sequence[Execution]) -> Counted:
-    answered = [row.total_us for row in rows if row.outcome not in UNANSWERED]
+    answered = answer_times_us(rows)
     errors = sum([row.outcome in ERRORS for row in rows])
     return Counted(len(rows), errors, Counter(map(bucket_of, answered)))
