@@ -162,7 +162,12 @@ def create_control(lifespan: Callable[[FastAPI], object] | None = None, role: Ro
     )
     market_open, market = make_market_routers(MarketPorts(lambda request: runtime_of(request).market, caller_of, _find))
     sync = make_sync_router(
-        SyncRoutePorts(lambda request: runtime_of(request).sync, lambda request: runtime_of(request).blobs, _find)
+        SyncRoutePorts(
+            lambda request: runtime_of(request).sync,
+            lambda request: runtime_of(request).blobs,
+            _find,
+            lambda request, api: runtime_of(request).executor.deploy(api),
+        )
     )
     publishing = make_publishing_router(PublishingPorts(lambda request: runtime_of(request).publications, caller_of))
     tokens = make_token_router(TokenPorts(lambda request: runtime_of(request).publications.tokens, caller_of))

@@ -58,7 +58,8 @@ class CloneScreen(FormScreen["ApiView"]):
 
         version = typed["version"].removeprefix("v")
         name = f"{self._card.name}@{version}" if version else self._card.name
-        wanted = PullVersion(name=name, remote=self._place.url, directory=typed["directory"] or None, start=True)
+        directory, follow = typed["directory"] or None, version == one_line(self._version)
+        wanted = PullVersion(name=name, remote=self._place.url, directory=directory, start=True, follow=follow)
         telling = [asyncio.create_task(one) for one in (self._keep_told(), self._follow(wanted))]
         try:
             pulled = await attempt(self.market.backend.pull_version(wanted))

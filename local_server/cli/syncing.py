@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,7 +11,13 @@ from local_server.cli.outcome import verb
 from local_server.cli.publishing import followed, told
 from local_server.cli.remotes import logged_in_to, market_option
 from local_server.cli.text import binary_size, clean, line_of, paint, table
-from local_server.client.outbox_documents import ConflictDocument, OutboxDocument, PulledDocument, RemoteApiDocument
+from local_server.client.outbox_documents import (
+    CloneDocument,
+    ConflictDocument,
+    OutboxDocument,
+    PulledDocument,
+    RemoteApiDocument,
+)
 from local_server.client.synchronous import Client
 
 SHOWN = 20
@@ -73,22 +80,37 @@ def sync(
 @click.option("--dir", "directory", metavar="DIR", help="Where a new API goes.  [default: ./NAME]")
 @click.option("--run", is_flag=True, help="Start it.")
 @click.option(
-    "--write", is_flag=True, help="Of an API that is here: write to its directory, if nothing is unpublished."
+    "--write", is_flag=True, help="Of an API of yours that is here: write to its directory, if nothing is unpublished."
 )
+@click.option("--version", metavar="V", help="Of somebody's API: this version, and stay at it.")
+@click.option(
+    "--take", multiple=True, metavar="PATH=SIDE",
+    help="Where your edits of somebody's API clash with the version: mine, theirs, base.",
+)  # fmt: skip
 @market_option
-def pull(name: str, directory: str | None, run: bool, write: bool, remote: str | None, as_json: bool) -> None:
-    """Fetch a published version: a new one of an API that is here, or somebody's whose version one may read."""
+def pull(
+    name: str, directory: str | None, run: bool, write: bool, version: str | None, take: tuple[str, ...],
+    remote: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Fetch a published version: a new one of an API that is here, or somebody's whose version one may read. Somebody's
+    that is here already is brought to it in its place: edits are kept."""
     client = started_client()
+    name = _with_version(name, version)
+    clone = _clone_of(client, name, remote) if directory is None else None
     slug = name.partition("/")[2].partition("@")[0]
-    here = _here_as(client, name, remote) if "/" in name and directory is None else None
+    here = _here_as(client, name, remote) if "/" in name and directory is None and clone is None else None
     if here is not None:
         pulled = client.pull(here, {"remote": remote, "write": write})
         if run:
             client.deploy(here)
-    elif "/" in name:
-        target = Path(directory or slug).absolute()
-        body = {"name": name, "remote": remote, "directory": str(target), "start": run}
-        pulled = client.pull_version(body)
+    elif clone is not None or "/" in name:
+        target = str(Path(directory or slug).absolute())
+        body: dict[str, Any] = {"name": name, "remote": remote, "directory": target, "start": run}
+        if clone is not None:
+            full_name = clone["name"] + "".join(name.partition("@")[1:])
+            body |= {"name": full_name, "remote": clone["remote"], "directory": None}
+        pulled = client.pull_version(body | {"choices": [_choice(one) for one in take]})
+        here, name = clone["api"] if clone else None, body["name"]
     else:
         pulled = client.pull(name, {"remote": remote, "write": write})
     if as_json:
@@ -99,6 +121,25 @@ def pull(name: str, directory: str | None, run: bool, write: bool, remote: str |
             click.echo(f"  call it with: apimarket call {clean(here or slug)}")
     if pulled["conflict"]:
         sys.exit(1)
+
+
+def _with_version(name: str, version: str | None) -> str:
+    if version is None:
+        return name
+    if "@" in name:
+        raise click.UsageError(f"{name} names a version already, beside --version {version}.")
+    return f"{name}@{version}"
+
+
+def _clone_of(client: Client, name: str, remote: str | None) -> CloneDocument | None:
+    """Somebody's API that is here already: by its name there, or here, where it was not published as one's own."""
+    asked, seen = name.partition("@")[0], client.outbox()
+    if any(one["api"] == asked for one in seen["apis"]):
+        return None
+    for one in seen["clones"]:
+        if asked in (one["name"], one["api"]) and remote in (None, one["remote"]):
+            return one
+    return None
 
 
 def _check_usage(resolve: str | None, hows: list[str], take: tuple[str, ...], others: list[str | None]) -> None:
@@ -184,13 +225,19 @@ def _show_conflict(conflict: ConflictDocument, name: str) -> None:
 def _show_pulled(pulled: PulledDocument, name: str) -> None:
     what = f"{paint(clean(pulled['name']), bold=True)} {clean(pulled['version'])}"
     click.echo(f"{what}  {binary_size(pulled['fetched_bytes'])} fetched")
+    for path in pulled["kept"]:
+        click.echo(f"  {paint('kept', 'yellow')}  {line_of(path)}, as it was changed here")
     if reason := pulled.get("yanked"):
         click.echo(f"  {paint('!', 'yellow')} {clean(pulled['version'])} is yanked: {line_of(reason)}")
     if pulled["written"]:
         click.echo(f"  written to {clean(pulled['directory'] or '')}")
     elif pulled["conflict"]:
         click.echo(f"  made apart from what is here. See both sides: apimarket sync --resolve {clean(name)}")
+    elif pulled["updated"] and pulled["moved"]:
+        click.echo("  nothing had to be written")
     elif not pulled["moved"] and pulled["new_versions"]:
         click.echo("  nothing was written; --write brings it to the directory")
     elif not pulled["new_versions"]:
         click.echo("  that is what is here already")
+    if pulled["pinned"]:
+        click.echo(f"  it stays at {clean(pulled['version'])}; to follow again: apimarket pull {clean(pulled['name'])}")

@@ -72,10 +72,23 @@ class RemoteApiDocument(TypedDict):
     yanked: dict[str, str]
 
 
+class CloneDocument(TypedDict):
+    remote: str
+    name: str
+    api: str
+    version: str
+    newest: str
+    update: bool
+    pinned: bool
+    deleted: bool
+    yanked: str | None
+
+
 class OutboxDocument(TypedDict):
     entries: list[OutboxEntryDocument]
     remotes: list[RemoteDocument]
     apis: list[RemoteApiDocument]
+    clones: list[CloneDocument]
 
 
 class FileChangeDocument(TypedDict):
@@ -133,6 +146,9 @@ class PulledDocument(TypedDict):
     """Servers of before do not say."""
     directory: str | None
     api_id: str | None
+    kept: list[str]
+    updated: bool
+    pinned: bool
 
 
 class SideDocument(TypedDict):

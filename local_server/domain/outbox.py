@@ -193,6 +193,10 @@ class RemoteRef:
     deleted: bool = False
     yanked: Mapping[str, str] = field(default_factory=dict)
     """Semver -> reason."""
+    clone: ApiId | None = None
+    """Of somebody else's: the API on this machine that `base` was brought here as."""
+    pinned: bool = False
+    """The clone stays at `base` until another version is asked for."""
 
     @property
     def name(self) -> str:

@@ -168,6 +168,18 @@ class ConflictUnsettled(ApimarketError):
         )
 
 
+class CloneClashes(ApimarketError):
+    status, code, title = 409, "clone_clashes", "What was changed here clashes with the version"
+
+    def __init__(self, name: str, semver: str, paths: Sequence[str]) -> None:
+        shown = ", ".join(paths[:8]) + (f" and {len(paths) - 8:,} more" if len(paths) > 8 else "")
+        super().__init__(
+            f"{name} {semver} and what was changed here clash in {shown}; nothing was written",
+            hint=f"Choose for each: apimarket pull {name} --take '{paths[0]}=mine', or theirs, or base.",
+            extra={"paths": list(paths[:200]), "version": semver},
+        )
+
+
 class OutboxEntryNotFound(ApimarketError):
     status, code, title = 404, "outbox_entry_not_found", "Nothing like that is in the outbox"
 

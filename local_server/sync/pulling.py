@@ -12,6 +12,7 @@ from pathlib import Path
 from local_server.client.errors import ApimarketClientError
 from local_server.client.marketplace import MarketplaceClient
 from local_server.domain.events import Event, PullMoved
+from local_server.domain.merge import Choices
 from local_server.domain.outbox import Head, Remote, RemoteRef
 from local_server.domain.publish_errors import NotPublished
 from local_server.domain.registry import Api
@@ -19,6 +20,7 @@ from local_server.domain.trees import Tree
 from local_server.failpoints import failpoint
 from local_server.storage.base import Storage, Tx
 from local_server.storage.blobs import BlobStore
+from local_server.sync.clones import update_of
 from local_server.sync.fetch import Fetch, Fetched, Told
 from local_server.sync.known import known_now
 from local_server.sync.marketplaces import Marketplaces
@@ -36,6 +38,10 @@ class Pulled:
     written: bool
     conflict: bool
     api: Api | None
+    kept: Sequence[str] = ()
+    """Of a clone that was here: paths that are as they were changed here, or merged with that."""
+    updated: bool = False
+    """It was a clone that was here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,9 @@ class FetchedNew:
     revision: int
     fetched: Fetched
     mine: bool
+    pinned: bool
+    new: Sequence[str]
+    """Versions that the machine did not know of, newest first."""
 
 
 class Pulling:
@@ -165,14 +174,17 @@ class Pulling:
     # -- Other people's ----------------------------------------------------------------------------------------
 
     async def pull_new(
-        self, name: str, remote: str | None = None, directory: Path | None = None, *, start: bool = False
-    ) -> Pulled:
+        self, name: str, remote: str | None = None, directory: Path | None = None, *, start: bool = False,
+        follow: bool = False, choices: Choices | None = None,
+    ) -> Pulled:  # fmt: skip
         """A version one may read (`owner/name`, or `owner/name@1.2.3`) as an API of this machine: same files, same
-        manifest. Raises NotPublished, AnswerDamaged, NameTaken, UnusableDirectory."""
-        return await self.add_new(await self.fetch_new(name, remote), directory, start=start)
+        manifest. Raises NotPublished, AnswerDamaged, NameTaken, UnusableDirectory, CloneClashes, DirectoryNotClean."""
+        new = await self.fetch_new(name, remote, follow=follow)
+        return await self.add_new(new, directory, start=start, choices=choices)
 
-    async def fetch_new(self, name: str, remote: str | None = None) -> FetchedNew:
-        """The first half: nothing is changed that shows. Raises NotPublished, AnswerDamaged."""
+    async def fetch_new(self, name: str, remote: str | None = None, *, follow: bool = False) -> FetchedNew:
+        """The first half: nothing is changed that shows. A version that is named is stayed at, unless `follow`. Raises
+        NotPublished, AnswerDamaged."""
         full_name, _, pinned = name.partition("@")
         owner, _, slug = full_name.partition("/")
         url = await self._markets.url_for(remote)
@@ -185,21 +197,65 @@ class Pulling:
             if line is None:
                 raise NotPublished(name, url)
             fetch = Fetch(self._storage, self._blobs, client, where.marketplace_id, url, self._teller(url, name))
-            fetched = await fetch.version(owner, slug, line.semver)
-        return FetchedNew(ref, ref.head.revision, fetched, mine=owner == where.account)
+            fetched = await fetch.version(owner, slug, line.semver, ref.base.tree if ref.base else None)
+        stays = bool(pinned) and not follow
+        return FetchedNew(ref, ref.head.revision, fetched, owner == where.account, stays, _newer(lines, ref.base))
 
-    async def add_new(self, new: FetchedNew, directory: Path | None, *, start: bool) -> Pulled:
-        """The second half. Raises NameTaken, UnusableDirectory."""
+    async def add_new(
+        self, new: FetchedNew, directory: Path | None, *, start: bool, choices: Choices | None = None
+    ) -> Pulled:
+        """The second half: a new API, or the clone that is here already brought to this version in its place. Raises
+        NameTaken, UnusableDirectory; of a clone CloneClashes, DirectoryNotClean."""
         ref, fetched, version = new.ref, new.fetched, new.fetched.version
-        target = directory or self._ports.projects / version.slug
         await self._keep(ref, fetched)
+        clone = await self._clone(ref)
+        if clone is not None and directory in (None, Path(clone.directory)):
+            return await self._update(clone, new, choices or Choices())
+        target = directory or self._ports.projects / version.slug
         api = await self._ports.add_directory(target, fetched.tree, start)
         head = Head(version.id, version.semver, version.tree, new.revision)
-        mine = new.mine
-        await self._keep(replace(ref, api_id=api.id if mine else ref.api_id, base=head if mine else ref.base), fetched)
-        return Pulled(ref, head, fetched.bytes, [version.semver], mine, True, False, api)
+        if new.mine:
+            ref = replace(ref, api_id=api.id, base=head)
+        else:
+            ref = replace(ref, clone=api.id, base=head, pinned=new.pinned)
+        await self._keep(ref, fetched)
+        return Pulled(ref, head, fetched.bytes, [version.semver], new.mine, True, False, api)
+
+    async def _clone(self, ref: RemoteRef) -> Api | None:
+        """What somebody's API is here, unless it was removed."""
+        clone, base = ref.clone, ref.base
+        if clone is None or base is None:
+            return None
+        return await self._storage.read(lambda tx: tx.registry.get(clone))
+
+    async def _update(self, clone: Api, new: FetchedNew, choices: Choices) -> Pulled:
+        """First the files, then what they are made upon: broken off between them, the next pull finds its own changes
+        on both sides, and they are one."""
+        ref, fetched, version = new.ref, new.fetched, new.fetched.version
+        assert ref.base is not None
+        was = ref.base.tree
+        base = await self._storage.read(lambda tx: tx.deployments.tree(was))
+        assert base is not None, "refs keep their trees"
+        mine = await asyncio.to_thread(self._ports.read_directory, clone)
+        update = await asyncio.to_thread(
+            update_of, ref.name, version.semver, base, mine, fetched.tree, self._content, choices
+        )
+        for content in update.merge.made.values():
+            await asyncio.to_thread(self._blobs.put, content)
+        written = await asyncio.to_thread(self._ports.write_directory, clone, update.merge.tree, mine)
+        failpoint("pull.written")
+        moved = ref.base.version != version.id
+        head = Head(version.id, version.semver, version.tree, new.revision)
+        ref = replace(ref, base=head, pinned=new.pinned)
+        await self._keep(ref, fetched)
+        news = new.new if moved else ()
+        return Pulled(ref, head, fetched.bytes, news, moved, written, False, clone, update.kept, updated=True)
 
     # -- Small parts -------------------------------------------------------------------------------------------
+
+    def _content(self, sha256: str) -> bytes:
+        with self._blobs.open(sha256) as file:
+            return file.read()
 
     def _teller(self, url: str, name: str) -> Told:
         return lambda done_bytes, total_bytes: self._publish(PullMoved(url, name, done_bytes, total_bytes))

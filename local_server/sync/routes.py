@@ -56,6 +56,8 @@ class SyncRoutePorts:
     blobs: Callable[[Request], BlobStore]
     find: Callable[[Request, str], Awaitable[Api]]
     """By id, slug or owner/slug. Raises ApiNotFound."""
+    start: Callable[[Request, Api], Awaitable[object]]
+    """Have it run, if it does not."""
 
 
 class _PassingOn(APIRoute):
@@ -152,12 +154,17 @@ def _pulling(router: APIRouter, ports: SyncRoutePorts) -> None:
 
     @router.post("/pull", status_code=201, operation_id="pull_version")
     async def pull_version(request: Request, wanted: PullVersion) -> PulledView:
-        """A published version one may read, as an API of this machine. Who hangs up while it is fetched gives it
-        up; what came until then need not be fetched again."""
+        """A published version one may read, as an API of this machine: a new one, or where an earlier pull brought it
+        that one, in its place. Who hangs up while it is fetched gives it up; what came until then need not be fetched
+        again."""
         directory = Path(wanted.directory) if wanted.directory else None
         pulling = ports.sync(request).pulling
-        fetched = await while_asked(request, pulling.fetch_new(wanted.name, wanted.remote))
-        return pulled_view(await pulling.add_new(fetched, directory, start=wanted.start))
+        fetched = await while_asked(request, pulling.fetch_new(wanted.name, wanted.remote, follow=wanted.follow))
+        choices = _choices(wanted.choices)
+        pulled = await pulling.add_new(fetched, directory, start=wanted.start, choices=choices)
+        if wanted.start and pulled.updated and pulled.api is not None:
+            await ports.start(request, pulled.api)
+        return pulled_view(pulled)
 
 
 def _conflicts(router: APIRouter, ports: SyncRoutePorts) -> None:

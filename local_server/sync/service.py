@@ -34,6 +34,8 @@ class Overview:
     remotes: list[Remote]
     refs: list[RemoteRef]
     """Of this machine's APIs."""
+    clones: list[RemoteRef]
+    """Of somebody else's that are here, by name."""
     apis: dict[str, Api]
 
 
@@ -77,6 +79,7 @@ class Sync:
                 [self.worker.progress.get(entry.op, entry) for entry in tx.outbox.latest()],
                 remotes,
                 [ref for ref in refs if ref.api_id is not None],
+                [ref for ref in refs if ref.clone is not None and ref.base is not None],
                 {api.id: api for api in tx.registry.all()},
             )
 

@@ -13,6 +13,7 @@ from local_server.sync.publishing import PublishPlan
 from local_server.sync.pulling import Pulled
 from local_server.sync.service import Overview
 from local_server.wire.outbox import (
+    CloneView,
     ConflictView,
     ContractChangeView,
     FieldConflictView,
@@ -68,6 +69,7 @@ def outbox_view(overview: Overview, markets: Marketplaces) -> OutboxView:
             _remote_view(remote.url, remote.account, remote.marketplace_id, markets) for remote in overview.remotes
         ],
         apis=[ref_view(ref, overview.apis.get(ref.api_id or "")) for ref in overview.refs],
+        clones=[clone_view(ref, overview.apis[ref.clone]) for ref in overview.clones if ref.clone in overview.apis],
     )
 
 
@@ -94,6 +96,23 @@ def ref_view(ref: RemoteRef, api: Api | None) -> RemoteApiView:
         visibility=ref.visibility,
         deleted=ref.deleted,
         yanked=dict(ref.yanked),
+    )
+
+
+def clone_view(ref: RemoteRef, api: Api) -> CloneView:
+    base, head = ref.base, ref.head
+    assert base is not None
+    assert head is not None
+    return CloneView(
+        remote=ref.remote,
+        name=ref.name,
+        api=api.slug,
+        version=base.semver,
+        newest=head.semver,
+        update=ref.is_ahead and not ref.pinned and not ref.deleted,
+        pinned=ref.pinned,
+        deleted=ref.deleted,
+        yanked=ref.yanked.get(base.semver),
     )
 
 
@@ -149,6 +168,9 @@ def pulled_view(pulled: Pulled) -> PulledView:
         yanked=pulled.ref.yanked.get(pulled.head.semver),
         directory=pulled.api.directory if pulled.api else None,
         api_id=pulled.api.id if pulled.api else None,
+        kept=list(pulled.kept),
+        updated=pulled.updated,
+        pinned=pulled.ref.pinned,
     )
 
 

@@ -73,6 +73,27 @@ class RemoteApiView(BaseModel):
     """Version -> reason."""
 
 
+class CloneView(BaseModel):
+    """Somebody's API that a pull brought to this machine."""
+
+    remote: str
+    name: str
+    """`owner/name` there."""
+    api: str
+    """What it is called here."""
+    version: str
+    """Which was brought here."""
+    newest: str
+    """As far as it is known here."""
+    update: bool
+    """There is a newer one, and it is not to stay where it is."""
+    pinned: bool
+    deleted: bool
+    """It is not there any more."""
+    yanked: str | None = None
+    """Why its publisher took this version out of sight; None: that was not done."""
+
+
 class OutboxView(BaseModel):
     """GET /api/v1/outbox"""
 
@@ -80,6 +101,7 @@ class OutboxView(BaseModel):
     """Newest first."""
     remotes: list[RemoteView]
     apis: list[RemoteApiView]
+    clones: list[CloneView] = Field(default_factory=list)
 
 
 class PublishApi(BaseModel):
@@ -167,8 +189,13 @@ class PullVersion(BaseModel):
     """owner/name, or owner/name@version"""
     remote: str | None = None
     directory: str | None = None
-    """A new or empty one; None: below the server's projects directory."""
+    """A new or empty one; None: below the server's projects directory. Where the API is here already from an earlier
+    pull it is brought to the version in its place, unless another directory is named."""
     start: bool = False
+    follow: bool = False
+    """Although a version is named, not to stay at it: newer ones are told of."""
+    choices: list["ChoiceBody"] = Field(default_factory=list)
+    """What counts where its edits here clash with the version."""
 
 
 class PulledView(BaseModel):
@@ -189,6 +216,12 @@ class PulledView(BaseModel):
     """Why its publisher took this version out of sight; None: that was not done."""
     directory: str | None = None
     api_id: str | None = None
+    kept: list[str] = Field(default_factory=list)
+    """Of an API that an earlier pull brought here: paths that are not as in the version, but as changed here."""
+    updated: bool = False
+    """It is such an API."""
+    pinned: bool = False
+    """It stays at this version until another is asked for."""
 
 
 class SideView(BaseModel):

@@ -144,6 +144,11 @@ def as_of_0015(db: Database) -> None:
     db.execute("insert into secrets values (?, 'TOKEN', x'01', ?)", [an_api(1).id, NOON.isoformat()])
 
 
+def as_of_0017(db: Database) -> None:
+    as_of_0015(db)
+    db.execute("update remote_refs set clone_api_id = ?, pinned = 1", [an_api(1).id])
+
+
 FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "": empty,
     "0001_local_registry": as_of_0001,
@@ -159,6 +164,7 @@ FILLED_AS_OF: dict[str, Callable[[Database], None]] = {
     "0013_upstreams": as_of_0013,
     "0014_listing_counts": as_of_0014,
     "0015_secrets": as_of_0015,
+    "0017_clones": as_of_0017,
 }
 NAMES = ["", *STEPS]
 

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import Connection
 
 from local_server.storage import pg_words
+from local_server.storage.migrations.clones import TABLES as CLONES
 from local_server.storage.migrations.columns import POSTGRES
 from local_server.storage.migrations.gateway_policy import GATEWAY_POLICY
 from local_server.storage.migrations.listing_counts import TABLES as LISTING_COUNTS
@@ -264,6 +265,7 @@ STEPS: Mapping[str, Callable[[Connection[Any]], None]] = {
     "0013_upstreams": _tables(UPSTREAMS),
     "0014_listing_counts": _listing_counts,
     "0015_secrets": _tables(SECRETS),
+    "0017_clones": _tables(CLONES),
 }
 """By the name that is kept in the database, in order: the same as in SQLite."""
 

@@ -7,6 +7,7 @@ from sqlite_utils.db import Table
 from sqlite_utils.migrations import Migrations
 
 from local_server.storage.migrations.accounts import accounts_and_keys
+from local_server.storage.migrations.clones import clones
 from local_server.storage.migrations.gateway_policy import gateway_policy
 from local_server.storage.migrations.listing_counts import listing_counts
 from local_server.storage.migrations.market_rest import market_rest
@@ -147,6 +148,7 @@ STEPS: Mapping[str, Callable[[Database], None]] = {
     "0013_upstreams": upstreams,
     "0014_listing_counts": listing_counts,
     "0015_secrets": api_secrets,
+    "0017_clones": clones,
 }
 """By the name that is kept in the database, in order."""
 

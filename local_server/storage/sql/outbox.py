@@ -31,7 +31,7 @@ _SAVE = f"update outbox set {', '.join(f'{name} = :{name}' for name in _MOVES)} 
 
 _REF_COLUMNS = ("remote", "owner", "slug", "api_id", "head_version", "head_semver", "head_tree", "head_revision",
                 "base_version", "base_semver", "base_tree", "base_revision", "visibility", "deleted",
-                "yanked")  # fmt: skip
+                "yanked", "clone_api_id", "pinned")  # fmt: skip
 _PUT_REF = f"""
     insert into remote_refs ({", ".join(_REF_COLUMNS)})
     values ({", ".join(f":{name}" for name in _REF_COLUMNS)})

@@ -105,6 +105,8 @@ def ref_row(dialect: Dialect, ref: RemoteRef) -> Row:
         "visibility": ref.visibility,
         "deleted": ref.deleted,
         "yanked": dialect.json({semver: storable(reason) for semver, reason in ref.yanked.items()}),
+        "clone_api_id": ref.clone,
+        "pinned": ref.pinned,
     }
 
 
@@ -119,6 +121,8 @@ def ref_from(dialect: Dialect, row: Row) -> RemoteRef:
         visibility=row["visibility"],
         deleted=bool(row["deleted"]),
         yanked=dialect.parsed(row["yanked"]),
+        clone=None if row["clone_api_id"] is None else ApiId(row["clone_api_id"]),
+        pinned=bool(row["pinned"]),
     )
 
 
