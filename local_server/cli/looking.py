@@ -1,15 +1,18 @@
 """`ls` and `status`: what there is, and how it is doing."""
 
 import sys
+from collections.abc import Mapping
 
 import click
 
+from local_server.cli.clones import clones_by_api, origin_told, update_told, with_clone
 from local_server.cli.connection import print_json
 from local_server.cli.outcome import verb
 from local_server.cli.reloads import budget
 from local_server.cli.remotes import client_of, remote_option
 from local_server.cli.text import binary_size, clean, line_of, milliseconds, paint, table
 from local_server.client.documents import ApiDocument
+from local_server.client.outbox_documents import CloneDocument
 
 _LOOKS = {
     "running": ("●", "green"),
@@ -26,18 +29,20 @@ _LOOKS = {
 @remote_option
 def ls(query: str | None, remote: str | None, as_json: bool) -> None:
     """All APIs, their state and their traffic in the last minute. QUERY narrows it down by name, summary and tags."""
-    apis = client_of(remote).apis(query or "")
+    client = client_of(remote)
+    apis = client.apis(query or "")
+    clones = clones_by_api(client) if apis and remote is None else {}
     if as_json:
-        print_json(apis)
+        print_json([with_clone(api, clones.get(api["name"])) for api in apis])
     elif apis:
-        click.echo(listing(apis))
+        click.echo(listing(apis, clones))
     elif query:
         click.echo(f"No API matches {query!r}.")
     else:
         click.echo("No APIs yet. Write one: apimarket new hello   or register one: apimarket add DIR")
 
 
-def listing(apis: list[ApiDocument]) -> str:
+def listing(apis: list[ApiDocument], clones: Mapping[str, CloneDocument]) -> str:
     rows = []
     for api in apis:
         traffic = api["traffic"]
@@ -54,7 +59,10 @@ def listing(apis: list[ApiDocument]) -> str:
             ]
         )
     written = table(["NAME", "LANG", "STATE", "REQ/S", "P95", "ERR", "RELOAD", "URL"], rows)
-    return written + "".join(f"\n{paint('✗', 'red')} {api['name']}: {trouble}" for api in apis if (trouble := why(api)))
+    lines = [f"{paint('✗', 'red')} {api['name']}: {trouble}" for api in apis if (trouble := why(api))]
+    told = [(api["name"], update_told(clones[api["name"]])) for api in apis if api["name"] in clones]
+    lines += [f"{paint('↑', 'yellow')} {name}: {update}" for name, update in told if update]
+    return "\n".join([written, *lines])
 
 
 def state_word(api: ApiDocument) -> str:
@@ -97,13 +105,15 @@ def why(api: ApiDocument) -> str:
 @remote_option
 def status(name: str, remote: str | None, as_json: bool) -> None:
     """One API in full. Exit code 1 when it has failed."""
-    api = client_of(remote).api(name)
-    print_json(api) if as_json else click.echo(description(api))
+    client = client_of(remote)
+    api = client.api(name)
+    clone = clones_by_api(client).get(api["name"]) if remote is None else None
+    print_json(with_clone(api, clone)) if as_json else click.echo(description(api, clone))
     if api["state"] == "failed":
         sys.exit(1)
 
 
-def description(api: ApiDocument) -> str:
+def description(api: ApiDocument, clone: CloneDocument | None = None) -> str:
     isolation = "" if api["isolated"] else paint("  no isolation", "yellow")
     rows = [
         ("state", state_word(api) + (f"  {line_of(api['progress'])}" if api["progress"] else "")),
@@ -112,6 +122,7 @@ def description(api: ApiDocument) -> str:
         ("leads to", ", ".join(f"{clean(target)} {share} %" for target, share in api["shares"].items())),
         ("runtime", clean(api["runtime"]) + (f"  {clean(api['entry'])}" if api["entry"] else "")),
         ("version", clean(api["version"]) + (" in apimarket.toml" if api["directory"] else ", the newest")),
+        ("clone of", origin_told(clone) if clone is not None else ""),
         ("engine", clean(api["engine"]) + isolation),
         ("serving", f"g{api['serving']}" if api["serving"] is not None else "nothing"),
         ("replicas", _all_replicas(api)),

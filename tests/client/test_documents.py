@@ -112,6 +112,7 @@ PAIRS: list[tuple[Any, type[BaseModel]]] = [
     (outbox_documents.OutboxEntryDocument, outbox.OutboxEntryView),
     (outbox_documents.RemoteDocument, outbox.RemoteView),
     (outbox_documents.RemoteApiDocument, outbox.RemoteApiView),
+    (outbox_documents.CloneDocument, outbox.CloneView),
     (outbox_documents.OutboxDocument, outbox.OutboxView),
     (outbox_documents.FileChangeDocument, outbox.FileChangeView),
     (outbox_documents.ContractChangeDocument, outbox.ContractChangeView),
