@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 BATCH_S = 0.25
 HEARTBEAT_S = 2.0
 RETRY_S = 1.0
+NOT_FOR_ACCOUNTS = 403
+POLL_S = 5.0
+"""Between two looks where there are no events to wait for."""
 REREAD_S = 30.0
 """An event may fall between reading the list and opening the stream: reading again heals what was missed."""
 
@@ -64,6 +67,8 @@ class Live:
         """When the server last answered."""
         self.lost: Trouble | None = None
         """Why it does not answer now."""
+        self.confined = False
+        """It answers, and tells an account nothing of itself."""
         self.loaded = False
         """Whether the list of APIs has ever been read."""
         self._backend, self._post, self._clock = backend, post, clock
@@ -80,11 +85,14 @@ class Live:
         """Ask the server about itself every few seconds: the only way to learn that it is gone."""
         while True:
             answer = await attempt(self._backend.server())
-            if isinstance(answer, Trouble):
-                self.report(answer)
-            else:
+            if not isinstance(answer, Trouble):
                 self._answered()
                 self._take_server(answer)
+            elif answer.status == NOT_FOR_ACCOUNTS:
+                self._answered()
+                self._confine()
+            else:
+                self.report(answer)
             pause_s = self._retry_s if self.lost else self._heartbeat_s
             self._beat.clear()
             with contextlib.suppress(TimeoutError):
@@ -179,6 +187,11 @@ class Live:
             self._stale.set()
             self._post(LinkChanged())
 
+    def _confine(self) -> None:
+        if not self.confined:
+            self.confined = True
+            self._post(ServerChanged())
+
     def _take_server(self, server: "ServerView") -> None:
         before, self.server = self.server, server
         if before is None or before.model_dump(exclude=_RESTLESS) != server.model_dump(exclude=_RESTLESS):
@@ -214,12 +227,23 @@ _RESTLESS = {"uptime_s", "memory_bytes"}
 
 
 async def following(backend: Backend, topics: Sequence[str]) -> "AsyncIterator[WireEvent]":
-    """The backend's events, with the stream closed as soon as the reader stops."""
+    """The backend's events, with the stream closed as soon as the reader stops. An account gets none of a machine that
+    is not its own: it is told every few seconds to read again."""
+    from local_server.wire.events import Resync
+
     stream = backend.events(topics)
     try:
         async for event in stream:
             yield event
+        return
+    except Exception as error:
+        trouble = trouble_of(error)
+        if trouble is None or trouble.status != NOT_FOR_ACCOUNTS:
+            raise
     finally:
         close = getattr(stream, "aclose", None)
         if close is not None:
             await close()
+    while True:
+        yield Resync()
+        await asyncio.sleep(POLL_S)

@@ -150,9 +150,15 @@ class FrameScreen(Screen[None]):
         account = f"{session.handle}@{session.host}" if session is not None else ""
         marks = live.outgoing.marks
         self.query_one(TopBar).show(
-            Standing(live.server, self.market.backend.url, live.lost is not None, account, marks)
+            Standing(live.server, self.market.backend.url, self._lost(), account, marks, live.confined)
         )
         self.query_one(Banner).show(self._banner())
+
+    def _lost(self) -> str:
+        lost = self.market.live.lost
+        if lost is None:
+            return ""
+        return "signed out" if lost.status == 401 and self.market.by_session else "gone"
 
     def _banner(self) -> str:
         live = self.market.live

@@ -23,11 +23,14 @@ class Standing:
 
     server: "ServerView | None"
     url: str
-    lost: bool
+    lost: str
+    """`gone`, or another word for why it is of no use now; empty: it answers."""
     account: str = ""
     """`handle@host` of the session with another server."""
     marks: tuple[int, int, int] = (0, 0, 0)
     """Versions on their way, those that wait for a decision, and newer ones elsewhere."""
+    confined: bool = False
+    """It answers, and tells an account nothing of itself."""
 
 
 MARKS = (("↑", "$warning"), ("✗", "$error"), ("↓", "$accent"))
@@ -70,7 +73,10 @@ class TopBar(Widget):
         where = f":{port}" if port.isdigit() else ""
         server = standing.server
         if standing.lost:
-            return Content.assemble((f"gateway {where} ", "$foreground"), ("✗ gone", "$error"))
+            return Content.assemble((f"gateway {where} ", "$foreground"), (f"✗ {standing.lost}", "$error"))
+        if server is None and standing.confined:
+            who = f"  {one_line(standing.account)}"
+            return Content.assemble((f"gateway {where} ", "$foreground"), ("●", "$success"), (who, "$primary"))
         if server is None:
             return Content.styled("connecting…", "$dim")
         engine = one_line(server.engine)

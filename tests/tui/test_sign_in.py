@@ -1,5 +1,6 @@
 """Signing in: sessions as the command line keeps them, and nothing local waits for one."""
 
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from textual.widgets import Input
 from apimarket_tui.accounts import address_of
 from apimarket_tui.screens.sign_in import SignInScreen
 from local_server.client import sessions
+from local_server.client.errors import ApimarketClientError
+from local_server.wire.events import WireEvent
 
-from .fake_backend import NOW, FakeBackend
+from .fake_backend import NOW, FakeBackend, an_api
 from .screen_text import screen_text
 from .screens import press, running, said, until
 
@@ -111,6 +114,29 @@ class TestServerThatAsksWhoOneIs:
             assert kept["token"] == backend.token == "t0k3n"
             await press(pilot, "O", "y")
             await until(pilot, lambda: "A signs in" in screen_text(pilot.app))
+
+    async def test_an_account_that_is_told_nothing_of_the_machine_sees_its_apis_all_the_same(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        backend = FakeBackend()
+        monkeypatch.setattr("apimarket_tui.live.POLL_S", 0.01)
+        refused = ApimarketClientError("No", hint="", code="machine_owner_only", status=403, title="No")
+        backend.refusals |= {"server": refused, "outbox": refused}
+
+        async def no_events(topics: Sequence[str]) -> AsyncIterator[WireEvent]:
+            raise refused
+            yield
+
+        monkeypatch.setattr(backend, "events", no_events)
+        later = (NOW + timedelta(hours=1)).isoformat()
+        sessions.keep(tmp_path, backend.url, {"token": "t", "handle": "bea", "expires_at": later})
+        async with running(backend, size=(120, 40), home=tmp_path, by_session=True, loaded=False) as pilot:
+            await until(pilot, lambda: "weather" in screen_text(pilot.app))
+            assert "gateway :8080 ●  bea@127.0.0.1:8080" in screen_text(pilot.app)
+            backend.known = {"other": an_api("other")}
+            await until(pilot, lambda: "other" in screen_text(pilot.app) and "weather" not in screen_text(pilot.app))
+            await press(pilot, "enter")
+            await until(pilot, lambda: "Overview" in screen_text(pilot.app))
 
     async def test_a_session_with_another_server_is_kept_from_it(self, tmp_path: Path) -> None:
         backend = FakeBackend()
