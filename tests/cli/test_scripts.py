@@ -44,8 +44,8 @@ class Checkout:
         assert program, f"{name} is not on PATH"
         (self.tools / name).symlink_to(program)
 
-    def run(self, script: str, *args: str) -> "subprocess.CompletedProcess[str]":
-        environment = {"PATH": str(self.tools), "UV_NOTES": str(self.path / "notes"), "HOME": str(self.elsewhere)}
+    def run(self, script: str, *args: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        environment = {"PATH": str(self.tools), "UV_NOTES": str(self.path / "notes"), "HOME": str(self.elsewhere)} | env
         command = [str(self.path / "scripts" / script), *args]
         return subprocess.run(
             command, cwd=self.elsewhere, env=environment, capture_output=True, text=True, timeout=30, check=False
@@ -129,6 +129,18 @@ class TestRun:
 
         assert "found: Python 3.9.2" in checkout.run("run").stderr
 
+    def test_one_that_is_named_is_taken_and_no_other(self, checkout: Checkout) -> None:
+        checkout.run("run", APIMARKET_PYTHON="/opt/python")
+        assert "--python /opt/python" in checkout.notes()[0]
+
+        (checkout.tools / "uv").unlink()
+        shutil.rmtree(checkout.path / ".venv")
+        checkout.provide("python3", sys.executable)
+        done = checkout.run("run", APIMARKET_PYTHON="/opt/python")
+
+        assert done.returncode == 1
+        assert "APIMARKET_PYTHON is /opt/python, which is not a Python of 3.11 or newer" in done.stderr
+
 
 class TestTest:
     def test_it_runs_pytest_in_the_checkout_and_passes_its_verdict_on(self, checkout: Checkout) -> None:
@@ -146,7 +158,9 @@ class TestBench:
         (checkout.path / "tests/bench").mkdir(parents=True)
         (checkout.path / "tests/bench/reload.py").write_text("print('measured')")
 
-        unknown, known = checkout.run("bench", "nope"), checkout.run("bench", "reload")
+        unknown = checkout.run("bench", "nope")
+        assert checkout.notes() == []  # nothing is installed for it
+        known = checkout.run("bench", "reload")
 
         assert unknown.returncode == 2
         assert "There are: reload" in unknown.stderr
