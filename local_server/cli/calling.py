@@ -67,7 +67,15 @@ def _body(data: str | None) -> bytes | None:
         return None
     if not data.startswith("@"):
         return data.encode()
-    return sys.stdin.buffer.read() if data == "@-" else Path(data[1:]).read_bytes()
+    if data == "@-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(data[1:]).read_bytes()
+    except OSError as error:
+        why = (error.strerror or "").lower()
+        raise click.UsageError(
+            f"-d {data}: {why}. Allowed: the body itself, @FILE, or @- for standard input."
+        ) from None
 
 
 def _header(text: str) -> tuple[str, str]:

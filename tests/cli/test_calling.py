@@ -74,6 +74,12 @@ class TestSending:
         assert echoed(run("hello", "-d", f"@{tmp_path / 'body'}"))["body"] == "from a file"
         assert echoed(run("hello", "-d", "@-", input="from a pipe"))["body"] == "from a pipe"
 
+    def test_a_file_that_cannot_be_read_is_named(self, run: Run, server: FakeServer, tmp_path: Path) -> None:
+        server.add("hello")
+        done = run("hello", "-d", f"@{tmp_path / 'nope'}")
+        assert done.exit_code == 2
+        assert f"-d @{tmp_path / 'nope'}: no such file or directory" in done.stderr
+
     @pytest.mark.parametrize("header", ["nonsense", ": x", "A: b\r\nEvil: 1"])
     def test_a_header_that_is_none_is_wrong_usage(self, run: Run, server: FakeServer, header: str) -> None:
         server.add("hello")
