@@ -14,6 +14,19 @@ class PortTaken(ApimarketError):
         )
 
 
+class AddressRefused(ApimarketError):
+    """No address of this machine, or not one for this user."""
+
+    status, code, title = 503, "address_refused", "The server cannot listen there"
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"The server cannot listen on {host}, port {port}: {reason}",
+            hint="Give an address of this machine (127.0.0.1: for itself alone, 0.0.0.0: for all), and a port from 1024.",
+            extra={"host": host, "port": port},
+        )
+
+
 class AlreadyRunning(ApimarketError):
     status, code, title = 409, "already_running", "A server is running already"
 
