@@ -22,7 +22,7 @@ class AddressRefused(ApimarketError):
     def __init__(self, host: str, port: int, reason: str) -> None:
         super().__init__(
             f"The server cannot listen on {host}, port {port}: {reason}",
-            hint="Give an address of this machine (127.0.0.1: for itself alone, 0.0.0.0: for all), and a port from 1024.",
+            hint="Give an address of this machine, as 127.0.0.1 or, for others too, 0.0.0.0; and a port above 1023.",
             extra={"host": host, "port": port},
         )
 
