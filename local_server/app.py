@@ -267,9 +267,9 @@ def serve(
     database: str = "",
     role: Role = "all",
 ) -> int:
-    """Run a server until it is told to stop. Returns the exit code. Raises AlreadyRunning, PortTaken, AddressRefused,
-    StorageNewer, StorageUnreadable, StorageUnavailable, StorageFull, EmbeddedUnavailable, RedisClientMissing,
-    SettingRefused, RoleNeedsPostgres, ExecutorTaken before it begins."""
+    """Run a server until it is told to stop. Returns the exit code. Raises AlreadyRunning, DirectoryRefused,
+    PortTaken, AddressRefused, StorageNewer, StorageUnreadable, StorageUnavailable, StorageFull, EmbeddedUnavailable,
+    RedisClientMissing, SettingRefused, RoleNeedsPostgres, ExecutorTaken before it begins."""
     chosen: dict[str, object] = {"host": host, "port": port, "engine": engine, "database": database, "role": role}
     if home:
         chosen["home"] = home.absolute()

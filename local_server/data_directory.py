@@ -1,5 +1,6 @@
 """The data directory: made for its owner's eyes only, held by one server at a time, with the token that opens it."""
 
+import errno
 import json
 import os
 import secrets
@@ -9,11 +10,12 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from local_server.domain.server_errors import AlreadyRunning
+from local_server.domain.server_errors import AlreadyRunning, DirectoryRefused
 from local_server.domain.storage_errors import StorageFull
 from local_server.storage.flush import flush
 
 SECRET_BYTES = 32
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DataDirectory:
@@ -34,7 +36,7 @@ class DataDirectory:
         self._pid = path / "server.pid"
 
     def __enter__(self) -> "DataDirectory":
-        """Raises AlreadyRunning, StorageFull."""
+        """Raises AlreadyRunning, StorageFull, DirectoryRefused."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)
@@ -45,7 +47,9 @@ class DataDirectory:
         except Timeout:
             raise AlreadyRunning(str(self.path), self.holder()) from None
         except OSError as error:
-            raise StorageFull(str(self.path)) from error
+            if error.errno in FULL:
+                raise StorageFull(str(self.path)) from error
+            raise DirectoryRefused(str(self.path), (error.strerror or str(error)).lower()) from error
         if self._held:
             with suppress(OSError):  # only names us to others
                 self._pid.write_text(f"{os.getpid()}\n")

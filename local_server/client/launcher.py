@@ -14,6 +14,7 @@ from local_server.client import discovery
 from local_server.client.discovery import Endpoint
 from local_server.client.errors import ApimarketClientError, ServerUnreachableError
 from local_server.client.synchronous import Client
+from local_server.domain.server_errors import DirectoryRefused
 
 START_S = 15.0
 STOP_S = 40.0
@@ -40,7 +41,8 @@ def answers(endpoint: Endpoint) -> bool:
 
 def ensure_running(progress: Progress = lambda _: None) -> Endpoint:
     """The server of this user: the one that answers, else one started now. Raises ApimarketClientError with the
-    reason when it does not come up, ServerUnreachableError when the URL was the user's choice."""
+    reason when it does not come up or its data directory cannot be used, ServerUnreachableError when the URL was the
+    user's choice."""
     endpoint = discovery.find()
     if endpoint.chosen or endpoint.pid is not None:
         if answers(endpoint):
@@ -48,7 +50,13 @@ def ensure_running(progress: Progress = lambda _: None) -> Endpoint:
         if endpoint.chosen:
             raise ServerUnreachableError(endpoint.url, "connection refused (APIMARKET_URL chose this address)")
     home = endpoint.home
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        refused = DirectoryRefused(str(home), (error.strerror or str(error)).lower())
+        raise ApimarketClientError(
+            refused.detail, hint=refused.hint, code=refused.code, status=refused.status, title=refused.title
+        ) from None
     with _only_one(home):
         endpoint = discovery.find()
         if endpoint.pid is not None and answers(endpoint):

@@ -14,6 +14,19 @@ class PortTaken(ApimarketError):
         )
 
 
+class DirectoryRefused(ApimarketError):
+    """The data directory cannot be made, or not be written."""
+
+    status, code, title = 503, "directory_refused", "The data directory cannot be used"
+
+    def __init__(self, directory: str, reason: str) -> None:
+        super().__init__(
+            f"The data directory {directory} cannot be used: {reason}",
+            hint="Name another one, which you may write: APIMARKET_HOME=DIR apimarket",
+            extra={"directory": directory},
+        )
+
+
 class AddressRefused(ApimarketError):
     """No address of this machine, or not one for this user."""
 

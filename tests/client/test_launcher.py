@@ -193,6 +193,17 @@ class TestEnsureRunning:
         with pytest.raises(ApimarketClientError, match=str(tmp_path)):
             launcher.ensure_running()
 
+    def test_a_data_directory_that_cannot_be_is_named(
+        self, program: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("APIMARKET_HOME", str(tmp_path / "file/data"))
+
+        with pytest.raises(ApimarketClientError) as refused:
+            launcher.ensure_running()
+        assert str(tmp_path / "file/data") in refused.value.detail
+        assert "APIMARKET_HOME" in refused.value.hint
+
     def test_the_users_choice_is_not_replaced(self, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
         program("raise SystemExit('must not be started')")
         monkeypatch.setenv("APIMARKET_URL", "http://127.0.0.1:1")
