@@ -71,6 +71,10 @@ def logs(
         print_json(lines)
     elif lines:
         click.echo("\n".join(log_line(line) for line in lines))
+    else:
+        narrowed = since or version or generation is not None
+        what = "of that time, version or generation" if narrowed else "yet"
+        click.echo(f"The log of {api['name']} has nothing {what}.", err=True)
 
 
 def log_line(line: LogLineDocument) -> str:

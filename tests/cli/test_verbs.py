@@ -269,7 +269,11 @@ class TestLogs:
         assert [line.split()[1:] for line in run("logs", "hello", "-g", "14").stdout.splitlines()] == [
             ["g14", "second"]
         ]
-        assert run("logs", "hello", "--generation", "9").stdout == ""
+        nothing = run("logs", "hello", "--generation", "9")
+        assert (nothing.stdout, nothing.stderr) == (
+            "",
+            "The log of hello has nothing of that time, version or generation.\n",
+        )
         assert run("logs", "hello", "--generation", "new").exit_code == 2
 
     @pytest.mark.parametrize("since", ["2026-01-31T12:00:02+00:00", "2026-01-31T12:00:02Z"])
