@@ -60,9 +60,9 @@ class TestAfterARestart:
             await until(pilot, lambda: url(pilot).value.endswith("/ana/weather/now?q=oslo&units=metric"))
             headers = pilot.app.screen.query_one("#headers", TextArea)
             assert headers.text == "X-A: 1\nAuthorization: Bearer [redacted]"
-            assert "is not kept beyond the run" in screen_text(pilot.app)
+            await until(pilot, lambda: "is not kept beyond the run" in screen_text(pilot.app))
             await press(pilot, "ctrl+s")
-            assert "A secret was not kept" in screen_text(pilot.app)
+            await until(pilot, lambda: "A secret was not kept" in screen_text(pilot.app))
             assert backend.called == []
 
     async def test_what_cannot_be_kept_is_said_and_the_answer_shown(self, tmp_path: Path) -> None:
@@ -95,12 +95,13 @@ class TestParts:
     async def test_brackets_turn_the_parts_and_zoom_gives_the_answer_room(self) -> None:
         async with running() as pilot:
             await press(pilot, "3", "escape", "right_square_bracket", "right_square_bracket")
-            assert pilot.app.screen.query_one("#body", TextArea).display
+            await until(pilot, lambda: pilot.app.screen.query_one("#body", TextArea).display)
             before = pilot.app.screen.query_one("#answer").size.width
             await press(pilot, "plus", "plus")
-            assert pilot.app.screen.query_one("#answer").size.width > before + 20
+            answer = pilot.app.screen.query_one("#answer")
+            await until(pilot, lambda: answer.size.width > before + 20)
             await press(pilot, "underscore", "underscore")
-            assert pilot.app.screen.query_one("#answer").size.width == before
+            await until(pilot, lambda: answer.size.width == before)
 
     async def test_a_curl_command_may_be_pasted_anywhere(self) -> None:
         async with running() as pilot:
@@ -122,14 +123,17 @@ class TestWriting:
             assert isinstance(field, Input)
             assert field.value == "now.json"
             await press(pilot, "enter")
+            await until(pilot, (tmp_path / "now.json").exists)
             assert json.loads((tmp_path / "now.json").read_bytes())["city"] == "oslo"
-            await press(pilot, "w", "enter")
+            await press(pilot, "w")
+            await press(pilot, "enter")
             await until(pilot, lambda: "it is there; enter again replaces it" in screen_text(pilot.app))
             (tmp_path / "now.json").write_text("old")
             await press(pilot, "enter")
-            assert (tmp_path / "now.json").read_text().startswith("{")
+            await until(pilot, lambda: (tmp_path / "now.json").read_text().startswith("{"))
             await press(pilot, "w")
             await answer(pilot, "now.http")
+            await until(pilot, (tmp_path / "now.http").exists)
             text = (tmp_path / "now.http").read_text()
             assert text.startswith("# 200 OK, 154 bytes")
             assert "GET http://127.0.0.1:8080/ana/weather/now?q=oslo\n" in text
@@ -159,14 +163,14 @@ class TestDocuments:
             assert field.value == "http://127.0.0.1:8080/ana/weather/openapi.json"
             await press(pilot, "enter")
             await until(pilot, lambda: isinstance(pilot.app.screen, OperationScreen))
-            assert "One station" in screen_text(pilot.app)
+            await until(pilot, lambda: "One station" in screen_text(pilot.app))
             pilot.app.screen.query_one(Input).value = "report"
             await press(pilot, "enter")
             await until(pilot, lambda: url(pilot).value.endswith("/ana/weather/stations/a%2Fb/{day}"))
             assert pilot.app.screen.query_one("#method", MethodPicker).method == "POST"
             assert '"city": "oslo"' in pilot.app.screen.query_one("#body", TextArea).text
             await press(pilot, "ctrl+s")
-            assert "still has {day} in it" in screen_text(pilot.app)
+            await until(pilot, lambda: "still has {day} in it" in screen_text(pilot.app))
 
     async def test_a_file_is_read_too_and_what_is_none_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "api.json").write_bytes(WEATHER)

@@ -97,9 +97,9 @@ class TestPane:
         async with running() as pilot:
             await files_tab(pilot)
             await on(pilot, "left-out data/raw")
-            assert ".gitignore line 3: raw/" in screen_text(pilot.app)
+            await until(pilot, lambda: ".gitignore line 3: raw/" in screen_text(pilot.app))
             await press(pilot, "i")
-            assert "raw/" not in screen_text(pilot.app).split("gitignore")[0]
+            await until(pilot, lambda: "raw/" not in screen_text(pilot.app))
 
     async def test_binary_is_named_and_not_shown(self) -> None:
         async with running() as pilot:
@@ -113,8 +113,8 @@ class TestPane:
         async with running(backend, size=(140, 40)) as pilot:
             await files_tab(pilot)
             words = 'found "lots"; allowed: a whole number from 32 to 65536 MB'
+            await until(pilot, lambda: words in screen_text(pilot.app))
             text = screen_text(pilot.app)
-            assert words in text
             assert "line 9" in text
             assert "✗ 1 in apimarket.toml" in text
             await on(pilot, "file apimarket.toml")
@@ -157,10 +157,11 @@ class TestPane:
             backend.texts["main.py"] = "\n".join(f"line {n}" for n in range(500))
             await on(pilot, "file main.py")
             await until(pilot, lambda: "line 3" in screen_text(pilot.app))
-            await press(pilot, "enter", "pagedown")
-            assert pane.text.has_focus
+            await press(pilot, "enter")
+            await until(pilot, lambda: pane.text.has_focus)
+            await press(pilot, "pagedown")
+            await until(pilot, lambda: pane.text.first_visible > 0)
             top = pane.text.first_visible
-            assert top > 0
             backend.texts["main.py"] = "\n".join(f"again {n}" for n in range(500))
             pane.moved()
             await until(pilot, lambda: f"again {top}" in screen_text(pilot.app))
@@ -176,20 +177,18 @@ class TestPane:
             assert isinstance(field, Input)
             field.value = "nothing has this"
             await press(pilot, "enter")
-            assert "no file has" in screen_text(pilot.app)
+            await until(pilot, lambda: "no file has" in screen_text(pilot.app))
             field.value = "cities"
             await press(pilot, "enter")
-            assert "README.md" not in screen_text(pilot.app)
+            await until(pilot, lambda: "README.md" not in screen_text(pilot.app))
 
     async def test_zoom_gives_the_file_all_the_room_and_takes_it_back(self) -> None:
         async with running() as pilot:
             pane = await files_tab(pilot)
             await press(pilot, "plus", "plus", "plus")
-            assert pane.text.has_focus
-            assert pane.text.size.width > 70
+            await until(pilot, lambda: pane.text.has_focus and pane.text.size.width > 70)
             await press(pilot, "underscore", "underscore", "underscore")
-            assert pane.main().has_focus
-            assert pane.text.size.width < 40
+            await until(pilot, lambda: pane.main().has_focus and pane.text.size.width < 40)
 
     async def test_e_opens_the_selected_file_at_the_mistake(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[tuple[str, int | None]] = []

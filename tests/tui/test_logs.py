@@ -128,7 +128,7 @@ class TestPane:
             assert field.value == "14"
             field.value = "x"
             await press(pilot, "enter")
-            assert "'x' is no generation" in screen_text(pilot.app)
+            await until(pilot, lambda: "'x' is no generation" in screen_text(pilot.app))
             field.value = "g13"
             await press(pilot, "enter")
             await until(pilot, lambda: "5 lines of g13" in screen_text(pilot.app))
@@ -150,10 +150,10 @@ class TestPane:
             laid_out = 'ERROR no city  city="bergen op zoom"  tries=3  at={"x": [1, 2]}'
             await until(pilot, lambda: laid_out in screen_text(pilot.app))
             await press(pilot, "J")
-            assert said in screen_text(pilot.app)
+            await until(pilot, lambda: said in screen_text(pilot.app))
             await press(pilot, "enter")
             await until(pilot, lambda: '"city": "bergen op zoom",' in screen_text(pilot.app))
-            assert "line 2 of 2" in screen_text(pilot.app)
+            await until(pilot, lambda: "line 2 of 2" in screen_text(pilot.app))
             await press(pilot, "y", "left")
             assert pilot.app.clipboard == said
             await until(pilot, lambda: "line 1 of 2" in screen_text(pilot.app))
