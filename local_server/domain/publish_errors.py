@@ -119,9 +119,12 @@ class NotAVersion(ApimarketError):
 class NotPublished(ApimarketError):
     status, code, title = 404, "not_published", "It is not published there"
 
-    def __init__(self, name: str, remote: str) -> None:
-        """`name` is an API of this machine, or the OWNER/NAME of somebody's."""
+    def __init__(self, name: str, remote: str, versions: Sequence[str] = ()) -> None:
+        """`name` is an API of this machine, or the OWNER/NAME of somebody's; `versions` are those of it that there are,
+        newest first."""
         whose = f"Its owner may keep it private. Look for it: apimarket search --remote {remote}"
+        if versions:
+            whose = f"Its versions are {', '.join(versions[:8])}" + (" and older ones." if len(versions) > 8 else ".")
         super().__init__(
             f"{remote} has no published version of {name}" + (" that you may read" if "/" in name else ""),
             hint=whose if "/" in name else f"Publish it first: apimarket publish {name}",

@@ -193,9 +193,10 @@ class Pulling:
             refs, lines = await _published(client, known or RemoteRef(url, owner, slug, None, None, None), full_name)
             ref = known_now(url, refs, known)
             assert ref.head is not None
-            line = next((line for line in lines if line.semver == (pinned or ref.head.semver)), None)
+            wanted = pinned or (ref.head.semver if owner == where.account else _newest(lines, ref))
+            line = next((line for line in lines if line.semver == wanted), None)
             if line is None:
-                raise NotPublished(name, url)
+                raise NotPublished(name, url, [line.semver for line in lines])
             fetch = Fetch(self._storage, self._blobs, client, where.marketplace_id, url, self._teller(url, name))
             fetched = await fetch.version(owner, slug, line.semver, ref.base.tree if ref.base else None)
         stays = bool(pinned) and not follow
@@ -294,6 +295,13 @@ async def _published(client: MarketplaceClient, ref: RemoteRef, name: str) -> "t
 class _Line:
     semver: str
     id: str
+
+
+def _newest(lines: Sequence[_Line], ref: RemoteRef) -> str:
+    """That nobody took out of sight, if there is one. Of one's own it is the head in any case: the next is made upon
+    it."""
+    assert ref.head is not None
+    return next((line.semver for line in lines if line.semver not in ref.yanked), ref.head.semver)
 
 
 def _newer(lines: Sequence[_Line], base: Head | None) -> list[str]:

@@ -109,7 +109,7 @@ def clone_view(ref: RemoteRef, api: Api) -> CloneView:
         api=api.slug,
         version=base.semver,
         newest=head.semver,
-        update=ref.is_ahead and not ref.pinned and not ref.deleted,
+        update=ref.is_ahead and not ref.pinned and not ref.deleted and head.semver not in ref.yanked,
         pinned=ref.pinned,
         deleted=ref.deleted,
         yanked=ref.yanked.get(base.semver),

@@ -8,7 +8,9 @@ import pytest
 from local_server.domain.merge import Choices
 from local_server.domain.merge_choices import Side
 from local_server.domain.outbox import RemoteRef
-from local_server.domain.publish_errors import CloneClashes
+from local_server.domain.publish_errors import CloneClashes, NotPublished
+from local_server.sync.service import Sync
+from local_server.sync.views import clone_view
 from tests.sync.conftest import MANIFEST, Machine
 from tests.sync.fake_marketplace import FakeMarketplace
 
@@ -26,6 +28,11 @@ class Pair:
     async def publish(self, files: dict[str, str | bytes | None]) -> str:
         self.ana.write(files)
         return (await self.ana.publish()).semver
+
+    async def yank(self, semver: str, reason: str) -> None:
+        ana = self.ana
+        sync = Sync(ana.storage, ana.blobs, ana.system, ana.markets, ana.ports, ana.events.append)
+        await sync.yank(ana.api, semver, reason)
 
     def held(self) -> dict[str, str]:
         return {path.name: path.read_text() for path in self.directory.iterdir() if path.is_file()}
@@ -148,6 +155,29 @@ class TestStaying:
     async def test_named_and_followed_it_is_not(self, pair: Pair) -> None:
         pulled = await pair.bob.pulling.pull_new("ana/one@0.1.0", follow=True)
         assert not pulled.ref.pinned
+
+    async def test_one_that_is_not_there_is_told_with_those_that_are(self, pair: Pair) -> None:
+        await pair.publish({"main.py": "2"})
+        with pytest.raises(NotPublished) as refused:
+            await pair.bob.pulling.pull_new("ana/one@9.9.9")
+        assert refused.value.hint == "Its versions are 0.1.1, 0.1.0."
+
+
+@pytest.mark.parametrize("market", ["real"], indirect=True)
+class TestYanked:
+    async def test_nobody_gets_it_unasked(self, pair: Pair) -> None:
+        await pair.publish({"main.py": "2"})
+        await pair.publish({"main.py": "leaks"})
+        await pair.yank("0.1.2", "leaks")
+        pulled = await pair.bob.pulling.pull_new("ana/one")
+        assert (pulled.head.semver, pair.held()["main.py"]) == ("0.1.1", "2")
+        named = await pair.bob.pulling.pull_new("ana/one@0.1.2")
+        assert (named.head.semver, pair.held()["main.py"]) == ("0.1.2", "leaks")
+        back = await pair.bob.pulling.pull_new("ana/one")
+        assert (back.head.semver, pair.held()["main.py"]) == ("0.1.1", "2")
+        await pair.bob.pulling.refresh(pair.bob.url)
+        clone = clone_view(await pair.ref(), pulled.api or pair.bob.api)
+        assert (clone.version, clone.update) == ("0.1.1", False)
 
 
 class TestNews:
