@@ -23,6 +23,7 @@ from local_server.domain.publish_errors import (
 )
 from local_server.domain.registry import Api
 from local_server.domain.signatures import sign
+from local_server.domain.sync_errors import ApiRemovedForGood
 from local_server.domain.trees import Tree
 from local_server.domain.version_documents import version_document, version_id
 from local_server.failpoints import failpoint
@@ -94,7 +95,8 @@ class Publishing:
 
     async def plan(self, api: Api, version: str | None = None, remote: str | None = None) -> PublishPlan:
         """What publishing now would do: the tree that serves, and the number it gets. Raises NothingServed, NothingNew,
-        ConflictWaits, VersionTaken, NotAVersion, NoRemote, and what meeting a marketplace for the first time does."""
+        ConflictWaits, ApiRemovedForGood, VersionTaken, NotAVersion, NoRemote, and what meeting a marketplace for the
+        first time does."""
         serving = await self._ports.serving(api)
         if serving.tree is None:
             raise NothingServed(api.slug, serving.why_not or "does not serve now")
@@ -205,9 +207,12 @@ class Publishing:
 
 
 def basis_of(tx: ReadTx | Tx, api: Api, where: Remote) -> Basis:
-    """The last of what waits in the outbox, else what the marketplace is known to have. Raises ConflictWaits."""
+    """The last of what waits in the outbox, else what the marketplace is known to have. Raises ConflictWaits,
+    ApiRemovedForGood."""
     refs = [ref for ref in tx.remotes.refs_of(api.id) if ref.remote == where.url]
     ref = refs[0] if refs else RemoteRef(where.url, where.account, api.slug, api.id, None, None)
+    if ref.deleted:
+        raise ApiRemovedForGood(ref.name)
     pending = tx.outbox.pending(api.id, where.url)
     conflict = any(entry.state is OutboxState.CONFLICT for entry in pending)
     pending = going(pending)

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from local_server.domain.contract_changes import Bump
 from local_server.domain.outbox import OutboxState
 from local_server.domain.publish_errors import ConflictWaits, NoRemote, NotAVersion, NothingNew, VersionTaken
+from local_server.domain.sync_errors import ApiRemovedForGood
 from tests.sync.conftest import Machine, openapi_of
 from tests.sync.fake_marketplace import FakeMarketplace
 
@@ -61,6 +63,14 @@ class TestPublish:
         assert all(
             market.market.received_bytes[sha256] == len(content) for sha256, content in market.market.blobs.items()
         )
+
+    async def test_what_was_removed_there_is_told_as_that(self, open_machine: Open, market: FakeMarketplace) -> None:
+        machine = await open_machine()
+        await machine.publish()
+        (ref,) = await machine.storage.read(lambda tx: tx.remotes.refs_of(machine.api.id))
+        await machine.storage.write(lambda tx: tx.remotes.put_ref(replace(ref, deleted=True)))
+        with pytest.raises(ApiRemovedForGood, match="ana/one was removed"):
+            await machine.queue()
 
     async def test_blobs_the_marketplace_has_are_not_sent(self, open_machine: Open, market: FakeMarketplace) -> None:
         machine = await open_machine()
