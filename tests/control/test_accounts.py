@@ -252,6 +252,18 @@ class TestWhoMayWhat:
 
 
 class TestKeys:
+    def test_one_that_is_rotated_twice_by_the_same_request_has_one_successor(
+        self, running: Running, hello: str
+    ) -> None:
+        made = make_key(running)
+        path, once = f"/api/v1/keys/{made['info']['id']}/rotate", {"Idempotency-Key": "rotate-1"}
+        lost, seen = (running.ask("POST", path, {"grace_s": 60}, headers=once).json for _ in range(2))
+        assert [call(running, key).status for key in (made["key"], lost["key"], seen["key"])] == [200, 401, 200]
+        other = running.ask("POST", path, {"grace_s": 61}, headers=once)
+        assert (other.status, other.json["code"]) == (409, "idempotency_key_reused")
+        for one in (made, seen):
+            running.ask("DELETE", f"/api/v1/keys/{one['info']['id']}")
+
     def test_the_life_of_one(self, running: Running, hello: str) -> None:
         made = make_key(running, name="phone", rate_limit="3/day")
         key, info = made["key"], made["info"]
