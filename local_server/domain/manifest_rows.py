@@ -37,11 +37,14 @@ def manifest_rows(manifest: Manifest) -> list[ManifestRow]:
 
 def _row(section: str, key: str, holder: Any, usual: Any) -> ManifestRow:
     value, default = getattr(holder, key), getattr(usual, key)
-    text = "" if value is None or value == () else toml_value(value)
-    if key == "runtime":
+    if value is None or value == ():
+        text = ""
+    elif key == "runtime":
         text = toml_value(f"{value}{holder.runtime_version or ''}")
-    elif key == "rate_limit" and value is not None:
+    elif key == "rate_limit":
         text = f'"{value.requests}/{next(name for name, s in WINDOWS_S.items() if s == value.window_s)}"'
+    else:
+        text = toml_value(value)
     needed = section == "api" and key in ("name", "runtime")
     return ManifestRow(f"{section}.{key}", text, value == default and not needed)
 

@@ -66,6 +66,7 @@ NOTHING_TO_DO = {
     "read_conflict": "nothing was published apart",
     "search_copy": "no marketplace is known",
     "forget_copy": "nothing was copied",
+    "read_file": "no file has the name that was thought of",
 }
 """Refused although all that they name exists."""
 

@@ -8,7 +8,7 @@ import pytest
 from apimarket_tui.app import ApimarketApp
 from apimarket_tui.screens.confirm import ConfirmScreen
 from apimarket_tui.screens.console import ConsoleScreen
-from apimarket_tui.screens.detail import DetailScreen
+from apimarket_tui.screens.detail import TABS, DetailScreen
 from apimarket_tui.screens.doctor import DoctorScreen
 from apimarket_tui.screens.help import HelpScreen
 from apimarket_tui.screens.local import LocalScreen
@@ -120,7 +120,7 @@ class TestJump:
         async with running() as pilot:
             await press(pilot, "enter", "ctrl+o")
             labels = [label.content.plain.strip() for label in pilot.app.screen.query(".jump")]  # type: ignore[attr-defined]
-            assert len(labels) == 8
+            assert len(labels) == len(TABS) + 1  # and what is on the first
             await press(pilot, "s")
             assert isinstance(pilot.app.screen, DetailScreen)
             assert pilot.app.screen.tab == "logs"
