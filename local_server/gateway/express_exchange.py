@@ -125,7 +125,10 @@ class Express:
         trace.sent_s = trace.started_s
         self._deadline_s = self._protocol.loop.time() + entry.route.timeout_s
         self._gateway.ticker.add(self)
-        self._gateway.turn.at_end(self._write_request)
+        if self._lane.in_flight > 1:
+            self._gateway.turn.at_end(self._write_request)
+        else:
+            self._write_request()  # nobody's write could go along with it
 
     def _write_request(self) -> None:
         connection = self._connection
@@ -195,7 +198,10 @@ class Express:
         if head and complete and self.keep_alive:
             self._out = head + body
             self._let_go()
-            self._gateway.turn.at_end(self._write_answer)
+            if self._lane.in_flight:
+                self._gateway.turn.at_end(self._write_answer)
+            else:
+                self._write_answer()
             return
         if head or body:
             protocol.transport.write(head + body)
