@@ -45,14 +45,14 @@ runs: dict[str, int] = {"traces": 0, "steps": 0, "versions": 0}
 
 
 class SetClock:
-    """Says what it is told, and gives the same ids for the same questions."""
+    """Says what it is told, and gives the same ids for the same questions. It moves from step to step, however often an
+    act asks that PostgreSQL runs again."""
 
     def __init__(self) -> None:
         self.time = NOON
         self._asked = 0
 
     def now(self) -> datetime:
-        self.time += timedelta(milliseconds=1)
         return self.time
 
     def new_id(self) -> str:
@@ -133,6 +133,8 @@ class Marketplace(RuleBasedStateMachine):
     def each(self, act: Callable[[Side], Coroutine[Any, Any, T]]) -> T:
         """Do it on every store; the answer, which is the same everywhere."""
         runs["steps"] += 1
+        for side in self.sides:
+            side.clock.time += timedelta(milliseconds=1)
         answers = [self.runner.run(self._answer(act, side)) for side in self.sides]
         assert all(answer == answers[0] for answer in answers), answers
         return answers[0]
