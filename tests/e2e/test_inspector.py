@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from tests.e2e.conftest import RunningServer, wait_for
+from tests.e2e.conftest import ENGINES, RunningServer, running, wait_for
 from tests.e2e.project import Project
 from tests.e2e.traffic import Traffic
 
@@ -36,6 +36,14 @@ export default {
 """
 BUG = {"python": ("net * RATE // 100", "net * RATE // 10"), "node": ("RATE / 100", "RATE / 10")}
 CODE = {"python": ("main.py", PYTHON), "node": ("index.mjs", NODE)}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """It keeps more requests than the traffic beside a comparison can push out."""
+    home = tmp_path_factory.mktemp("home") / "data"
+    with running(home, request.param, env={"APIMARKET_INSPECT": "1000"}) as started:
+        yield started
 
 
 @pytest.fixture(scope="module", params=["python", "node"])
