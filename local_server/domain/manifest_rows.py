@@ -37,7 +37,7 @@ def manifest_rows(manifest: Manifest) -> list[ManifestRow]:
 
 def _row(section: str, key: str, holder: Any, usual: Any) -> ManifestRow:
     value, default = getattr(holder, key), getattr(usual, key)
-    if value is None or value == ():
+    if value in (None, (), {}, ""):
         text = ""
     elif key == "runtime":
         text = toml_value(f"{value}{holder.runtime_version or ''}")

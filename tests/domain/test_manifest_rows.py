@@ -39,3 +39,9 @@ def test_every_key_is_told_as_toml_writes_it() -> None:
         "plan.pro.overage_price": '"0.002 EUR"',
     }
     assert (rows["run.memory_mb"].value, rows["run.entry"].value) == ("512", "")
+
+
+def test_what_holds_nothing_is_told_as_nothing() -> None:
+    rows = {row.key: row.value for row in manifest_rows(parse('[api]\nname = "weather"\nruntime = "go"\n'))}
+    assert [rows[key] for key in ("api.category", "api.tags", "run.env", "run.entry")] == ["", "", "", ""]
+    assert (rows["gateway.cache_ttl_s"], rows["run.egress"]) == ("0", "true")
